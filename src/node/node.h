@@ -1,0 +1,97 @@
+/* node.h - one whole node as a machine: bytes, ticks and facts in; bytes and requests to the world out.
+ *
+ * The world (server/ with sockets, tests/sim/ without) calls, per turn:
+ *   node_turn(now)                 once, before anything else of the turn
+ *   per readable session:          node_input_space -> the world reads into it -> node_input -> node_output -> the world writes -> node_sent
+ *   per writable session:          node_output -> write -> node_sent
+ *   node_attention                 until NULL: sessions that have output or are to be closed for other reasons
+ * The bytes of node_output are valid until the next call with another session.
+ * May touch: all pure layers. Must never know: sockets, files, clocks, threads.
+ * Invariants: no mutable globals, all state hangs off struct node; a session is freed by node_close only.
+ * Tests: tests/unit/node/, tests/sim/, tests/server/.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "node/config.h"
+#include "node/host.h"
+#include "node/session.h"
+
+struct node;
+
+struct node_options {
+    struct mem *mem;
+    const struct node_host *host; /* copied */
+    struct config
+        *config; /* the world's; the node reads it and changes it by CONFIG SET; outlives the node */
+    uint8_t hash_seed[HASH_SEED_SIZE];
+    uint64_t random_seed;
+    uint8_t run_id[20]; /* random, new at every start */
+    uint64_t monotonic_ns;
+    int64_t wall_us;
+};
+
+/* NULL: no memory. */
+struct node *node_new(const struct node_options *options);
+/* All sessions must be closed. */
+void node_free(struct node *node);
+
+/* Begins a turn of the loop: sets the time of all that follows. */
+void node_turn(struct node *node, uint64_t monotonic_ns, int64_t wall_us);
+
+/* Background work: expiry, reclaiming, timeouts, rates. To be called after the turn's events, every turn; does what is due, in
+ * bounded steps. Returns the milliseconds until it wants to be called again (0: at once, there is work left). */
+uint32_t node_work(struct node *node);
+
+struct node_client {
+    void *owner;
+    int descriptor;
+    bool is_unix_socket, is_loopback;
+    const char *peer_address, *local_address; /* copied */
+};
+
+/* A new connection. Always gives a session, except NULL: no memory (then the world just closes). A client that is not welcome
+ * (maxclients, protected mode) gets a session that has its error to send and is to be closed after it. */
+struct session *node_accept(struct node *node, const struct node_client *client);
+
+/* The connection is gone (or will be closed by the world right after this). Frees the session. */
+void node_close(struct node *node, struct session *session);
+
+/* Any one session, NULL if there is none (for closing them all). */
+struct session *node_first_session(struct node *node);
+
+struct node_span {
+    uint8_t *data;
+    size_t size;
+};
+
+/* Where to read the next bytes of this session into. size 0: do not read now (it is held back); node_attention will name the session. */
+struct node_span node_input_space(struct node *node, struct session *session);
+
+/* `size` bytes have been read into that space: parses and executes what is complete. */
+void node_input(struct node *node, struct session *session, size_t size);
+
+/* What is to be sent now; size 0: nothing. */
+struct node_span node_output(struct node *node, struct session *session);
+
+/* `size` bytes of it were taken by the connection; what is left is kept for later. Must be called after every node_output
+ * that had bytes (with 0 if none were taken). */
+void node_sent(struct node *node, struct session *session, size_t size);
+
+/* Whether the world shall wait for writability, read on, or close now (after what node_output gave is sent). */
+bool node_wants_write(const struct session *session);
+bool node_wants_read(const struct node *node, const struct session *session);
+bool node_wants_close(const struct session *session);
+
+/* The next session that needs the world's hand (output from elsewhere, to be closed, to be read again); NULL: none. */
+struct session *node_attention(struct node *node);
+
+enum node_shutdown { NODE_RUNNING, NODE_SHUTDOWN, NODE_SHUTDOWN_NOSAVE };
+/* What SHUTDOWN has asked for. */
+enum node_shutdown node_shutdown_wish(const struct node *node);
+
+#endif

@@ -1,0 +1,426 @@
+/* pipeline.c - from bytes to executed commands: batches, early fetching of memory, back pressure, holds.
+ *
+ * A batch is what lies complete in the input, up to BATCH_COMMANDS: all its keys are placed and their memory is asked for
+ * before the first command runs, so that the misses of a pipeline overlap instead of adding up.
+ * Tests: tests/unit/node/pipeline_test.c, tests/sim/.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/state.h"
+#include "node/transaction.h"
+
+/* A private input buffer reads at least so much at once, and never reserves more than has already come plus this. */
+#define INPUT_READ_MIN (16 * 1024)
+#define INPUT_READ_MAX (1024 * 1024)
+/* An empty private buffer above this is given back. */
+#define INPUT_KEPT_MAX (16 * 1024)
+/* `needed` is believed only where waiting saves much: short requests are looked at whenever bytes come, so that
+ * errors in them are reported at once. */
+#define INPUT_NEEDED_MIN (64 * 1024)
+/* Replies that wait: above this a session's further requests wait, too. */
+#define OUTPUT_CLOGGED_SIZE (32u * 1024 * 1024)
+/* A shared output buffer that grew beyond this is handed to the session that made it grow. */
+#define OUTPUT_SHARED_MAX (1024 * 1024)
+
+static struct request_limits limits_of(const struct node *node, const struct session *session) {
+    if (LIKELY(session->flags & SESSION_AUTHENTICATED)) {
+        uint64_t bulk = node->config->proto_max_bulk_len;
+        return (struct request_limits){.arguments_max = REQUEST_ARGUMENTS_MAX,
+                                       .bulk_max = bulk < VALUE_SIZE_MAX ? (uint32_t)bulk : VALUE_SIZE_MAX};
+    }
+    return (struct request_limits){.arguments_max = UNAUTHENTICATED_ARGUMENTS_MAX,
+                                   .bulk_max = UNAUTHENTICATED_BULK_MAX,
+                                   .unauthenticated = true};
+}
+
+static bool arguments_grow(struct node *node, size_t wanted) {
+    size_t capacity = node->argument_capacity * 2;
+    if (capacity < wanted)
+        capacity = wanted;
+    struct argument *arguments =
+        mem_resize(node->mem, node->arguments, node->argument_capacity * sizeof *arguments,
+                   capacity * sizeof *arguments);
+    if (arguments == NULL)
+        return false;
+    node->arguments = arguments;
+    node->argument_capacity = capacity;
+    return true;
+}
+
+/* First stage for one request: places its keys and asks for their slots' headers. */
+static inline void place_keys(struct node *node, const struct session *session, const struct command *command,
+                              struct argument *argv, uint32_t argc) {
+    int first = command->first_key;
+    if (first <= 0)
+        return;
+    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    struct database *database = node->keyspace->databases[session->database];
+    for (int i = first; i <= last && i < (int)argc && node->batch_key_count < BATCH_KEYS;
+         i += command->key_step) {
+        keyspace_place(node->keyspace, &argv[i]);
+        if (LIKELY(database != NULL))
+            prefetch(&database->slots[argv[i].slot]);
+        node->batch_keys[node->batch_key_count++] = &argv[i];
+    }
+}
+
+/* The further stages, over all keys of the batch. */
+static void fetch_keys(struct node *node, const struct session *session) {
+    struct database *database = node->keyspace->databases[session->database];
+    uint32_t count = node->batch_key_count;
+    if (count < 2 || database == NULL)
+        return; /* one key: nothing to overlap with */
+    for (uint32_t i = 0; i < count; i++)
+        dict_prefetch_bucket(&database->slots[node->batch_keys[i]->slot], node->batch_keys[i]->hash);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct argument *key = node->batch_keys[i];
+        const char *record = (const char *)dict_likely_record(&database->slots[key->slot], key->hash);
+        if (record != NULL) {
+            prefetch(record);
+            prefetch(record + 64);
+        }
+    }
+}
+
+struct batch {
+    uint32_t count;
+    uint32_t arguments_used;
+    size_t end;                 /* of the input looked at */
+    enum request_status status; /* of the last parse: why it ended */
+    struct request request;     /* of that */
+};
+
+/* Collects complete requests from data[begin..size). */
+static void collect(struct node *node, struct session *session, uint8_t *data, size_t begin, size_t size,
+                    struct batch *batch) {
+    struct request_limits limits = limits_of(node, session);
+    uint32_t count = 0, used = 0;
+    size_t end = begin;
+    node->batch_key_count = 0;
+    batch->status = REQUEST_COMPLETE;
+    while (count < BATCH_COMMANDS && end < size) {
+        struct argument *argv = node->arguments + used;
+        enum request_status status = request_parse(data + end, size - end, &limits, argv,
+                                                   node->argument_capacity - used, &batch->request);
+        if (UNLIKELY(status != REQUEST_COMPLETE)) {
+            if (status == REQUEST_NO_ROOM && count == 0 && arguments_grow(node, batch->request.argc))
+                continue;
+            batch->status = status;
+            break;
+        }
+        end += batch->request.consumed;
+        uint32_t argc = batch->request.argc;
+        if (UNLIKELY(argc == 0))
+            continue;
+        const struct command *command = command_find(node->commands, argv[0].data, argv[0].size);
+        node->batch[count++] = (struct batched_request){.command = command, .first = used, .argc = argc};
+        used += argc;
+        if (LIKELY(command != NULL))
+            place_keys(node, session, command, argv, argc);
+        if (UNLIKELY(limits.unauthenticated))
+            break; /* AUTH may change the limits for what follows */
+    }
+    batch->count = count;
+    batch->arguments_used = used;
+    batch->end = end;
+}
+
+/* Whether CLIENT PAUSE holds this request back. */
+static bool is_paused(const struct node *node, const struct session *session, const struct command *command) {
+    if (LIKELY(node->pause_until_ms == 0) || command == NULL)
+        return false;
+    if (!node->pause_writes_only)
+        return command->id != COMMAND_ID_CLIENT && command->id != COMMAND_ID_SHUTDOWN;
+    if (command->id == COMMAND_ID_EXEC)
+        return transaction_has_writes(session);
+    return (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) && !(session->flags & SESSION_MULTI);
+}
+
+/* Keeps the requests from `index` of the batch on, and the bytes behind it, for later. They are written anew as plain
+ * requests, for an inline one has been unquoted in place and could not be parsed a second time. */
+static void hold(struct node *node, struct session *session, const struct batch *batch, uint32_t index,
+                 const uint8_t *rest, size_t rest_size) {
+    struct buffer held;
+    buffer_init(&held, node->mem);
+    for (; index < batch->count; index++) {
+        const struct batched_request *request = &node->batch[index];
+        buffer_append_format(&held, "*%u\r\n", request->argc);
+        for (uint32_t i = 0; i < request->argc; i++) {
+            const struct argument *argument = &node->arguments[request->first + i];
+            buffer_append_format(&held, "$%u\r\n", argument->size);
+            buffer_append(&held, argument->data, argument->size);
+            buffer_append(&held, "\r\n", 2);
+        }
+    }
+    buffer_append(&held, rest, rest_size);
+    if (held.failed)
+        node_kill(node, session, false);
+    buffer_release(&session->input);
+    session->input = held;
+    session->input_needed = 0;
+    session->flags |= SESSION_PAUSED;
+    list_append(&node->paused, &session->paused);
+}
+
+/* Books the requests from `first` to before `end`: each command that was not timed by itself gets an equal share. Runs of one
+ * command are booked together. */
+static void book(struct node *node, struct session *session, uint32_t first, uint32_t end,
+                 uint64_t duration_ns) {
+    uint32_t counted = 0;
+    for (uint32_t i = first; i < end; i++)
+        counted += node->batch[i].is_counted;
+    if (counted == 0)
+        return;
+    uint64_t share_ns = duration_ns / counted;
+    int64_t slow_us = node->config->slowlog_log_slower_than_us;
+    bool is_slow = UNLIKELY(slow_us >= 0 && share_ns >= (uint64_t)slow_us * 1000);
+    for (uint32_t i = first; i < end;) {
+        const struct batched_request *request = &node->batch[i];
+        if (!request->is_counted) {
+            i++;
+            continue;
+        }
+        if (is_slow) {
+            node_book(node, session, request->command, 1, share_ns, node->arguments + request->first,
+                      request->argc);
+            i++;
+            continue;
+        }
+        uint32_t run = 1;
+        while (i + run < end && node->batch[i + run].is_counted &&
+               node->batch[i + run].command == request->command)
+            run++;
+        node_book(node, session, request->command, run, share_ns, NULL, 0);
+        i += run;
+    }
+}
+
+static uint64_t clock_ns(const struct node *node) {
+    return node->host.clock_ns(node->host.context);
+}
+
+/* Runs the batch; returns how many requests ran (fewer where one closes the session or is held back). What is timed by itself
+ * (INFO, CONFIG and SLOWLOG among it) finds all before it booked, and is no part of what is shared out. */
+static uint32_t run(struct node *node, struct session *session, const struct batch *batch) {
+    uint64_t started_ns = clock_ns(node);
+    uint32_t i = 0, booked = 0;
+    for (; i < batch->count; i++) {
+        struct batched_request *request = &node->batch[i];
+        if (UNLIKELY(is_paused(node, session, request->command)))
+            break;
+        bool is_timed = request->command != NULL && request->command->flags & COMMAND_TIMED;
+        if (UNLIKELY(is_timed) && i != booked) {
+            uint64_t now_ns = clock_ns(node);
+            book(node, session, booked, i, now_ns - started_ns);
+            booked = i;
+            started_ns = now_ns;
+        }
+        const struct command *ran =
+            node_dispatch(node, session, request->command, node->arguments + request->first, request->argc);
+        request->is_counted = ran != NULL;
+        request->command = ran;
+        if (UNLIKELY(is_timed) && ran == NULL) {
+            booked = i + 1;
+            started_ns = clock_ns(node);
+        }
+        if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW))) {
+            i++;
+            break;
+        }
+    }
+    if (LIKELY(i != booked))
+        book(node, session, booked, i, clock_ns(node) - started_ns);
+    return i;
+}
+
+static size_t unsent_size(const struct session *session) {
+    return session->reply.out->size - (session->reply.out == &session->pending ? session->pending_sent : 0);
+}
+
+/* Cuts a session whose unread replies pass a limit, and clogs one that should read first. */
+static void check_output(struct node *node, struct session *session) {
+    size_t unsent = unsent_size(session);
+    if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX))
+        return;
+    uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
+    if ((hard != 0 && unsent > hard) || !(session->flags & SESSION_AUTHENTICATED)) {
+        node->statistics.output_buffer_closed++;
+        node_log(node, NODE_LOG_WARNING, "Client %s closed: %zu bytes of replies wait, more than its limit",
+                 session->peer_address, unsent);
+        node_kill(node, session, false);
+    } else if (unsent > OUTPUT_CLOGGED_SIZE) {
+        session->flags |= SESSION_CLOGGED;
+    }
+}
+
+static void reject_broken(struct node *node, struct session *session, const char *error) {
+    node->statistics.protocol_errors++;
+    reply_error(&session->reply, error);
+    node_kill(node, session, true);
+}
+
+/* Executes what is complete in data[0..size); returns how much of it is done with. Bytes not done with are the caller's to keep. */
+static size_t process(struct node *node, struct session *session, uint8_t *data, size_t size) {
+    size_t done = 0;
+    session->input_needed = 0;
+    while (done < size && !(session->flags & SESSION_HELD)) {
+        struct batch batch;
+        collect(node, session, data, done, size, &batch);
+        fetch_keys(node, session);
+        uint32_t ran = batch.count == 0 ? 0 : run(node, session, &batch);
+        check_output(node, session);
+        if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW)))
+            return size;
+        if (UNLIKELY(ran < batch.count)) {
+            hold(node, session, &batch, ran, data + batch.end, size - batch.end);
+            return size;
+        }
+        done = batch.end;
+        if (batch.status == REQUEST_INCOMPLETE) {
+            if (batch.request.needed > INPUT_NEEDED_MIN)
+                session->input_needed = batch.request.needed;
+            break;
+        }
+        if (UNLIKELY(batch.status == REQUEST_BROKEN)) {
+            reject_broken(node, session, batch.request.error);
+            return size;
+        }
+        if (UNLIKELY(batch.status == REQUEST_NO_ROOM && batch.count == 0)) {
+            reply_error(&session->reply, ERROR_NO_MEMORY);
+            node_kill(node, session, true);
+            return size;
+        }
+    }
+    return done;
+}
+
+/* Chooses where replies go: into the shared buffer while nothing waits, behind what waits otherwise. */
+static void begin_output(struct node *node, struct session *session) {
+    if (node->output_owner != NULL && node->output_owner != session)
+        node->output_owner->reply.out = &node->output_owner->pending;
+    if (session->pending.size == 0) {
+        if (node->output_owner != session)
+            buffer_clear(&node->output);
+        session->reply.out = &node->output;
+        node->output_owner = session;
+    } else {
+        session->reply.out = &session->pending;
+    }
+}
+
+static void process_private(struct node *node, struct session *session) {
+    struct buffer input = session->input;
+    size_t done = process(node, session, input.data, input.size);
+    if (session->input.data != input.data)
+        return; /* a hold has released it and put another buffer in its place */
+    buffer_consume(&session->input, done);
+    if (session->input.size == 0 && session->input.capacity > INPUT_KEPT_MAX)
+        buffer_release(&session->input);
+}
+
+void node_process_input(struct node *node, struct session *session) {
+    begin_output(node, session);
+    if (session->input.size != 0)
+        process_private(node, session);
+}
+
+struct node_span node_input_space(struct node *node, struct session *session) {
+    if (UNLIKELY(session->flags & SESSION_HELD))
+        return (struct node_span){0};
+    struct buffer *input = &session->input;
+    if (LIKELY(input->size == 0))
+        return (struct node_span){node->input_chunk, INPUT_CHUNK_SIZE};
+    size_t wanted = session->input_needed > input->size ? session->input_needed - input->size : 0;
+    /* At most as much again as has come: a length header alone reserves nothing. */
+    if (wanted > input->size)
+        wanted = input->size;
+    if (wanted < INPUT_READ_MIN)
+        wanted = INPUT_READ_MIN;
+    if (!buffer_reserve(input, wanted)) {
+        node_kill(node, session, false);
+        return (struct node_span){0};
+    }
+    size_t room = input->capacity - input->size;
+    return (struct node_span){input->data + input->size, room < INPUT_READ_MAX ? room : INPUT_READ_MAX};
+}
+
+void node_input(struct node *node, struct session *session, size_t size) {
+    node->statistics.reads++;
+    node->statistics.input_bytes += size;
+    session->input_bytes += size;
+    session->active_ms = node->wall_ms;
+    begin_output(node, session);
+    struct buffer *input = &session->input;
+    if (LIKELY(input->size == 0)) {
+        size_t done = process(node, session, node->input_chunk, size);
+        if (UNLIKELY(done < size) && !buffer_append(input, node->input_chunk + done, size - done))
+            node_kill(node, session, false);
+        return;
+    }
+    input->size += size;
+    if (input->size > node->config->client_query_buffer_limit) {
+        node->statistics.input_buffer_closed++;
+        node_log(node, NODE_LOG_WARNING, "Client %s closed: its request passes client-query-buffer-limit",
+                 session->peer_address);
+        node_kill(node, session, false);
+        return;
+    }
+    if (input->size >= session->input_needed)
+        process_private(node, session);
+}
+
+struct node_span node_output(struct node *node, struct session *session) {
+    (void)node;
+    if (UNLIKELY(session->flags & SESSION_CLOSE_NOW))
+        return (struct node_span){0};
+    struct buffer *out = session->reply.out;
+    size_t sent = out == &session->pending ? session->pending_sent : 0;
+    return (struct node_span){out->data + sent, out->size - sent};
+}
+
+/* Moves what the connection did not take out of the shared buffer. */
+static void keep_unsent(struct node *node, struct session *session, size_t sent) {
+    struct buffer *shared = &node->output;
+    if (shared->capacity > OUTPUT_SHARED_MAX) {
+        buffer_release(&session->pending);
+        session->pending = *shared;
+        session->pending_sent = sent;
+        buffer_init(shared, node->mem);
+    } else if (!buffer_append(&session->pending, shared->data + sent, shared->size - sent)) {
+        node_kill(node, session, false);
+    }
+    buffer_clear(shared);
+    session->reply.out = &session->pending;
+    node->output_owner = NULL;
+}
+
+/* Output that was clogged has drained: the held input goes on. */
+static void unclog(struct node *node, struct session *session) {
+    if (session->flags & SESSION_CLOGGED && unsent_size(session) < OUTPUT_CLOGGED_SIZE / 2) {
+        session->flags = (session->flags & ~SESSION_CLOGGED) | SESSION_RESUME;
+        node_raise(node, session);
+    }
+}
+
+void node_sent(struct node *node, struct session *session, size_t size) {
+    node->statistics.writes += size != 0;
+    node->statistics.output_bytes += size;
+    session->output_bytes += size;
+    if (LIKELY(session->reply.out == &node->output)) {
+        if (LIKELY(size == node->output.size)) {
+            buffer_clear(&node->output);
+            if (UNLIKELY(node->output.capacity > OUTPUT_SHARED_MAX))
+                buffer_release(&node->output);
+        } else {
+            keep_unsent(node, session, size);
+        }
+    } else {
+        session->pending_sent += size;
+        if (session->pending_sent == session->pending.size) {
+            buffer_release(&session->pending);
+            session->pending_sent = 0;
+        }
+    }
+    if (UNLIKELY(session->flags & SESSION_CLOGGED))
+        unclog(node, session);
+}

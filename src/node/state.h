@@ -1,0 +1,92 @@
+/* state.h - the inside of struct node, shared by the files of this layer only.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+#include "base/limits.h"
+#include "cmd/call.h"
+#include "node/node.h"
+#include "node/statistics.h"
+#include "proto/request.h"
+
+struct slowlog;
+struct latency_monitor;
+
+struct batched_request {
+    const struct command
+        *command;   /* NULL: unknown; a subcommand's row where there is one, after its execution */
+    uint32_t first; /* its arguments in node->arguments */
+    uint32_t argc;
+    bool is_counted; /* it ran and its share of the batch's duration is to be booked */
+};
+
+struct node {
+    struct mem *mem;
+    struct node_host host;
+    struct config *config;
+    struct command_index *commands;
+    struct keyspace *keyspace;
+    struct list sessions; /* all, oldest first */
+    struct list attention;
+    struct list monitors;
+    struct list paused; /* sessions that CLIENT PAUSE holds back */
+    uint32_t session_count;
+    uint64_t next_session_id;
+    uint64_t monotonic_ns, monotonic_ms;
+    uint64_t started_monotonic_ns;
+    int64_t wall_us, wall_ms, started_wall_ms;
+    char run_id[41];
+    size_t startup_bytes;    /* held when node_new() was done */
+    uint64_t pause_until_ms; /* wall clock */
+    bool pause_writes_only;
+    enum node_shutdown shutdown;
+    struct buffer output; /* replies of the session that is served right now */
+    struct session *output_owner;
+    uint8_t *input_chunk;       /* INPUT_CHUNK_SIZE bytes that sessions without a rest read into */
+    struct argument *arguments; /* of the batch */
+    size_t argument_capacity;
+    struct batched_request batch[BATCH_COMMANDS];
+    struct statistics statistics;
+    struct slowlog *slowlog;
+    struct latency_monitor *latency;
+    uint64_t next_tick_ms;      /* monotonic: the next 100 ms tick */
+    bool active_expiry_is_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    uint32_t expire_units_left; /* of this tick's allowance */
+    struct argument *batch_keys[BATCH_KEYS];
+    uint32_t batch_key_count;
+};
+
+/* A command of the node: connection, introspection, transactions. Writes exactly one reply through call->reply. */
+typedef void node_handler(struct node *node, struct session *session, struct call *call);
+
+/* The node's handler for a row without one; NULL cannot be for rows of the table. */
+node_handler *node_handler_of(const struct command *command);
+
+/* Executes one command (from the wire, or from EXEC): all checks, the handler, monitors, statistics. Returns the row that
+ * ran (a subcommand's where there is one) if its duration is still to be booked by the caller, NULL if nothing is. */
+const struct command *node_dispatch(struct node *node, struct session *session, const struct command *command,
+                                    struct argument *argv, uint32_t argc);
+
+/* Books `count` calls of a command with their average duration; notes them in the slow log where argv is given. */
+void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,
+               uint64_t duration_ns, struct argument *argv, uint32_t argc);
+
+/* Looks for complete requests in the session's input and executes them (after a hold, an unpause). */
+void node_process_input(struct node *node, struct session *session);
+
+/* Puts a session on the attention list (once). */
+void node_raise(struct node *node, struct session *session);
+
+/* Marks a session to be closed: now (nothing more is sent), or after its replies. */
+void node_kill(struct node *node, struct session *session, bool after_reply);
+
+/* Appends bytes to a session's output that do not belong to its own command (MONITOR lines, pushes). */
+void node_push(struct node *node, struct session *session, const void *data, size_t size);
+
+/* Formats and hands a line to the world's log. */
+void node_log(struct node *node, enum node_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,154 @@
+/* host.c - what the node asks of its world, answered by the real one.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "server/state.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef REDIS_KV_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
+
+#define CONFIG_FILE_SIZE_MAX (16 * 1024 * 1024)
+/* Descriptors besides those of clients: listeners, log, epoll, files. */
+#define OTHER_DESCRIPTORS 32
+
+static uint64_t host_clock_ns(void *context) {
+    (void)context;
+    return clock_monotonic_ns();
+}
+
+static void host_log(void *context, enum node_log_level level, const char *text) {
+    struct server *server = context;
+    if ((int)level < server->config->loglevel)
+        return;
+    log_sink_write(&server->log, (enum log_sink_level)level, clock_wall_us(), text, strlen(text));
+}
+
+void server_log(struct server *server, enum node_log_level level, const char *format, ...) {
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    host_log(server, level, line);
+}
+
+static double seconds(uint64_t us) {
+    return (double)us / 1e6;
+}
+
+#ifdef REDIS_KV_JEMALLOC
+static uint64_t allocator_figure(const char *name) {
+    size_t value = 0, size = sizeof value;
+    return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+#endif
+
+static void allocator_facts(struct host_facts *facts) {
+#ifdef REDIS_KV_JEMALLOC
+    /* The figures are those of the last epoch: begin a new one. */
+    uint64_t epoch = 1;
+    size_t size = sizeof epoch;
+    mallctl("epoch", &epoch, &size, &epoch, size);
+    facts->allocator_allocated_bytes = allocator_figure("stats.allocated");
+    facts->allocator_active_bytes = allocator_figure("stats.active");
+    facts->allocator_resident_bytes = allocator_figure("stats.resident");
+#else
+    (void)facts;
+#endif
+}
+
+static void host_facts(void *context, struct host_facts *facts) {
+    struct server *server = context;
+    memset(facts, 0, sizeof *facts);
+    struct process_times self = process_times_self(), children = process_times_children(),
+                         thread = process_times_thread();
+    facts->resident_bytes = process_resident_bytes();
+    facts->total_system_bytes = process_machine_memory_bytes();
+    allocator_facts(facts);
+    facts->cpu_system_s = seconds(self.system_us);
+    facts->cpu_user_s = seconds(self.user_us);
+    facts->cpu_system_children_s = seconds(children.system_us);
+    facts->cpu_user_children_s = seconds(children.user_us);
+    facts->cpu_system_main_thread_s = seconds(thread.system_us);
+    facts->cpu_user_main_thread_s = seconds(thread.user_us);
+    facts->process_id = process_id();
+    process_system(facts->os, sizeof facts->os);
+    process_executable(facts->executable, sizeof facts->executable);
+    snprintf(facts->config_file, sizeof facts->config_file, "%.*s", (int)sizeof facts->config_file - 1,
+             server->options->config_path);
+    snprintf(facts->supervised, sizeof facts->supervised, "%s", server->config->supervised);
+    snprintf(facts->compiler, sizeof facts->compiler, "%d.%d.%d", __GNUC__, __GNUC_MINOR__,
+             __GNUC_PATCHLEVEL__);
+}
+
+static bool host_setting_changed(void *context, const char *name, char error[256]) {
+    struct server *server = context;
+    if (strcmp(name, "port") == 0 || strcmp(name, "bind") == 0)
+        return server_listen(server, error);
+    if (strcmp(name, "maxclients") == 0) {
+        uint64_t wanted = (uint64_t)server->config->maxclients + OTHER_DESCRIPTORS;
+        if (process_raise_open_files(wanted) < wanted) {
+            snprintf(error, 256,
+                     "The operating system is not able to handle the specified number of clients");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool host_config_read(void *context, struct buffer *text, char error[256]) {
+    struct server *server = context;
+    if (server->options->config_path[0] == '\0') {
+        snprintf(error, 256, "The server is running without a config file");
+        return false;
+    }
+    if (file_read(server->options->config_path, CONFIG_FILE_SIZE_MAX, text) == FILE_DONE)
+        return true;
+    snprintf(error, 256, "Rewriting config file: %s", strerror(errno));
+    return false;
+}
+
+static bool host_config_write(void *context, const void *text, size_t size, char error[256]) {
+    struct server *server = context;
+    if (file_replace(server->options->config_path, text, size))
+        return true;
+    snprintf(error, 256, "Rewriting config file: %s", strerror(errno));
+    return false;
+}
+
+static void host_memory_purge(void *context) {
+    (void)context;
+#ifdef REDIS_KV_JEMALLOC
+    char name[32];
+    snprintf(name, sizeof name, "arena.%d.purge", MALLCTL_ARENAS_ALL);
+    mallctl(name, NULL, NULL, NULL, 0);
+#endif
+}
+
+static void host_sleep_us(void *context, uint64_t us) {
+    (void)context;
+    clock_sleep_us(us);
+}
+
+void host_fill(struct node_host *host, struct server *server) {
+    *host = (struct node_host){
+        .context = server,
+        .clock_ns = host_clock_ns,
+        .log = host_log,
+        .facts = host_facts,
+        .setting_changed = host_setting_changed,
+        .config_read = host_config_read,
+        .config_write = host_config_write,
+        .memory_purge = host_memory_purge,
+        .sleep_us = host_sleep_us,
+    };
+}

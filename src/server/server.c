@@ -1,0 +1,403 @@
+/* server.c - the loop: accept, read, let the node work, write.
+ *
+ * A readable connection is read once, its requests are executed and their replies are written at once, before the next
+ * connection is looked at: the bytes are still in the first caches, and nobody waits for others' requests.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "server/server.h"
+
+#include "node/release.h"
+#include "os/clock.h"
+#include "os/entropy.h"
+#include "os/process.h"
+#include "os/signals.h"
+#include "os/stream.h"
+#include "server/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* Connections taken per turn and listener: a storm of them must not hold up those that are there. */
+#define ACCEPTS_PER_TURN 256
+/* Out of descriptors: so long nobody is accepted, unless a connection is closed meanwhile. */
+#define LISTEN_AGAIN_NS   UINT64_C(100000000)
+#define OTHER_DESCRIPTORS 32
+/* Of a connection that is being closed, unread input is taken up to this, so that the last reply is not destroyed by a reset. */
+#define DRAIN_MAX (64 * 1024)
+
+static void listen_again(struct server *server) {
+    server->is_listening = true;
+    for (size_t i = 0; i < server->listener_count; i++)
+        loop_change(server->loop, &server->listeners[i], LOOP_READ);
+}
+
+static void pause_listening(struct server *server) {
+    server->is_listening = false;
+    server->listen_again_ns = clock_monotonic_ns() + LISTEN_AGAIN_NS;
+    for (size_t i = 0; i < server->listener_count; i++)
+        loop_change(server->loop, &server->listeners[i], 0);
+    server_log(server, NODE_LOG_WARNING, "Out of file descriptors: no new connections until some are closed");
+}
+
+static void connection_close(struct server *server, struct connection *connection) {
+    int fd = connection->source.fd;
+    if (connection->session != NULL)
+        node_close(server->node, connection->session);
+    loop_remove(server->loop, &connection->source);
+    stream_end(fd);
+    char waste[4096];
+    size_t size, drained = 0;
+    while (drained < DRAIN_MAX && stream_read(fd, waste, sizeof waste, &size) == STREAM_DONE)
+        drained += size;
+    close(fd);
+    mem_free(&server->options->mem, connection, sizeof *connection);
+    if (!server->is_listening)
+        listen_again(server);
+}
+
+/* Sends what there is; false: the connection is gone and closed. */
+static bool connection_flush(struct server *server, struct connection *connection) {
+    struct node_span span = node_output(server->node, connection->session);
+    if (span.size == 0)
+        return true;
+    size_t sent;
+    enum stream_result result = stream_write(connection->source.fd, span.data, span.size, &sent);
+    node_sent(server->node, connection->session, sent);
+    if (LIKELY(result == STREAM_DONE || result == STREAM_AGAIN))
+        return true;
+    connection_close(server, connection);
+    return false;
+}
+
+/* After anything happened to a session: sends, closes, or waits for what it needs. */
+static void connection_settle(struct server *server, struct connection *connection) {
+    if (!connection_flush(server, connection))
+        return;
+    struct session *session = connection->session;
+    if (UNLIKELY(node_wants_close(session))) {
+        connection_close(server, connection);
+        return;
+    }
+    uint32_t wanted = node_wants_read(server->node, session) ? LOOP_READ : 0;
+    if (UNLIKELY(node_wants_write(session)))
+        wanted |= LOOP_WRITE;
+    loop_change(server->loop, &connection->source, wanted);
+}
+
+static void connection_ready(struct server *server, struct connection *connection, uint32_t ready) {
+    if (LIKELY(ready & LOOP_READ)) {
+        struct node_span span = node_input_space(server->node, connection->session);
+        if (LIKELY(span.size != 0)) {
+            size_t size;
+            enum stream_result result = stream_read(connection->source.fd, span.data, span.size, &size);
+            if (LIKELY(result == STREAM_DONE)) {
+                node_input(server->node, connection->session, size);
+            } else if (result != STREAM_AGAIN) {
+                connection_close(server, connection);
+                return;
+            }
+        }
+    } else if (ready & LOOP_HANGUP) {
+        connection_close(server, connection);
+        return;
+    }
+    connection_settle(server, connection);
+}
+
+static void connection_open(struct server *server, int fd, const struct address *peer) {
+    struct connection *connection = mem_alloc_zeroed(&server->options->mem, sizeof *connection);
+    if (connection == NULL ||
+        !loop_add(server->loop, &connection->source, fd, SOURCE_CONNECTION, LOOP_READ)) {
+        mem_free(&server->options->mem, connection, sizeof *connection);
+        close(fd);
+        return;
+    }
+    struct address local;
+    char peer_text[ADDRESS_PRINT_SIZE], local_text[ADDRESS_PRINT_SIZE] = "";
+    address_print(peer, peer_text);
+    if (stream_local(fd, &local))
+        address_print(&local, local_text);
+    bool is_unix = peer->kind == ADDRESS_UNIX;
+    if (!is_unix) {
+        stream_set_no_delay(fd);
+        if (server->config->tcp_keepalive_s != 0)
+            stream_set_keepalive(fd, server->config->tcp_keepalive_s);
+    }
+    struct node_client client = {.owner = connection,
+                                 .descriptor = fd,
+                                 .is_unix_socket = is_unix,
+                                 .is_loopback = peer->loopback,
+                                 .peer_address = is_unix ? local_text : peer_text,
+                                 .local_address = local_text};
+    connection->session = node_accept(server->node, &client);
+    if (connection->session == NULL)
+        connection_close(server, connection);
+}
+
+static void accept_some(struct server *server, struct loop_source *listener) {
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd;
+        struct address peer;
+        switch (listener_accept(listener->fd, &fd, &peer)) {
+        case LISTENER_ACCEPTED: connection_open(server, fd, &peer); break;
+        case LISTENER_EMPTY: return;
+        case LISTENER_EXHAUSTED: pause_listening(server); return;
+        case LISTENER_FAILED:
+            server_log(server, NODE_LOG_WARNING, "Accepting connections failed: %s", strerror(errno));
+            return;
+        }
+    }
+}
+
+void server_stop_listening(struct server *server) {
+    for (size_t i = 0; i < server->listener_count; i++) {
+        int fd = server->listeners[i].fd;
+        loop_remove(server->loop, &server->listeners[i]);
+        if (fd == server->unix_listener) {
+            listener_remove_unix(server->unixsocket);
+            server->unix_listener = -1;
+        }
+        close(fd);
+    }
+    server->listener_count = 0;
+}
+
+static bool open_unix_listener(struct server *server, char error[LISTENER_ERROR_SIZE]) {
+    const struct config *config = server->config;
+    if (config->unixsocket[0] == '\0')
+        return true;
+    snprintf(server->unixsocket, sizeof server->unixsocket, "%.*s", (int)sizeof server->unixsocket - 1,
+             config->unixsocket);
+    server->unix_listener =
+        listener_open_unix(server->unixsocket, config->unixsocketperm, (int)config->tcp_backlog, error);
+    return server->unix_listener >= 0;
+}
+
+bool server_listen(struct server *server, char error[LISTENER_ERROR_SIZE]) {
+    const struct config *config = server->config;
+    int fds[SERVER_LISTENERS_MAX];
+    size_t count = 0;
+    bool is_first = server->listener_count == 0;
+    if (config->port != 0 &&
+        !listener_open_tcp((const char *const *)config->bind, config->bind_count, (uint16_t)config->port,
+                           (int)config->tcp_backlog, fds, &count, error))
+        return false;
+    if (is_first && !open_unix_listener(server, error)) {
+        for (size_t i = 0; i < count; i++)
+            close(fds[i]);
+        return false;
+    }
+    /* The unix socket stays as it is while TCP listeners are exchanged. */
+    size_t kept = 0;
+    for (size_t i = 0; i < server->listener_count; i++) {
+        int fd = server->listeners[i].fd;
+        loop_remove(server->loop, &server->listeners[i]);
+        if (fd != server->unix_listener)
+            close(fd);
+    }
+    if (server->unix_listener >= 0)
+        fds[count++] = server->unix_listener;
+    server->listener_count = 0;
+    for (; kept < count; kept++) {
+        if (!loop_add(server->loop, &server->listeners[kept], fds[kept], SOURCE_LISTENER, LOOP_READ)) {
+            snprintf(error, LISTENER_ERROR_SIZE, "can't watch a listening socket: %s", strerror(errno));
+            return false;
+        }
+        server->listener_count++;
+    }
+    server->is_listening = true;
+    return true;
+}
+
+static void signal_came(struct server *server) {
+    for (;;) {
+        switch (signals_read(server->signals.fd)) {
+        case SIGNALS_NONE: return;
+        case SIGNALS_INTERRUPT:
+            if (server->interrupted) {
+                server_log(server, NODE_LOG_WARNING, "Interrupted twice: exiting at once");
+                _exit(1);
+            }
+            server->interrupted = true;
+            server_log(server, NODE_LOG_WARNING, "Received SIGINT, shutting down");
+            server->is_stopping = true;
+            break;
+        case SIGNALS_TERMINATE:
+            server_log(server, NODE_LOG_WARNING, "Received SIGTERM, shutting down");
+            server->is_stopping = true;
+            break;
+        }
+    }
+}
+
+static void settle_attention(struct server *server) {
+    struct session *session;
+    while ((session = node_attention(server->node)) != NULL)
+        connection_settle(server, session->owner);
+}
+
+static void serve(struct server *server) {
+    uint32_t wait_ms = 0;
+    while (!server->is_stopping) {
+        loop_wait(server->loop, (int)wait_ms);
+        uint64_t now_ns = clock_monotonic_ns();
+        node_turn(server->node, now_ns, clock_wall_us());
+        struct loop_event event;
+        while (loop_next(server->loop, &event)) {
+            if (LIKELY(event.source->kind == SOURCE_CONNECTION))
+                connection_ready(server, (struct connection *)(void *)event.source, event.ready);
+            else if (event.source->kind == SOURCE_LISTENER)
+                accept_some(server, event.source);
+            else
+                signal_came(server);
+        }
+        settle_attention(server);
+        wait_ms = node_work(server->node);
+        settle_attention(server);
+        if (!server->is_listening && now_ns >= server->listen_again_ns)
+            listen_again(server);
+        if (node_shutdown_wish(server->node) != NODE_RUNNING) {
+            server_log(server, NODE_LOG_WARNING, "User requested shutdown...");
+            server->is_stopping = true;
+        }
+    }
+}
+
+static bool make_node(struct server *server) {
+    struct node_host host;
+    host_fill(&host, server);
+    struct node_options options = {.mem = &server->options->mem,
+                                   .host = &host,
+                                   .config = server->config,
+                                   .monotonic_ns = clock_monotonic_ns(),
+                                   .wall_us = clock_wall_us()};
+    if (!entropy_fill(options.hash_seed, sizeof options.hash_seed) ||
+        !entropy_fill(&options.random_seed, sizeof options.random_seed) ||
+        !entropy_fill(options.run_id, sizeof options.run_id)) {
+        server_log(server, NODE_LOG_WARNING, "The system gives no random bytes: %s", strerror(errno));
+        return false;
+    }
+    server->node = node_new(&options);
+    return server->node != NULL;
+}
+
+/* Syslog facilities by the names that redis.conf uses. */
+static int syslog_facility(const char *name) {
+    static const struct {
+        const char *name;
+        int facility;
+    } facilities[] = {{"user", LOG_USER},     {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1},
+                      {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+                      {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7}};
+    for (size_t i = 0; i < sizeof facilities / sizeof *facilities; i++)
+        if (strcasecmp(name, facilities[i].name) == 0)
+            return facilities[i].facility;
+    return LOG_LOCAL0;
+}
+
+static bool open_log(struct server *server) {
+    const struct config *config = server->config;
+    struct log_sink_options options = {.path = config->logfile,
+                                       .system_log = config->syslog_enabled,
+                                       .system_ident = config->syslog_ident,
+                                       .system_facility = syslog_facility(config->syslog_facility)};
+    if (log_sink_init(&server->log, &options))
+        return true;
+    fprintf(stderr, "Can't open the log file '%s': %s\n", config->logfile, strerror(errno));
+    return false;
+}
+
+/* Everything that can fail at the start, in the order in which users expect its errors. */
+static bool start(struct server *server) {
+    struct config *config = server->config;
+    char error[LISTENER_ERROR_SIZE] = "";
+    uint64_t wanted_files = (uint64_t)config->maxclients + OTHER_DESCRIPTORS;
+    uint64_t files = process_raise_open_files(wanted_files);
+    if (files < wanted_files && files > OTHER_DESCRIPTORS) {
+        config->maxclients = (uint32_t)(files - OTHER_DESCRIPTORS);
+        server_log(server, NODE_LOG_WARNING, "The system allows %llu open files: maxclients is %u now",
+                   (unsigned long long)files, config->maxclients);
+    }
+    server->loop = loop_new(&server->options->mem);
+    int signals = signals_open();
+    if (server->loop == NULL || signals < 0 ||
+        !loop_add(server->loop, &server->signals, signals, SOURCE_SIGNALS, LOOP_READ)) {
+        server_log(server, NODE_LOG_WARNING, "Can't set up the event loop: %s", strerror(errno));
+        return false;
+    }
+    if (!server_listen(server, error)) {
+        server_log(server, NODE_LOG_WARNING, "Failed listening on port %u (tcp): %s, aborting.", config->port,
+                   error);
+        return false;
+    }
+    if (!make_node(server)) {
+        server_log(server, NODE_LOG_WARNING, "Out of memory at the start");
+        return false;
+    }
+    return true;
+}
+
+static void announce(struct server *server) {
+    const struct config *config = server->config;
+    server_log(server, NODE_LOG_NOTICE, "redis-kv %s started, pid %u", REDIS_KV_VERSION, process_id());
+    if (server->options->config_path[0] == '\0')
+        server_log(server, NODE_LOG_NOTICE, "No config file was given: the defaults hold");
+    if (config->port != 0)
+        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections on port %u", config->port);
+    if (server->unixsocket[0] != '\0')
+        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections at %s", server->unixsocket);
+    if (config->pidfile[0] != '\0' && !process_write_pid_file(config->pidfile))
+        server_log(server, NODE_LOG_WARNING, "Can't write the pid file '%s': %s", config->pidfile,
+                   strerror(errno));
+    if (strcmp(config->supervised, "systemd") == 0 || strcmp(config->supervised, "auto") == 0)
+        process_notify("STATUS=Ready to accept connections\nREADY=1\n");
+}
+
+static void close_connections(struct server *server) {
+    struct session *session;
+    while (server->node != NULL && (session = node_first_session(server->node)) != NULL)
+        connection_close(server, session->owner);
+}
+
+static void stop(struct server *server) {
+    if (server->node != NULL && (strcmp(server->config->supervised, "systemd") == 0 ||
+                                 strcmp(server->config->supervised, "auto") == 0))
+        process_notify("STOPPING=1\n");
+    if (server->loop != NULL) {
+        server_stop_listening(server);
+        close_connections(server);
+        if (server->signals.fd > 0)
+            signals_close(server->signals.fd);
+    }
+    if (server->config->pidfile[0] != '\0')
+        process_remove_pid_file(server->config->pidfile);
+    server_log(server, NODE_LOG_NOTICE, "redis-kv is now ready to exit, bye bye...");
+    /* The keyspace is not taken apart: the system takes the memory back at once. */
+    loop_free(server->loop);
+    log_sink_release(&server->log);
+}
+
+int server_run(struct options *options) {
+    struct server server = {.options = options, .config = &options->config, .unix_listener = -1};
+    if (options->config.dir[0] != '\0' && chdir(options->config.dir) != 0) {
+        fprintf(stderr, "Can't change to the folder '%s': %s\n", options->config.dir, strerror(errno));
+        return 1;
+    }
+    if (options->config.daemonize && !process_daemonize()) {
+        fprintf(stderr, "Can't go into the background: %s\n", strerror(errno));
+        return 1;
+    }
+    if (!open_log(&server))
+        return 1;
+    bool started = start(&server);
+    if (started) {
+        announce(&server);
+        serve(&server);
+    }
+    stop(&server);
+    return started ? 0 : 1;
+}

@@ -1,0 +1,51 @@
+/* state.h - the inside of the server, shared by the files of this layer only.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef SERVER_STATE_H
+#define SERVER_STATE_H
+
+#include "node/node.h"
+#include "os/listener.h"
+#include "os/log_sink.h"
+#include "os/loop.h"
+#include "server/options.h"
+
+#define SERVER_LISTENERS_MAX (CONFIG_BIND_MAX + 1)
+
+enum source_kind { SOURCE_LISTENER, SOURCE_SIGNALS, SOURCE_CONNECTION };
+
+struct connection {
+    struct loop_source source;
+    struct session *session;
+};
+
+struct server {
+    struct options *options;
+    struct config *config;
+    struct loop *loop;
+    struct node *node;
+    struct log_sink log;
+    struct loop_source listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    bool is_listening;        /* false while out of descriptors */
+    uint64_t listen_again_ns; /* then: when to try again */
+    char unixsocket[108];     /* path of the unix listener, "" if there is none */
+    int unix_listener;
+    struct loop_source signals;
+    bool is_stopping;
+    bool interrupted; /* SIGINT came once */
+};
+
+/* Fills in what a node asks of its world. */
+void host_fill(struct node_host *host, struct server *server);
+
+/* A log line of the server itself. */
+void server_log(struct server *server, enum node_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Listens anew on what bind and port say now; false: the error says why, the old listeners stay. */
+bool server_listen(struct server *server, char error[LISTENER_ERROR_SIZE]);
+void server_stop_listening(struct server *server);
+
+#endif

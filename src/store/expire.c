@@ -1,0 +1,102 @@
+/* expire.c - the walk of the active expiry over databases, slots and leaves.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "store/expire.h"
+
+#include "store/keyspace.h"
+
+/* What one visit of a leaf takes out at most; a leaf with more stays due and is visited again. */
+#define EXPIRE_BATCH 256
+/* Slots that are not due cost next to nothing: so many are a unit. */
+#define SLOTS_PER_UNIT 16
+
+struct sweep {
+    int64_t now_ms;
+    uint32_t earliest;
+    uint32_t count;
+    struct record *expired[EXPIRE_BATCH];
+};
+
+static void sweep_record(void *context, struct record *record) {
+    struct sweep *sweep = context;
+    if (!(record->flags & RECORD_EXPIRY))
+        return;
+    int64_t expiry_ms = record_expiry_ms(record);
+    if (sweep->now_ms > expiry_ms && sweep->count < EXPIRE_BATCH) {
+        sweep->expired[sweep->count++] = record;
+        return;
+    }
+    uint32_t tick = expire_tick(expiry_ms);
+    if (tick < sweep->earliest)
+        sweep->earliest = tick;
+}
+
+/* Reclaims the expired records of one leaf; returns the units spent. */
+static uint32_t sweep_leaf(struct keyspace *keyspace, uint32_t database, uint32_t slot, struct dict *leaf) {
+    struct sweep sweep = {.now_ms = keyspace->now_ms, .earliest = UINT32_MAX};
+    uint32_t units = leaf->count + 1;
+    dict_each_of_leaf(leaf, sweep_record, &sweep);
+    leaf->earliest = sweep.earliest;
+    for (uint32_t i = 0; i < sweep.count; i++) {
+        struct record *record = sweep.expired[i];
+        struct argument key = {.data = record_key(record), .size = record_key_size(record), .slot = slot};
+        key.hash = hash_bytes(&keyspace->secret, key.data, key.size);
+        struct entry entry = {.record = record};
+        struct dict *dict = &keyspace->databases[database]->slots[slot];
+        if (dict_find(dict, key.hash, key.data, key.size, &entry.position) == record)
+            keyspace_remove(keyspace, database, &key, &entry, REMOVE_EXPIRED);
+    }
+    return units;
+}
+
+/* The least of all leaves becomes the slot's. Units: the leaves. */
+static uint32_t settle_slot(struct dict *slot) {
+    uint32_t earliest = UINT32_MAX, leaves = 0;
+    uint64_t hash = 0;
+    do {
+        uint32_t of_leaf = dict_leaf(slot, hash)->earliest;
+        earliest = of_leaf < earliest ? of_leaf : earliest;
+        leaves++;
+    } while ((hash = dict_next_leaf(slot, hash)) != 0);
+    slot->earliest = earliest;
+    return leaves;
+}
+
+uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
+    if (keyspace->expiry_is_paused)
+        return 0;
+    uint32_t now = expire_tick(keyspace->now_ms);
+    uint32_t spent = 0, slots_looked_at = 0;
+    while (spent < budget) {
+        struct database *database = keyspace->databases[keyspace->expire_database];
+        if (database == NULL || database->expiring == 0 || keyspace->expire_slot == SLOT_COUNT) {
+            keyspace->expire_slot = 0;
+            keyspace->expire_hash = 0;
+            if (++keyspace->expire_database < DATABASE_COUNT)
+                continue;
+            keyspace->expire_database = 0;
+            return 0; /* one pass is complete */
+        }
+        struct dict *slot = &database->slots[keyspace->expire_slot];
+        if (slot->earliest >= now || slot->count == 0) {
+            keyspace->expire_slot++;
+            keyspace->expire_hash = 0;
+            spent += ++slots_looked_at % SLOTS_PER_UNIT == 0;
+            continue;
+        }
+        uint64_t next = dict_next_leaf(slot, keyspace->expire_hash);
+        struct dict *leaf = dict_leaf(slot, keyspace->expire_hash);
+        if (leaf->earliest < now)
+            spent += sweep_leaf(keyspace, keyspace->expire_database, keyspace->expire_slot, leaf);
+        else
+            spent++;
+        keyspace->expire_hash = next;
+        if (next == 0) {
+            if (slot->count != 0)
+                spent += settle_slot(slot) / SLOTS_PER_UNIT;
+            keyspace->expire_slot++;
+        }
+    }
+    return spent;
+}

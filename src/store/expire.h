@@ -1,0 +1,27 @@
+/* expire.h - reclaims keys whose time has come without waiting for somebody to ask for them.
+ *
+ * Each slot (each leaf of a large one) knows the earliest expiry among its records, so that only slots in which
+ * something has surely expired are walked. The time is kept in ticks of 256 ms: 32 bits last for 34 years.
+ * May touch: base, data, store. Must never know: commands.
+ * Invariant: no record of a leaf expires before the leaf's `earliest`, no leaf before the slot's.
+ * Tests: tests/unit/store/expire_test.c.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef STORE_EXPIRE_H
+#define STORE_EXPIRE_H
+
+#include <stdint.h>
+
+/* 2024-01-01 in ticks of 256 ms. */
+#define EXPIRE_TICK_BASE (INT64_C(1704067200000) >> 8)
+
+/* The tick of a time in ms since 1970; what lies outside is clamped (far futures are looked at too early, never too late). */
+static inline uint32_t expire_tick(int64_t ms) {
+    int64_t tick = (ms >> 8) - EXPIRE_TICK_BASE;
+    if (tick < 0)
+        return 0;
+    return tick >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)tick;
+}
+
+#endif

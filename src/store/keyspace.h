@@ -1,0 +1,167 @@
+/* keyspace.h - all keys of one node: databases of 16384 slot tables, and the one funnel for every change.
+ *
+ * Whatever changes a key goes through keyspace_put, keyspace_edit, keyspace_set_expiry, keyspace_remove or
+ * keyspace_merge: there the version is stamped, watchers are told, counters are kept. An expired key is
+ * hidden from every look-up and reclaimed on the way.
+ * May touch: base, data, proto. Must never know: commands, clients, peers, clocks (now_ms is set from outside).
+ * Invariants: keys/expiring of a database equal what its slots hold; every stamped counter is greater than
+ * all this node stamped before and than the one the key had.
+ * Tests: tests/unit/store/keyspace_test.c, expire_test.c.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef STORE_KEYSPACE_H
+#define STORE_KEYSPACE_H
+
+#include "base/argument.h"
+#include "base/crc16.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/dict.h"
+#include "data/record.h"
+
+struct watch_registry;
+struct reclaim;
+
+struct database {
+    uint64_t keys;        /* records that are not tombstones; expired ones count until reclaimed */
+    uint64_t expiring;    /* of them, with an expiry */
+    double expiry_sum_ms; /* of the expiring ones: gives the average TTL */
+    struct dict slots[SLOT_COUNT];
+};
+
+struct keyspace_counters {
+    uint64_t hits, misses; /* of LOOKUP_READ */
+    uint64_t expired;      /* keys reclaimed because their time had come */
+    uint64_t changes;      /* since the start: what Redis counts as `dirty` */
+};
+
+struct keyspace {
+    struct mem *mem;
+    struct hash_secret secret;
+    int64_t now_ms; /* wall clock, set once per turn */
+    uint32_t now_s;
+    uint16_t actor;        /* this node's own, interned */
+    uint64_t counter;      /* HLC: the last stamp given */
+    bool expiry_is_paused; /* CLIENT PAUSE: expired keys are hidden, not reclaimed */
+    bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
+    struct keyspace_counters counters;
+    struct rng random;
+    struct watch_registry *watch;
+    struct reclaim *reclaim;                    /* databases that are being emptied in the background */
+    uint32_t expire_database, expire_slot;      /* where the active expiry goes on */
+    uint64_t expire_hash;                       /* and, in a slot of several leaves, with which */
+    struct database *databases[DATABASE_COUNT]; /* NULL until first written */
+};
+
+/* seed: HASH_SEED_SIZE random bytes (the table's hash), random: seeds RANDOMKEY and the like. NULL: no memory. */
+struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE], uint64_t random);
+void keyspace_free(struct keyspace *keyspace);
+
+/* Sets the time for what follows. Wall-clock milliseconds since 1970. */
+void keyspace_set_time(struct keyspace *keyspace, int64_t now_ms);
+
+/* Computes slot and hash of a key once. */
+static inline void keyspace_place(const struct keyspace *keyspace, struct argument *key) {
+    if (key->slot == ARGUMENT_NOT_PLACED) {
+        key->slot = crc16_key_slot(key->data, key->size);
+        key->hash = hash_bytes(&keyspace->secret, key->data, key->size);
+    }
+}
+
+/* A key that was looked up. The position is valid until the next change of the keyspace (a look-up that reclaims an
+ * expired key is one), the record until its own key changes. */
+struct entry {
+    struct record *record; /* NULL: absent */
+    struct dict_position position;
+};
+
+enum lookup_mode {
+    LOOKUP_READ = 1,  /* counts hit or miss, marks the access */
+    LOOKUP_WRITE = 2, /* marks the access */
+    LOOKUP_COUNT = 3, /* counts hit or miss, leaves the access time (EXISTS, TYPE, TTL, OBJECT) */
+    LOOKUP_PEEK = 0   /* leaves no trace */
+};
+
+/* Finds a live key: not expired, no tombstone. Returns entry->record. An expired key is reclaimed, unless paused. */
+struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                               enum lookup_mode mode, struct entry *entry);
+
+/* Expiry arguments besides a time in ms. */
+#define EXPIRY_NONE RECORD_NO_EXPIRY
+#define EXPIRY_KEEP (INT64_MIN + 1)
+
+struct value {
+    const uint8_t *data;
+    uint32_t size;
+    int64_t expiry_ms; /* absolute, or EXPIRY_NONE, or EXPIRY_KEEP (what the live key has) */
+    uint8_t type;      /* enum record_type */
+    uint8_t encoding;  /* enum record_encoding */
+};
+
+/* Creates the key or replaces its value. value->data may point anywhere, also into a record.
+ * false: no memory, nothing changed. Adds 1 to changes. An expiry in the past is stored as it is. */
+bool keyspace_put(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                  const struct value *value);
+
+/* Puts `pairs` strings, all or none: keys_and_values has key, value, key, value...; no expiry, encoding natural. Of a key
+ * that comes twice the last value stays. false: no memory, nothing changed. Adds `pairs` to changes. */
+bool keyspace_put_many(struct keyspace *keyspace, uint32_t database, struct argument *keys_and_values,
+                       uint32_t pairs);
+
+/* Makes the existing string at entry `size` bytes long (<= VALUE_SIZE_MAX): the first bytes stay, new ones are 0. Returns the
+ * value's bytes for the caller to change at once, NULL: no memory, nothing changed. Keeps the expiry, updates entry,
+ * sets the encoding, adds 1 to changes. */
+uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                       struct entry *entry, uint32_t size, enum record_encoding encoding);
+
+/* As keyspace_edit for an absent key: a new string of `size` zero bytes. */
+uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database, struct argument *key, uint32_t size,
+                         enum record_encoding encoding);
+
+/* Sets or (EXPIRY_NONE) clears the expiry; false: no memory, nothing changed. Updates entry, adds 1 to changes. */
+bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                         struct entry *entry, int64_t expiry_ms);
+
+enum remove_reason { REMOVE_DELETED, REMOVE_EXPIRED, REMOVE_MOVED };
+
+/* Takes a key out; entry->record is NULL afterwards. REMOVE_DELETED adds 1 to changes;
+ * REMOVE_MOVED does not, for the put at the new place has counted. Never fails. */
+void keyspace_remove(struct keyspace *keyspace, uint32_t database, struct argument *key, struct entry *entry,
+                     enum remove_reason reason);
+
+/* The door for a record that was not written here: merges it by data/record.h's rule.
+ * Returns false: no memory, nothing changed. *changed tells whether ours is different now. */
+bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                    const struct record_parts *theirs, bool *changed);
+
+/* Number of keys of a database, as DBSIZE says it. */
+uint64_t keyspace_size(const struct keyspace *keyspace, uint32_t database);
+
+/* Empties a database (all: every one). The keys are gone at once, their memory is given back in steps by reclaim.
+ * Adds the number of keys to changes, and returns it. false in *done: no memory for the hand-over, then it is emptied at once. */
+uint64_t keyspace_flush(struct keyspace *keyspace, uint32_t database);
+
+/* Exchanges two databases. Watchers of keys in either are told. */
+void keyspace_swap(struct keyspace *keyspace, uint32_t first, uint32_t second);
+
+/* Scans a database from a cursor on, in slot order; 0 starts, and a result of 0 ends. Cursors are below 2^53; one that is
+ * none of ours ends. Visits live records; looks at about `wanted` records (expired ones are looked at, not visited), or at
+ * all that there are. Guarantee: a key that is there from start to end is visited. */
+typedef void keyspace_visitor(void *context, struct record *record);
+uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cursor, uint32_t wanted,
+                       keyspace_visitor *visit, void *context);
+
+/* A live key chosen at random, NULL if there is none. */
+struct record *keyspace_random(struct keyspace *keyspace, uint32_t database);
+
+/* Background jobs. Each step spends at most `budget` units (see base/limits.h) and returns those spent; 0: nothing to do now. */
+uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget);
+uint32_t keyspace_reclaim_step(struct keyspace *keyspace, uint32_t budget);
+/* Keys whose memory is still to be given back (INFO lazyfree_pending_objects), and the total so far. */
+uint64_t keyspace_reclaim_pending(const struct keyspace *keyspace);
+uint64_t keyspace_reclaimed(const struct keyspace *keyspace);
+
+#endif

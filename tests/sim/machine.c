@@ -1,0 +1,413 @@
+/* machine.c - the loop of the simulated process, turn by turn.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "sim/machine.h"
+
+#include "node/state.h"
+#include "sim/invariants.h"
+
+#include <stdio.h>
+
+#define PASSWORD_LINE "requirepass secret\n"
+
+/* ---- What the node asks of the world ---- */
+
+static uint64_t host_clock_ns(void *context) {
+    struct machine *machine = context;
+    machine->busy_ns += machine->swarm->slow_call_ns;
+    return machine->world->now_ns + machine->busy_ns;
+}
+
+static void host_log(void *context, enum node_log_level level, const char *text) {
+    struct machine *machine = context;
+    char readable[TRACE_LINE_SIZE];
+    world_note(machine->world, "log %d %s", level,
+               trace_readable(readable, sizeof readable, text, strlen(text)));
+}
+
+static void host_facts(void *context, struct host_facts *facts) {
+    (void)context;
+    *facts =
+        (struct host_facts){.resident_bytes = 50000000, .total_system_bytes = 8000000000, .process_id = 4711};
+    snprintf(facts->os, sizeof facts->os, "Simulated 1.0");
+    snprintf(facts->supervised, sizeof facts->supervised, "no");
+}
+
+static bool host_setting_changed(void *context, const char *name, char error[256]) {
+    (void)context;
+    (void)name;
+    error[0] = '\0';
+    return true;
+}
+
+static bool host_config_read(void *context, struct buffer *text, char error[256]) {
+    (void)context;
+    (void)text;
+    snprintf(error, 256, "The server is running without a config file");
+    return false;
+}
+
+static bool host_config_write(void *context, const void *text, size_t size, char error[256]) {
+    (void)context;
+    (void)text;
+    (void)size;
+    snprintf(error, 256, "no disk");
+    return false;
+}
+
+static void host_memory_purge(void *context) {
+    (void)context;
+}
+
+static void host_sleep_us(void *context, uint64_t us) {
+    struct machine *machine = context;
+    machine->busy_ns += us * 1000;
+}
+
+/* ---- Start ---- */
+
+static void configure(struct machine *machine) {
+    const struct swarm *swarm = machine->swarm;
+    CHECK(config_init(&machine->config, &machine->mem));
+    char text[512];
+    int size = snprintf(text, sizeof text,
+                        "%smaxclients %u\ntimeout %u\nslowlog-log-slower-than 1000\n"
+                        "latency-monitor-threshold 1\n",
+                        swarm->has_password ? PASSWORD_LINE : "", swarm->maxclients, swarm->timeout_s);
+    struct config_problem problem;
+    CHECK(config_apply_text(&machine->config, text, (size_t)size, NULL, &problem));
+}
+
+static struct node *make_node(struct machine *machine) {
+    struct world *world = machine->world;
+    struct node_host host = {.context = machine,
+                             .clock_ns = host_clock_ns,
+                             .log = host_log,
+                             .facts = host_facts,
+                             .setting_changed = host_setting_changed,
+                             .config_read = host_config_read,
+                             .config_write = host_config_write,
+                             .memory_purge = host_memory_purge,
+                             .sleep_us = host_sleep_us};
+    struct node_options options = {.mem = &machine->mem,
+                                   .host = &host,
+                                   .config = &machine->config,
+                                   .monotonic_ns = world->now_ns,
+                                   .wall_us = world_wall_us(world)};
+    struct rng *rng = world_random(world, CHANCE_NODE);
+    for (unsigned i = 0; i < HASH_SEED_SIZE; i++)
+        options.hash_seed[i] = (uint8_t)rng_next64(rng);
+    for (unsigned i = 0; i < sizeof options.run_id; i++)
+        options.run_id[i] = (uint8_t)rng_next64(rng);
+    options.random_seed = rng_next64(rng);
+    return node_new(&options);
+}
+
+static void wake_at(struct machine *machine, uint64_t time_ns);
+
+void machine_start(struct machine *machine, struct world *world, const struct swarm *swarm,
+                   const struct machine_observer *observer, struct sightings *sightings) {
+    *machine = (struct machine){
+        .world = world, .swarm = swarm, .observer = *observer, .wake_ns = UINT64_MAX, .sightings = sightings};
+    configure(machine);
+    machine->node = make_node(machine);
+    CHECK(machine->node != NULL);
+    if (swarm->maxmemory != 0)
+        machine->config.maxmemory = machine->mem.used_bytes + swarm->maxmemory;
+    machine->last_wall_us = world_wall_us(world);
+    machine->next_jump_ns = world->now_ns + swarm->jump_every_ns;
+    wake_at(machine, world->now_ns);
+}
+
+/* ---- Connections ---- */
+
+/* All that a session has produced and not sent. The node itself hides it once the session is killed. */
+static struct node_span unsent(const struct session *session) {
+    const struct buffer *out = session->reply.out;
+    size_t done = out == &session->pending ? session->pending_sent : 0;
+    return (struct node_span){out->data + done, out->size - done};
+}
+
+/* Whether an allocation may have failed since the fuse was looked at. */
+static bool fuse_may_have_blown(const struct machine *machine, uint64_t before) {
+    return before != 0 && (machine->mem.fuse == 0 || machine->mem.fuse_stays_blown);
+}
+
+static bool note_memory(struct machine *machine, uint64_t fuse_before) {
+    bool failed = fuse_may_have_blown(machine, fuse_before);
+    machine->memory_failed = machine->memory_failed || failed;
+    machine->failed_allocations += failed;
+    return failed;
+}
+
+/* Tells the observer what the node has produced for the connection since the last time. */
+static void observe(struct machine *machine, struct connection *connection, uint64_t fuse_before,
+                    size_t used_before) {
+    struct session *session = connection->session;
+    struct node_span span = unsent(session);
+    uint64_t total = connection->sent + span.size;
+    size_t fresh = (size_t)(total - connection->produced);
+    bool memory_failed = note_memory(machine, fuse_before);
+    struct production production = {.data = fresh == 0 ? NULL : span.data + (span.size - fresh),
+                                    .size = fresh,
+                                    .is_held = session->flags & (SESSION_CLOGGED | SESSION_PAUSED),
+                                    .is_killed = session->flags & SESSION_CLOSE_NOW,
+                                    .is_closing = session->flags & SESSION_CLOSE_AFTER_REPLY,
+                                    .memory_failed = memory_failed,
+                                    .memory_failed_in_turn = machine->memory_failed,
+                                    .used_before = used_before,
+                                    .used_after = machine->mem.used_bytes};
+    connection->produced = total;
+    machine->observer.produced(machine->observer.context, connection, &production);
+}
+
+static void close_connection(struct machine *machine, struct connection *connection, enum close_cause cause) {
+    machine->observer.closed(machine->observer.context, connection, cause);
+    node_close(machine->node, connection->session);
+    stream_close(connection->end);
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        machine->connections = connection->next;
+    machine->open_connections--;
+    connection->end->context = NULL;
+    connection->end->ready = NULL;
+    world_free(machine->world, connection, sizeof *connection);
+}
+
+/* Sends what there is, closes where that is asked for. */
+static void settle(struct machine *machine, struct connection *connection) {
+    struct session *session = connection->session;
+    uint64_t fuse_before = machine->mem.fuse;
+    struct node_span span = node_output(machine->node, session);
+    if (span.size != 0) {
+        size_t sent = stream_write(connection->end, span.data, span.size);
+        node_sent(machine->node, session, sent);
+        connection->sent += sent;
+        machine->sightings->seen[SIGHTING_PARTIAL_WRITE] += sent < span.size;
+    }
+    note_memory(machine, fuse_before);
+    if (node_wants_close(session))
+        close_connection(machine, connection,
+                         machine->memory_failed ? CLOSED_WITHOUT_MEMORY : CLOSED_BY_NODE);
+}
+
+static void stream_ready(void *context) {
+    machine_ready(context);
+}
+
+struct connection *machine_accept(struct machine *machine, struct stream_end *end,
+                                  const struct client_place *place, void *watch) {
+    struct node_client client = {.descriptor = -1,
+                                 .is_loopback = place->is_here,
+                                 .peer_address = place->address,
+                                 .local_address = "127.0.0.1:6379"};
+    struct connection *connection = world_alloc(machine->world, sizeof *connection);
+    client.owner = connection;
+    connection->machine = machine;
+    connection->end = end;
+    connection->watch = watch;
+    connection->is_here = place->is_here;
+    end->context = connection;
+    end->ready = stream_ready;
+    uint64_t fuse_before = machine->mem.fuse;
+    size_t used_before = machine->mem.used_bytes;
+    connection->session = node_accept(machine->node, &client);
+    if (connection->session == NULL) {
+        if (!note_memory(machine, fuse_before))
+            world_fail(machine->world, "a connection was refused without a lack of memory");
+        world_free(machine->world, connection, sizeof *connection);
+        end->context = NULL;
+        end->ready = NULL;
+        stream_close(end);
+        return NULL;
+    }
+    connection->next = machine->connections;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    machine->connections = connection;
+    machine->open_connections++;
+    observe(machine, connection, fuse_before, used_before);
+    machine_ready(connection);
+    return connection;
+}
+
+void machine_ready(struct connection *connection) {
+    connection->is_ready = true;
+    wake_at(connection->machine, connection->machine->world->now_ns);
+}
+
+/* ---- Turns ---- */
+
+/* What is left to read is read in the next turn; while the session is held back, when it no longer is. */
+static void ready_again(struct machine *machine, struct connection *connection) {
+    if (stream_is_over(connection->end) ||
+        (stream_has_bytes(connection->end) && node_wants_read(machine->node, connection->session)))
+        machine_ready(connection);
+}
+
+static void serve(struct machine *machine, struct connection *connection) {
+    connection->is_ready = false;
+    struct session *session = connection->session;
+    if (stream_has_bytes(connection->end) && node_wants_read(machine->node, session)) {
+        uint64_t fuse_before = machine->mem.fuse;
+        size_t used_before = machine->mem.used_bytes;
+        struct node_span span = node_input_space(machine->node, session);
+        size_t size = span.size == 0 ? 0 : stream_read(connection->end, span.data, span.size);
+        if (size != 0) {
+            connection->taken += size;
+            node_input(machine->node, session, size);
+        }
+        observe(machine, connection, fuse_before, used_before);
+    } else if (stream_is_over(connection->end)) {
+        close_connection(machine, connection, CLOSED_BY_PEER);
+        return;
+    }
+    ready_again(machine, connection);
+    settle(machine, connection);
+}
+
+/* A session that the node names may have executed what was held back. */
+static void settle_attention(struct machine *machine) {
+    for (;;) {
+        uint64_t fuse_before = machine->mem.fuse;
+        size_t used_before = machine->mem.used_bytes;
+        struct session *session = node_attention(machine->node);
+        if (session == NULL)
+            return;
+        struct connection *connection = session->owner;
+        observe(machine, connection, fuse_before, used_before);
+        ready_again(machine, connection);
+        settle(machine, connection);
+    }
+}
+
+/* All that are ready, in the order of their numbers or in any. */
+static void serve_all(struct machine *machine) {
+    struct world *world = machine->world;
+    size_t bytes = (machine->open_connections + 1) * sizeof(struct connection *);
+    struct connection **ready = world_alloc(world, bytes);
+    size_t count = 0;
+    for (struct connection *connection = machine->connections; connection != NULL;
+         connection = connection->next)
+        if (connection->is_ready)
+            ready[count++] = connection;
+    if (machine->swarm->shuffles_sessions)
+        for (size_t i = count; i > 1; i--) {
+            size_t other = rng_below(world_random(world, CHANCE_NETWORK), i);
+            struct connection *kept = ready[i - 1];
+            ready[i - 1] = ready[other];
+            ready[other] = kept;
+        }
+    for (size_t i = 0; i < count; i++)
+        serve(machine, ready[i]);
+    world_free(world, ready, bytes);
+}
+
+static void maybe_jump(struct machine *machine) {
+    const struct swarm *swarm = machine->swarm;
+    struct world *world = machine->world;
+    if (swarm->jump_every_ns == 0 || world->now_ns < machine->next_jump_ns)
+        return;
+    struct rng *rng = world_random(world, CHANCE_CLOCK);
+    int64_t jump_us = (int64_t)chance_magnitude(rng, 1, swarm->jump_max_ms * 1000);
+    if (chance_permille(rng, 500))
+        jump_us = -jump_us;
+    world->wall_offset_us += jump_us;
+    machine->next_jump_ns = world->now_ns + chance_between(rng, 1, 2 * swarm->jump_every_ns);
+    world_note(world, "wall clock jumps by %lld us", (long long)jump_us);
+}
+
+static void maybe_fail_allocations(struct machine *machine) {
+    const struct swarm *swarm = machine->swarm;
+    struct rng *rng = world_random(machine->world, CHANCE_MEMORY);
+    if (swarm->no_memory_permille == 0 || !chance_permille(rng, swarm->no_memory_permille))
+        return;
+    machine->mem.fuse = chance_between(rng, 1, swarm->no_memory_depth);
+    machine->mem.fuse_stays_blown = chance_permille(rng, 300);
+    world_note(machine->world, "allocation %llu%s fails", (unsigned long long)machine->mem.fuse,
+               machine->mem.fuse_stays_blown ? " and all later ones" : "");
+}
+
+/* Background work, with an eye on how much it does at once. */
+static uint32_t work(struct machine *machine) {
+    struct step_watch watch;
+    step_watch_begin(&watch, machine);
+    uint32_t wait_ms = node_work(machine->node);
+    step_watch_end(&watch, machine);
+    machine->background_steps++;
+    return wait_ms;
+}
+
+static void turn(struct machine *machine) {
+    struct world *world = machine->world;
+    machine->turns++;
+    machine->busy_ns = 0;
+    machine->memory_failed = false;
+    maybe_jump(machine);
+    int64_t wall_us = world_wall_us(world);
+    node_turn(machine->node, world->now_ns, wall_us);
+    machine->observer.turn(machine->observer.context, wall_us < machine->last_wall_us);
+    machine->last_wall_us = wall_us;
+    maybe_fail_allocations(machine);
+    serve_all(machine);
+    settle_attention(machine);
+    uint32_t wait_ms = work(machine);
+    settle_attention(machine);
+    machine->mem.fuse = 0;
+    machine->mem.fuse_stays_blown = false;
+    uint64_t again_ns = world->now_ns + machine->busy_ns + (uint64_t)wait_ms * 1000000;
+    /* 0: at once. A turn takes time, though, or the world would stand still. */
+    if (again_ns <= world->now_ns)
+        again_ns = world->now_ns + 1000;
+    if (machine->busy_ns > 1000)
+        machine->stands_still_until_ns = world->now_ns + machine->busy_ns;
+    wake_at(machine, again_ns);
+}
+
+static void wake(void *context) {
+    struct machine *machine = context;
+    struct world *world = machine->world;
+    if (world->now_ns != machine->wake_ns || machine->node == NULL)
+        return; /* an earlier turn took its place */
+    machine->wake_ns = UINT64_MAX;
+    if (world->now_ns < machine->stands_still_until_ns) {
+        wake_at(machine, machine->stands_still_until_ns);
+        return;
+    }
+    struct rng *rng = world_random(world, CHANCE_CLOCK);
+    if (machine->swarm->pause_permille != 0 && chance_permille(rng, machine->swarm->pause_permille)) {
+        machine->stands_still_until_ns =
+            world->now_ns + chance_magnitude(rng, 1000, machine->swarm->pause_max_ns);
+        world_note(world, "the process stands still for %llu us",
+                   (unsigned long long)(machine->stands_still_until_ns - world->now_ns) / 1000);
+        wake_at(machine, machine->stands_still_until_ns);
+        return;
+    }
+    turn(machine);
+}
+
+static void wake_at(struct machine *machine, uint64_t time_ns) {
+    if (time_ns < machine->stands_still_until_ns)
+        time_ns = machine->stands_still_until_ns;
+    if (time_ns < machine->world->now_ns)
+        time_ns = machine->world->now_ns;
+    if (time_ns >= machine->wake_ns)
+        return;
+    machine->wake_ns = time_ns;
+    world_at(machine->world, time_ns, wake, machine);
+}
+
+void machine_stop(struct machine *machine) {
+    while (machine->connections != NULL)
+        close_connection(machine, machine->connections, CLOSED_BY_END);
+    node_free(machine->node);
+    machine->node = NULL;
+    config_release(&machine->config);
+    if (machine->mem.used_bytes != 0 || machine->mem.allocations != 0)
+        world_fail(machine->world, "I-LEAK: %zu bytes in %llu allocations were never given back",
+                   machine->mem.used_bytes, (unsigned long long)machine->mem.allocations);
+}

@@ -1,0 +1,202 @@
+/* main.c - the simulator's command line: which seeds, for how long, and what is printed of them.
+ *
+ *   sim                     runs for about 50 s: many seeds, some of them twice, and every allocation that can fail
+ *   sim --seed N            one run, with its hash: the same number, the same run
+ *   sim --replay N          the same, and every event is printed
+ *   sim --seeds N           so many runs, from --first (1) on
+ *   sim --seconds S         as many runs as fit into S seconds
+ *   sim --steps N           each run ends after so many events at the latest
+ *   sim --lines N           so many last events are printed of a run that fails (40)
+ *   sim --nightly           an hour of other seeds, and every allocation
+ *   sim --allocations [WORD] only the allocations that fail; of commands whose name begins with WORD
+ *
+ * Seeds may be written in decimal or as 0x....
+ * May touch: the clock of the machine, standard output. Must never know: what happens in a run.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "sim/allocations.h"
+#include "sim/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SECONDS_DEFAULT 30
+#define SECONDS_NIGHTLY 3600
+/* Every so many runs, one is done a second time. */
+#define REPEAT_EVERY 20
+/* In so many runs everything rare should have been seen. */
+#define SIGHTING_RUNS 300
+#define FAILURES_MAX  5
+
+struct plan {
+    uint64_t first, count; /* seeds; count 0: as time allows */
+    double seconds;
+    bool has_one_seed, has_allocations, has_runs;
+    const char *allocation_word;
+    struct run_options options;
+};
+
+struct tally {
+    uint64_t passed, failed, runs, requests, virtual_ms;
+    struct sightings sightings;
+};
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static uint64_t number_of(const char *text) {
+    char *end;
+    uint64_t number = strtoull(text, &end, 0);
+    if (*text == '\0' || *end != '\0') {
+        fprintf(stderr, "sim: '%s' is no number\n", text);
+        exit(2);
+    }
+    return number;
+}
+
+static bool read_words(int count, char **words, struct plan *plan) {
+    for (int i = 1; i < count; i++) {
+        const char *word = words[i], *value = i + 1 < count ? words[i + 1] : NULL;
+        bool takes_value = true;
+        if (strcmp(word, "--nightly") == 0) {
+            plan->seconds = SECONDS_NIGHTLY;
+            plan->first = UINT64_C(1) << 32;
+            takes_value = false;
+        } else if (strcmp(word, "--allocations") == 0) {
+            plan->has_runs = false;
+            takes_value = value != NULL && value[0] != '-';
+            plan->allocation_word = takes_value ? value : "";
+        } else if (value == NULL) {
+            return false;
+        } else if (strcmp(word, "--seed") == 0 || strcmp(word, "--replay") == 0) {
+            plan->first = number_of(value);
+            plan->count = 1;
+            plan->has_one_seed = true;
+            plan->has_allocations = false;
+            plan->options.is_verbose = word[2] == 'r';
+        } else if (strcmp(word, "--seeds") == 0) {
+            plan->count = number_of(value);
+            plan->has_allocations = false;
+        } else if (strcmp(word, "--seconds") == 0) {
+            plan->seconds = (double)number_of(value);
+            plan->has_allocations = false;
+        } else if (strcmp(word, "--first") == 0) {
+            plan->first = number_of(value);
+        } else if (strcmp(word, "--steps") == 0) {
+            plan->options.steps = number_of(value);
+        } else if (strcmp(word, "--lines") == 0) {
+            plan->options.last_lines = (unsigned)number_of(value);
+        } else {
+            return false;
+        }
+        i += takes_value;
+    }
+    return true;
+}
+
+/* One seed; some twice, to see that the same number means the same run. */
+static void run_seed(const struct plan *plan, uint64_t seed, struct tally *tally) {
+    struct run_options options = plan->options;
+    struct run_result result;
+    options.seed = seed;
+    run_world(&options, &result, &tally->sightings);
+    tally->runs++;
+    tally->requests += result.requests;
+    tally->virtual_ms += result.virtual_ms;
+    if (result.has_failed) {
+        tally->failed++;
+        printf("FAILED seed=0x%" PRIx64 "  (make sim SEED=%" PRIu64 ")\n   %s\n", seed, seed, result.failure);
+        return;
+    }
+    if (plan->has_one_seed)
+        printf("%" PRIu64 " requests, %" PRIu64 " of them unknown to the model, %" PRIu64
+               " events, %.1f s of virtual time\n",
+               result.requests, result.unknown, result.events, (double)result.virtual_ms / 1000);
+    if (plan->has_one_seed || seed % REPEAT_EVERY == 0) {
+        struct run_result again;
+        struct sightings unused = {{0}};
+        options.is_verbose = false;
+        run_world(&options, &again, &unused);
+        if (again.hash != result.hash) {
+            tally->failed++;
+            printf("FAILED seed=0x%" PRIx64 "  I-DET: the second run was another one (%016" PRIx64
+                   ", then %016" PRIx64 ")\n",
+                   seed, result.hash, again.hash);
+            return;
+        }
+    }
+    if (plan->has_one_seed)
+        printf("SIM seed=0x%" PRIx64 " trace=%016" PRIx64 "\n", seed, result.hash);
+    tally->passed++;
+}
+
+static void run_seeds(const struct plan *plan, struct tally *tally) {
+    double begun = seconds_now();
+    uint64_t seed = plan->first;
+    printf("SIM seed=0x%" PRIx64 "...\n", seed);
+    while (tally->failed < FAILURES_MAX && (plan->count == 0 || seed - plan->first < plan->count) &&
+           (plan->count != 0 || seconds_now() - begun < plan->seconds)) {
+        run_seed(plan, seed++, tally);
+        fflush(stdout);
+    }
+    double seconds = seconds_now() - begun;
+    printf("%" PRIu64 " runs, %" PRIu64
+           " requests, %.1f hours of virtual time in %.1f s (%.0f requests a second)\n",
+           tally->runs, tally->requests, (double)tally->virtual_ms / 3.6e6, seconds,
+           (double)tally->requests / seconds);
+}
+
+/* What was never seen was never tested. */
+static void look_for_unseen(struct tally *tally) {
+    static const char *const words[] = {
+#define X(name, text) text,
+        SIGHTINGS(X)
+#undef X
+    };
+    if (tally->runs < SIGHTING_RUNS || tally->failed != 0)
+        return;
+    for (unsigned i = 0; i < SIGHTING_COUNT; i++) {
+        if (tally->sightings.seen[i] != 0) {
+            tally->passed++;
+            continue;
+        }
+        tally->failed++;
+        printf("FAILED never seen in %" PRIu64 " runs: %s\n", tally->runs, words[i]);
+    }
+}
+
+int main(int count, char **words) {
+    struct plan plan = {.first = 1,
+                        .seconds = SECONDS_DEFAULT,
+                        .has_allocations = true,
+                        .has_runs = true,
+                        .allocation_word = "",
+                        .options = {.last_lines = 40}};
+    struct tally tally = {0};
+    if (!read_words(count, words, &plan)) {
+        fprintf(
+            stderr,
+            "usage: sim [--seed N | --replay N | --seeds N | --seconds S | --nightly | --allocations [WORD]] "
+            "[--first N] [--steps N] [--lines N]\n");
+        return 2;
+    }
+    if (plan.has_runs) {
+        run_seeds(&plan, &tally);
+        look_for_unseen(&tally);
+    }
+    if (plan.has_allocations) {
+        struct allocation_tally of_allocations = {0};
+        allocations_fail(plan.allocation_word, &of_allocations);
+        tally.passed += of_allocations.passed;
+        tally.failed += of_allocations.failed;
+    }
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", tally.passed, tally.failed);
+    return tally.failed == 0 ? 0 : 1;
+}

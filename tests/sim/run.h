@@ -1,0 +1,30 @@
+/* run.h - one run of the simulated world: conditions, clients, faults; then peace, in which all must be answered.
+ *
+ * May touch: everything of the simulator. Must never know: seeds of other runs.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef SIM_RUN_H
+#define SIM_RUN_H
+
+#include "sim/sightings.h"
+#include "sim/world.h"
+
+struct run_options {
+    uint64_t seed;
+    uint64_t steps; /* events after which peace comes at the latest; 0: the default */
+    bool is_verbose;
+    unsigned last_lines; /* printed of a run that failed */
+};
+
+struct run_result {
+    bool has_failed;
+    char failure[WORLD_FAILURE_SIZE];
+    uint64_t hash; /* of all that happened */
+    uint64_t requests, events, unknown, virtual_ms;
+};
+
+/* What was seen is added to sightings. */
+void run_world(const struct run_options *options, struct run_result *result, struct sightings *sightings);
+
+#endif
