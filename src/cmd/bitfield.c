@@ -187,6 +187,19 @@ static bool operations_change(struct call *call, const uint8_t *bytes, size_t si
     return false;
 }
 
+/* Whether any write is carried out: if all fail, the string only gets its room, which is no change to anybody. */
+static bool operations_write(struct call *call, const uint8_t *bytes, size_t size) {
+    struct field_reader reader = FIELD_READER_START;
+    struct field_operation operation;
+    while (read_operation(call, &reader, &operation) == FIELD_READ) {
+        int64_t result,
+            old = field_number(&operation, bits_read_field(bytes, size, operation.offset, operation.width));
+        if (operation.action != FIELD_GET && field_result(&operation, old, &result))
+            return true;
+    }
+    return false;
+}
+
 /* Runs all operations. target: the string's bytes, where those that write may write, or NULL if nothing changes. */
 static void run_operations(struct call *call, const uint8_t *bytes, size_t size, uint8_t *target) {
     struct field_reader reader = FIELD_READER_START;
@@ -239,10 +252,13 @@ static void change_fields(struct call *call, uint32_t count, uint32_t size) {
         bytes = record_value_const(entry.record);
         size = old_size;
     } else {
+        bytes = entry.record == NULL ? (const uint8_t *)"" : record_value_const(entry.record);
+        call->keyspace->is_silent = !operations_write(call, bytes, old_size);
         size = size < old_size ? old_size : size;
         target = entry.record == NULL
                      ? keyspace_create(call->keyspace, call->database, key, size, ENCODING_RAW)
                      : keyspace_edit(call->keyspace, call->database, key, &entry, size, ENCODING_RAW);
+        call->keyspace->is_silent = false;
         if (target == NULL) {
             call_no_memory(call);
             return;
@@ -258,7 +274,7 @@ void bitfield_command(struct call *call) {
     uint64_t size;
     if (!check_operations(call, &count, &size))
         return;
-    if (size > VALUE_SIZE_MAX)
+    if (size > call->keyspace->value_size_max)
         reply_error(call->reply, ERROR_VALUE_TOO_LARGE);
     else if (size != 0)
         change_fields(call, count, (uint32_t)size);

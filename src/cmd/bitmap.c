@@ -20,7 +20,7 @@ bool bitmap_offset(struct call *call, uint32_t index, unsigned field_width, uint
     int64_t number;
     if (number_parse_int64(text + in_fields, size - in_fields, &number) &&
         !(in_fields && __builtin_mul_overflow(number, (int64_t)field_width, &number)) && number >= 0 &&
-        number >> 3 < VALUE_SIZE_MAX) {
+        number >> 3 < call->keyspace->value_size_max) {
         *offset = (uint64_t)number;
         return true;
     }

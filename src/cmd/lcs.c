@@ -236,7 +236,7 @@ void lcs_command(struct call *call) {
         return;
     /* What a table of 32-bit numbers would take bounds the time, too. */
     uint64_t places = ((uint64_t)lcs.a_size + 1) * ((uint64_t)lcs.b_size + 1);
-    if (places > VALUE_SIZE_MAX / sizeof(uint32_t)) {
+    if (places > call->keyspace->value_size_max / sizeof(uint32_t)) {
         reply_error(call->reply,
                     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
         return;

@@ -22,7 +22,7 @@ void append_command(struct call *call) {
     }
     uint32_t old_size = record_value_size(entry.record);
     uint64_t size = (uint64_t)old_size + tail->size;
-    if (size > VALUE_SIZE_MAX) {
+    if (size > call->keyspace->value_size_max) {
         reply_error(call->reply, ERROR_VALUE_TOO_LARGE);
         return;
     }
@@ -78,7 +78,7 @@ void setrange_command(struct call *call) {
         reply_integer(call->reply, old_size);
         return;
     }
-    if (offset > (int64_t)(VALUE_SIZE_MAX - patch->size)) {
+    if (offset > (int64_t)call->keyspace->value_size_max - (int64_t)patch->size) {
         reply_error(call->reply, ERROR_VALUE_TOO_LARGE);
         return;
     }

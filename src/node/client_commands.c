@@ -251,7 +251,7 @@ void handle_client_pause(struct node *node, struct session *session, struct call
         reply_error(call->reply, "ERR timeout is negative");
         return;
     }
-    uint64_t now_ms = (uint64_t)node->wall_ms, until_ms = now_ms + (uint64_t)timeout_ms;
+    uint64_t now_ms = node->monotonic_ms, until_ms = now_ms + (uint64_t)timeout_ms;
     bool is_paused = node->pause_until_ms > now_ms;
     /* A pause that runs is only ever made longer and stricter. */
     node->pause_writes_only = writes_only && (!is_paused || node->pause_writes_only);

@@ -44,9 +44,8 @@ static void append_field(struct buffer *text, const char *name, const struct buf
     buffer_append(text, value->data, value->size);
 }
 
-/* A clock that was set back makes nobody younger than 0. */
-static long long seconds_since(const struct node *node, int64_t moment_ms) {
-    return node->wall_ms < moment_ms ? 0 : (long long)((node->wall_ms - moment_ms) / 1000);
+static unsigned long long seconds_since(const struct node *node, uint64_t moment_ms) {
+    return (node->monotonic_ms - moment_ms) / 1000;
 }
 
 static const char *last_command_name(const struct session *session) {
@@ -60,7 +59,7 @@ void client_text_append(const struct node *node, const struct session *session, 
     buffer_append_format(text, "id=%llu addr=%s laddr=%s fd=%d", (unsigned long long)session->id,
                          session->peer_address, session->local_address, session->descriptor);
     append_field(text, " name=", &session->name);
-    buffer_append_format(text, " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
+    buffer_append_format(text, " age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
                          seconds_since(node, session->created_ms), seconds_since(node, session->active_ms),
                          flags, session->database, is_in_transaction ? (int)session->queued : -1);
     buffer_append_format(text, " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu",

@@ -4,7 +4,8 @@
  * GET/SET/REWRITE. Settings of Redis that mean nothing here are accepted, kept and reported ("ignored" rows).
  * May touch: base, data (glob). Must never know: sockets, files (text comes and goes through the caller), sessions.
  * Invariants: the struct always holds valid values; a failed change leaves it as it was.
- * Tests: tests/unit/node/config_test.c, tests/fuzz/config_fuzz.c.
+ * Tests: tests/unit/node/config_test.c (values, GET, SET), config_text_test.c (files, command line), config_rewrite_test.c,
+ * config_file_test.c (redis-kv.conf), tests/fuzz/config_fuzz.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */

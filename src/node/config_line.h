@@ -2,7 +2,7 @@
  *
  * For the config module only. May touch: base, the table of settings. Must never know: files.
  * Invariants: the lines of a text, put together, are the text.
- * Tests: tests/unit/node/config_test.c.
+ * Tests: tests/unit/node/config_text_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */

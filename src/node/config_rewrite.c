@@ -193,10 +193,8 @@ bool config_rewrite(const struct config *config, const char *old_text, size_t ol
     size_t begin = new_text->size;
     uint32_t number = 0;
     struct config_line line;
-    for (size_t at = 0; done && config_line_next(old_text, old_size, &at, &line);) {
-        /* The last line may lack its newline: it is only given one if something follows. */
-        done = end_line(new_text, begin) && write_line(&rewrite, &line, ++number);
-    }
+    for (size_t at = 0; done && config_line_next(old_text, old_size, &at, &line);)
+        done = write_line(&rewrite, &line, ++number);
     done = done && append_rows(&rewrite, begin);
     config_words_release(&rewrite.words);
     config_release(&old);

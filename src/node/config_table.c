@@ -90,7 +90,7 @@ static const char *const words_tls_auth_clients[] = {"no", "yes", "optional", NU
 static const struct setting settings[] = {
     /* network */
     ACTS_SPECIAL(
-        "bind", SETTING_LIST, 0, "* -::*", .parse = parse_bind, .format = format_bind,
+        "bind", SETTING_LIST, 0, "127.0.0.1 -::1", .parse = parse_bind, .format = format_bind,
         .help = "the addresses to listen on; * is all of IPv4, ::* all of IPv6; one that begins with - may "
                 "be missing"),
     ACTS_INTEGER("port", port, 0, 0, 65535, "6379", .help = "the TCP port; 0: no TCP"),

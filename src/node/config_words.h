@@ -5,7 +5,7 @@
  * May touch: base. Must never know: what the words mean.
  * Invariants: what config_words_append_quoted() writes is read back as the same word; a word is followed by a zero
  * byte (and may hold others).
- * Tests: tests/unit/node/config_test.c, tests/fuzz/config_fuzz.c.
+ * Tests: tests/unit/node/config_text_test.c, tests/fuzz/config_fuzz.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */

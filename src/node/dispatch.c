@@ -222,10 +222,12 @@ static void run_handler(struct node *node, struct session *session, const struct
                         .argv = argv,
                         .argc = argc,
                         .database = session->database};
-    if (LIKELY(command->handler != NULL))
+    if (LIKELY(command->handler != NULL)) {
         command->handler(&call);
-    else
+    } else {
         node_handler_of(command)(node, session, &call);
+        node_apply_limits(node);
+    }
     if (UNLIKELY(!reply_is_complete(&session->reply))) {
         /* The reply found no memory. Handlers reply before they change, so nothing was changed. */
         reply_rollback(&session->reply, mark);

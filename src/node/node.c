@@ -26,6 +26,13 @@
 /* Without AUTH a connection is not kept longer. */
 #define UNAUTHENTICATED_TIMEOUT_MS 30000
 #define LOG_LINE_MAX               1024
+/* A session that CLIENT PAUSE holds back is read on up to this. */
+#define HELD_INPUT_MAX (1024 * 1024)
+
+void node_apply_limits(struct node *node) {
+    uint64_t size_max = node->config->proto_max_bulk_len;
+    node->keyspace->value_size_max = size_max < VALUE_SIZE_MAX ? (uint32_t)size_max : VALUE_SIZE_MAX;
+}
 
 static void set_time(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
     node->monotonic_ns = monotonic_ns;
@@ -33,6 +40,7 @@ static void set_time(struct node *node, uint64_t monotonic_ns, int64_t wall_us) 
     node->wall_us = wall_us;
     node->wall_ms = wall_us / 1000;
     keyspace_set_time(node->keyspace, node->wall_ms);
+    node_apply_limits(node);
 }
 
 static bool make_parts(struct node *node, const struct node_options *options) {
@@ -154,7 +162,7 @@ struct session *node_accept(struct node *node, const struct node_client *client)
     session->owner = client->owner;
     session->id = node->next_session_id++;
     session->descriptor = client->descriptor;
-    session->created_ms = session->active_ms = node->wall_ms;
+    session->created_ms = session->active_ms = node->monotonic_ms;
     snprintf(session->peer_address, sizeof session->peer_address, "%s", client->peer_address);
     snprintf(session->local_address, sizeof session->local_address, "%s", client->local_address);
     if (client->is_unix_socket)
@@ -224,7 +232,7 @@ void node_turn(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
     node->statistics.turns++;
     set_time(node, monotonic_ns, wall_us);
     if (UNLIKELY(node->pause_until_ms != 0)) {
-        if ((uint64_t)node->wall_ms >= node->pause_until_ms)
+        if (node->monotonic_ms >= node->pause_until_ms)
             unpause(node);
         else
             node->keyspace->expiry_is_paused = true;
@@ -265,12 +273,12 @@ static void check_timeouts(struct node *node) {
         struct session *session = LIST_ENTRY(link, struct session, all);
         list_remove(link);
         list_append(&node->sessions, link);
-        int64_t idle_ms = node->wall_ms - session->active_ms;
+        uint64_t idle_ms = node->monotonic_ms - session->active_ms;
         bool exempt = session->flags & (SESSION_MONITOR | SESSION_BLOCKED);
-        if (node->config->timeout_s != 0 && !exempt && idle_ms > (int64_t)node->config->timeout_s * 1000)
+        if (node->config->timeout_s != 0 && !exempt && idle_ms > (uint64_t)node->config->timeout_s * 1000)
             node_kill(node, session, false);
         else if (!(session->flags & SESSION_AUTHENTICATED) &&
-                 node->wall_ms - session->created_ms > UNAUTHENTICATED_TIMEOUT_MS)
+                 node->monotonic_ms - session->created_ms > UNAUTHENTICATED_TIMEOUT_MS)
             node_kill(node, session, false);
         else
             check_soft_limit(node, session);
@@ -326,8 +334,12 @@ bool node_wants_write(const struct session *session) {
 }
 
 bool node_wants_read(const struct node *node, const struct session *session) {
-    (void)node;
-    return !(session->flags & SESSION_HELD);
+    if (LIKELY(!(session->flags & SESSION_HELD)))
+        return true;
+    /* A session that waits is read on, a while: its end is noticed only so. */
+    return !(session->flags & (SESSION_CLOGGED | SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW)) &&
+           session->input.size < HELD_INPUT_MAX &&
+           node->config->client_query_buffer_limit > session->input.size;
 }
 
 bool node_wants_close(const struct session *session) {

@@ -133,7 +133,7 @@ static bool is_paused(const struct node *node, const struct session *session, co
         return command->id != COMMAND_ID_CLIENT && command->id != COMMAND_ID_SHUTDOWN;
     if (command->id == COMMAND_ID_EXEC)
         return transaction_has_writes(session);
-    return (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) && !(session->flags & SESSION_MULTI);
+    return (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
 }
 
 /* Keeps the requests from `index` of the batch on, and the bytes behind it, for later. They are written anew as plain
@@ -325,7 +325,7 @@ void node_process_input(struct node *node, struct session *session) {
 }
 
 struct node_span node_input_space(struct node *node, struct session *session) {
-    if (UNLIKELY(session->flags & SESSION_HELD))
+    if (UNLIKELY(!node_wants_read(node, session)))
         return (struct node_span){0};
     struct buffer *input = &session->input;
     if (LIKELY(input->size == 0))
@@ -348,7 +348,7 @@ void node_input(struct node *node, struct session *session, size_t size) {
     node->statistics.reads++;
     node->statistics.input_bytes += size;
     session->input_bytes += size;
-    session->active_ms = node->wall_ms;
+    session->active_ms = node->monotonic_ms;
     begin_output(node, session);
     struct buffer *input = &session->input;
     if (LIKELY(input->size == 0)) {

@@ -69,7 +69,7 @@ struct session {
     struct reply reply;
     uint64_t soft_limit_since_ms; /* monotonic; 0: not above the soft limit */
     const struct command *last_command;
-    int64_t created_ms, active_ms; /* wall clock */
+    uint64_t created_ms, active_ms; /* monotonic: a wall clock that jumps closes nobody */
     uint64_t commands, input_bytes, output_bytes;
     struct buffer name, library_name, library_version; /* texts without a final zero */
     struct watcher watcher;

@@ -39,7 +39,7 @@ struct node {
     int64_t wall_us, wall_ms, started_wall_ms;
     char run_id[41];
     size_t startup_bytes;    /* held when node_new() was done */
-    uint64_t pause_until_ms; /* wall clock */
+    uint64_t pause_until_ms; /* monotonic; 0: no pause */
     bool pause_writes_only;
     enum node_shutdown shutdown;
     struct buffer output; /* replies of the session that is served right now */
@@ -75,6 +75,9 @@ void node_book(struct node *node, struct session *session, const struct command 
 
 /* Looks for complete requests in the session's input and executes them (after a hold, an unpause). */
 void node_process_input(struct node *node, struct session *session);
+
+/* Hands the settings that the keyspace needs down to it: every turn, and after commands that may change settings. */
+void node_apply_limits(struct node *node);
 
 /* Puts a session on the attention list (once). */
 void node_raise(struct node *node, struct session *session);

@@ -158,3 +158,7 @@ bool process_notify(const char *state) {
     close(fd);
     return sent == (ssize_t)strlen(state);
 }
+
+bool process_enter_folder(const char *path) {
+    return chdir(path) == 0;
+}

@@ -37,6 +37,9 @@ void process_executable(char *path, size_t size);
 /* The folder that relative names start from, in the same way. */
 void process_folder(char *path, size_t size);
 
+/* Makes `path` that folder. False: errno. */
+bool process_enter_folder(const char *path) __attribute__((warn_unused_result));
+
 /* System, release and machine: `Linux 6.1.0-18-amd64 x86_64`. Always ended by a zero byte. */
 void process_system(char *text, size_t size);
 

@@ -88,24 +88,30 @@ static uint8_t escaped(uint8_t c) {
     }
 }
 
+/* What ends a word; vertical tabs and form feeds do not, though they are skipped between words. */
+static bool ends_word(uint8_t c) {
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\0';
+}
+
 static bool is_space(uint8_t c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Unquotes one word of an inline command in place, from *at to the end of the word; false: unbalanced quotes. */
-static bool read_word(uint8_t **at, const uint8_t *end, struct argument *argument) {
+/* Reads one word of an inline command, from *at to the end of the word, and unquotes it in place if it is told to; false:
+ * unbalanced quotes. */
+static bool read_word(uint8_t **at, const uint8_t *end, struct argument *argument, bool unquotes) {
     uint8_t *read = *at, *write = *at;
     argument->data = write;
     uint8_t quote = 0;
     for (; read < end; read++) {
         uint8_t c = *read;
         if (quote == 0) {
-            if (is_space(c) || c == '\0')
+            if (ends_word(c))
                 break;
-            if (c == '"' || c == '\'')
+            if (c == '"' || c == '\'') {
                 quote = c;
-            else
-                *write++ = c;
+                continue;
+            }
         } else if (c == quote) {
             if (read + 1 < end && !is_space(read[1]))
                 return false; /* a closing quote must end the word */
@@ -114,15 +120,16 @@ static bool read_word(uint8_t **at, const uint8_t *end, struct argument *argumen
             break;
         } else if (c == '\\' && quote == '"' && read + 3 < end && read[1] == 'x' && hex_digit(read[2]) >= 0 &&
                    hex_digit(read[3]) >= 0) {
-            *write++ = (uint8_t)(hex_digit(read[2]) << 4 | hex_digit(read[3]));
+            c = (uint8_t)(hex_digit(read[2]) << 4 | hex_digit(read[3]));
             read += 3;
         } else if (c == '\\' && quote == '"' && read + 1 < end) {
-            *write++ = escaped(*++read);
+            c = escaped(*++read);
         } else if (c == '\\' && quote == '\'' && read + 1 < end && read[1] == '\'') {
-            *write++ = *++read;
-        } else {
-            *write++ = c;
+            c = *++read;
         }
+        if (unquotes)
+            *write = c;
+        write++;
     }
     if (quote != 0)
         return false;
@@ -130,6 +137,21 @@ static bool read_word(uint8_t **at, const uint8_t *end, struct argument *argumen
     argument->slot = ARGUMENT_NOT_PLACED;
     *at = read;
     return true;
+}
+
+/* Reads all words of a line; false: unbalanced quotes. */
+static bool read_words(uint8_t *data, const uint8_t *end, struct argument *arguments, bool unquotes,
+                       uint32_t *count) {
+    *count = 0;
+    for (uint8_t *at = data;;) {
+        while (at < end && is_space(*at))
+            at++;
+        if (at >= end || *at == '\0')
+            return true;
+        if (!read_word(&at, end, &arguments[*count], unquotes))
+            return false;
+        ++*count;
+    }
 }
 
 static enum request_status parse_inline(uint8_t *data, size_t size, struct argument *arguments,
@@ -149,16 +171,10 @@ static enum request_status parse_inline(uint8_t *data, size_t size, struct argum
     if (end > data && end[-1] == '\r')
         end--;
     request->consumed = (size_t)(newline - data) + 1;
-    request->argc = 0;
-    for (uint8_t *at = data;;) {
-        while (at < end && is_space(*at))
-            at++;
-        if (at >= end || *at == '\0')
-            break;
-        if (!read_word(&at, end, &arguments[request->argc]))
-            return broken(request, "unbalanced quotes in request");
-        request->argc++;
-    }
+    /* A wrong line stays as it is: its bytes may be looked at again when the connection was held back. */
+    if (!read_words(data, end, arguments, false, &request->argc))
+        return broken(request, "unbalanced quotes in request");
+    read_words(data, end, arguments, true, &request->argc);
     return REQUEST_COMPLETE;
 }
 
@@ -175,7 +191,7 @@ enum request_status request_parse(uint8_t *data, size_t size, const struct reque
         return status == NUMBER_INCOMPLETE ? incomplete(request, size + 1)
                                            : bad_count(request, status, false);
     if (UNLIKELY(count > limits->arguments_max))
-        return broken(request, limits->unauthenticated && count <= REQUEST_ARGUMENTS_MAX
+        return broken(request, limits->unauthenticated && count <= INT32_MAX
                                    ? "unauthenticated multibulk length"
                                    : "invalid multibulk length");
     request->argc = count > 0 ? (uint32_t)count : 0;

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define CONFIG_FILE_SIZE_MAX (16 * 1024 * 1024)
 
@@ -70,26 +69,13 @@ static bool apply(struct options *options, const struct buffer *text) {
     return false;
 }
 
-static bool read_standard_input(struct buffer *text) {
-    uint8_t bytes[4096];
-    for (;;) {
-        ssize_t size = read(STDIN_FILENO, bytes, sizeof bytes);
-        if (size == 0)
-            return true;
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0 || text->size > CONFIG_FILE_SIZE_MAX || !buffer_append(text, bytes, (size_t)size))
-            return false;
-    }
-}
-
 /* Reads the file (or standard input) and applies it. */
 static bool apply_file(struct options *options, const char *path) {
     struct buffer text;
     buffer_init(&text, &options->mem);
     bool done;
     if (strcmp(path, "-") == 0) {
-        done = read_standard_input(&text);
+        done = file_read("/dev/stdin", CONFIG_FILE_SIZE_MAX, &text) == FILE_DONE;
     } else {
         done = file_read(path, CONFIG_FILE_SIZE_MAX, &text) == FILE_DONE;
         if (done && realpath(path, options->config_path) == NULL)
@@ -134,8 +120,8 @@ enum options_result options_read(struct options *options, int argc, char **argv)
     argc--, argv++;
     bool check = take_check_config(&argc, argv);
     if (argc >= 1 && (strcmp(argv[0], "-v") == 0 || strcmp(argv[0], "--version") == 0)) {
-        printf("redis-kv server v=%s redis=%s malloc=%s bits=%zu\n", REDIS_KV_VERSION, REDIS_LEVEL_VERSION,
-               RELEASE_ALLOCATOR, sizeof(void *) * 8);
+        printf("redis-kv server v=%s sha=00000000:0 malloc=%s bits=%zu redis=%s\n", REDIS_KV_VERSION,
+               RELEASE_ALLOCATOR, sizeof(void *) * 8, REDIS_LEVEL_VERSION);
         return OPTIONS_EXIT_OK;
     }
     if (argc >= 1 && (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0)) {
@@ -154,7 +140,8 @@ enum options_result options_read(struct options *options, int argc, char **argv)
     }
     if (!check)
         return OPTIONS_RUN;
-    puts("The configuration is valid.");
+    printf("%.*sThe configuration is valid.\n", (int)options->config.warnings.size,
+           (const char *)options->config.warnings.data);
     options_release(options);
     return OPTIONS_EXIT_OK;
 }

@@ -17,9 +17,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <unistd.h>
 
 /* Connections taken per turn and listener: a storm of them must not hold up those that are there. */
 #define ACCEPTS_PER_TURN 256
@@ -53,7 +53,7 @@ static void connection_close(struct server *server, struct connection *connectio
     size_t size, drained = 0;
     while (drained < DRAIN_MAX && stream_read(fd, waste, sizeof waste, &size) == STREAM_DONE)
         drained += size;
-    close(fd);
+    stream_close(fd);
     mem_free(&server->options->mem, connection, sizeof *connection);
     if (!server->is_listening)
         listen_again(server);
@@ -113,7 +113,7 @@ static void connection_open(struct server *server, int fd, const struct address 
     if (connection == NULL ||
         !loop_add(server->loop, &connection->source, fd, SOURCE_CONNECTION, LOOP_READ)) {
         mem_free(&server->options->mem, connection, sizeof *connection);
-        close(fd);
+        stream_close(fd);
         return;
     }
     struct address local;
@@ -161,7 +161,7 @@ void server_stop_listening(struct server *server) {
             listener_remove_unix(server->unixsocket);
             server->unix_listener = -1;
         }
-        close(fd);
+        stream_close(fd);
     }
     server->listener_count = 0;
 }
@@ -188,7 +188,7 @@ bool server_listen(struct server *server, char error[LISTENER_ERROR_SIZE]) {
         return false;
     if (is_first && !open_unix_listener(server, error)) {
         for (size_t i = 0; i < count; i++)
-            close(fds[i]);
+            stream_close(fds[i]);
         return false;
     }
     /* The unix socket stays as it is while TCP listeners are exchanged. */
@@ -197,7 +197,7 @@ bool server_listen(struct server *server, char error[LISTENER_ERROR_SIZE]) {
         int fd = server->listeners[i].fd;
         loop_remove(server->loop, &server->listeners[i]);
         if (fd != server->unix_listener)
-            close(fd);
+            stream_close(fd);
     }
     if (server->unix_listener >= 0)
         fds[count++] = server->unix_listener;
@@ -220,7 +220,7 @@ static void signal_came(struct server *server) {
         case SIGNALS_INTERRUPT:
             if (server->interrupted) {
                 server_log(server, NODE_LOG_WARNING, "Interrupted twice: exiting at once");
-                _exit(1);
+                exit(1);
             }
             server->interrupted = true;
             server_log(server, NODE_LOG_WARNING, "Received SIGINT, shutting down");
@@ -341,11 +341,25 @@ static bool start(struct server *server) {
     return true;
 }
 
+/* What the config module had to say about accepted settings, a line each. */
+static void log_warnings(struct server *server) {
+    struct buffer *warnings = &server->config->warnings;
+    for (size_t begin = 0; begin < warnings->size;) {
+        const uint8_t *line = warnings->data + begin;
+        const uint8_t *end = memchr(line, '\n', warnings->size - begin);
+        size_t size = end == NULL ? warnings->size - begin : (size_t)(end - line);
+        server_log(server, NODE_LOG_WARNING, "%.*s", (int)size, (const char *)line);
+        begin += size + 1;
+    }
+    buffer_clear(warnings);
+}
+
 static void announce(struct server *server) {
     const struct config *config = server->config;
     server_log(server, NODE_LOG_NOTICE, "redis-kv %s started, pid %u", REDIS_KV_VERSION, process_id());
     if (server->options->config_path[0] == '\0')
         server_log(server, NODE_LOG_NOTICE, "No config file was given: the defaults hold");
+    log_warnings(server);
     if (config->port != 0)
         server_log(server, NODE_LOG_NOTICE, "Ready to accept connections on port %u", config->port);
     if (server->unixsocket[0] != '\0')
@@ -381,12 +395,24 @@ static void stop(struct server *server) {
     log_sink_release(&server->log);
 }
 
+/* Relative names start from `dir`; from here on it is told whole, as CONFIG GET shows it. */
+static bool enter_folder(struct config *config) {
+    if (config->dir[0] != '\0' && !process_enter_folder(config->dir)) {
+        fprintf(stderr, "Can't change to the folder '%s': %s\n", config->dir, strerror(errno));
+        return false;
+    }
+    char folder[4096];
+    process_folder(folder, sizeof folder);
+    if (folder[0] == '\0' || config_replace_text(config, &config->dir, folder))
+        return true;
+    fputs("Out of memory at the start\n", stderr);
+    return false;
+}
+
 int server_run(struct options *options) {
     struct server server = {.options = options, .config = &options->config, .unix_listener = -1};
-    if (options->config.dir[0] != '\0' && chdir(options->config.dir) != 0) {
-        fprintf(stderr, "Can't change to the folder '%s': %s\n", options->config.dir, strerror(errno));
+    if (!enter_folder(&options->config))
         return 1;
-    }
     if (options->config.daemonize && !process_daemonize()) {
         fprintf(stderr, "Can't go into the background: %s\n", strerror(errno));
         return 1;

@@ -25,6 +25,7 @@ struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE
     }
     keyspace->mem = mem;
     keyspace->actor = 1;
+    keyspace->value_size_max = VALUE_SIZE_MAX;
     keyspace->watch = watch;
     keyspace->reclaim = reclaim;
     hash_secret_init(&keyspace->secret, seed);
@@ -179,10 +180,17 @@ static void note_expiry(struct database *database, const struct argument *key, c
         slot->earliest = when;
 }
 
+/* A write over a key whose time has come is also the end of that key. */
+static inline void note_overwritten(struct keyspace *keyspace, const struct record *old) {
+    if (UNLIKELY(old != NULL && is_expired(keyspace, old)))
+        keyspace->counters.expired++;
+}
+
 /* Puts a finished record in the place of `old` (or adds it); frees old. false: no memory, nothing changed. */
 static bool install(struct keyspace *keyspace, struct database *database, const struct argument *key,
                     struct record *old, struct dict_position *position, struct record *fresh) {
     if (old != NULL) {
+        note_overwritten(keyspace, old);
         account_remove(database, old);
         dict_replace(position, fresh);
         record_free(keyspace->mem, old);
@@ -196,6 +204,8 @@ static bool install(struct keyspace *keyspace, struct database *database, const 
 }
 
 static inline void changed(struct keyspace *keyspace, uint32_t database, const struct argument *key) {
+    if (UNLIKELY(keyspace->is_silent))
+        return;
     keyspace->counters.changes++;
     watch_touch(keyspace->watch, database, key);
 }
@@ -222,7 +232,9 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     if (mem_class(old_size) != mem_class(new_size))
         return false;
     const uint8_t *begin = (const uint8_t *)record;
-    return value->data + value->size <= begin || value->data >= begin + old_size;
+    /* As numbers: the data may be NULL, or of quite another object. */
+    uintptr_t data = (uintptr_t)value->data, record_begin = (uintptr_t)begin;
+    return data + value->size <= record_begin || data >= record_begin + old_size;
 }
 
 static inline void set_value_size(struct record *record, uint32_t size) {
@@ -275,6 +287,7 @@ bool keyspace_put(struct keyspace *keyspace, uint32_t database_index, struct arg
     int64_t expiry_ms = expiry_after(keyspace, old, value->expiry_ms);
     struct database *database = keyspace->databases[database_index];
     if (LIKELY(old != NULL) && LIKELY(fits_in_place(keyspace, old, key->size, value, expiry_ms))) {
+        note_overwritten(keyspace, old);
         write_in_place(keyspace, database, key, old, value, expiry_ms);
         changed(keyspace, database_index, key);
         return true;
@@ -312,6 +325,7 @@ static bool put_many_in_place(struct keyspace *keyspace, uint32_t database, stru
     struct database *of = keyspace->databases[database];
     for (uint32_t i = 0; i < pair_count; i++) {
         struct value value = pair_value(&pairs[2 * i + 1]);
+        note_overwritten(keyspace, records[i]);
         write_in_place(keyspace, of, &pairs[2 * i], records[i], &value, RECORD_NO_EXPIRY);
         changed(keyspace, database, &pairs[2 * i]);
     }
@@ -482,7 +496,6 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
     struct record *record = entry->record;
     account_remove(database, record);
     dict_remove(&database->slots[key->slot], keyspace->mem, &keyspace->secret, &entry->position);
-    record_free(keyspace->mem, record);
     entry->record = NULL;
     if (reason == REMOVE_DELETED)
         keyspace->counters.changes++;
@@ -492,6 +505,7 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         watch_touch_expired(keyspace->watch, database_index, key);
     else
         watch_touch(keyspace->watch, database_index, key);
+    record_free(keyspace->mem, record); /* last: the key may be the record's own */
 }
 
 static void observe_counter(struct keyspace *keyspace, uint64_t counter) {

@@ -46,6 +46,9 @@ struct keyspace {
     uint16_t actor;        /* this node's own, interned */
     uint64_t counter;      /* HLC: the last stamp given */
     bool expiry_is_paused; /* CLIENT PAUSE: expired keys are hidden, not reclaimed */
+    bool is_silent; /* the change at hand is none to watchers and counters (BITFIELD that only makes room) */
+    uint32_t
+        value_size_max;    /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
     bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
     struct keyspace_counters counters;
     struct rng random;

@@ -5,6 +5,8 @@
 #include "store/reclaim.h"
 
 #define QUEUE_FIRST_CAPACITY 4
+/* Looking at an empty slot costs next to nothing: so many are a unit. */
+#define SLOTS_PER_UNIT 16
 
 void reclaim_init(struct reclaim *reclaim, struct mem *mem) {
     *reclaim = (struct reclaim){.mem = mem};
@@ -27,7 +29,7 @@ bool reclaim_take(struct reclaim *reclaim, struct database *database) {
 }
 
 uint32_t reclaim_step(struct reclaim *reclaim, uint32_t budget) {
-    uint32_t spent = 0;
+    uint32_t spent = 0, empty_slots = 0;
     while (reclaim->queued != 0 && spent < budget) {
         struct database *database = reclaim->queue[0];
         struct dict *dict = &database->slots[reclaim->slot];
@@ -35,7 +37,9 @@ uint32_t reclaim_step(struct reclaim *reclaim, uint32_t budget) {
         uint32_t units = dict_drain(dict, reclaim->mem, budget - spent);
         reclaim->pending -= before - dict->count;
         reclaim->done += before - dict->count;
-        spent += units == 0 ? 1 : units;
+        if (units == 0)
+            empty_slots++;
+        spent += units != 0 ? units : empty_slots % SLOTS_PER_UNIT == 0;
         if (units != 0)
             continue; /* the same slot again, until it has nothing left */
         if (++reclaim->slot < SLOT_COUNT)

@@ -31,12 +31,33 @@ static void drain_now(struct keyspace *keyspace, struct database *database) {
     mem_free(keyspace->mem, database, sizeof *database);
 }
 
+/* A database of few records is emptied in place: its 256 KiB of slot headers need not be given back and made again. */
+#define FLUSH_IN_PLACE_MAX 1000
+
+static bool flush_in_place(struct keyspace *keyspace, struct database *database) {
+    uint64_t records = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        records += database->slots[slot].count;
+    if (records > FLUSH_IN_PLACE_MAX)
+        return false;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        while (dict_drain(&database->slots[slot], keyspace->mem, UINT32_MAX / 2) != 0)
+            continue;
+    database->keys = database->expiring = 0;
+    database->expiry_sum_ms = 0;
+    return true;
+}
+
 uint64_t keyspace_flush(struct keyspace *keyspace, uint32_t index) {
     struct database *database = keyspace->databases[index];
     if (database == NULL)
         return 0;
     watch_touch_database(keyspace->watch, index, exists, keyspace);
     uint64_t keys = database->keys;
+    if (flush_in_place(keyspace, database)) {
+        keyspace->counters.changes += keys;
+        return keys;
+    }
     keyspace->databases[index] = NULL;
     if (keyspace->expire_database == index)
         keyspace->expire_slot = 0, keyspace->expire_hash = 0;

@@ -148,6 +148,8 @@ def client_list(_args, ours, reference, _context):
         reason = _missing(mine, theirs, (), "fields")
         if reason:
             return reason
+        # T, of CLIENT NO-TOUCH, is of 7.2.
+        mine[b"flags"] = mine[b"flags"].replace(b"T", b"") or b"N"
         for name in EQUAL_CLIENT_FIELDS:
             if mine[name] != theirs.get(name, mine[name]):
                 return "%s is %r, not %r, of the connection %r" % (name.decode(), mine[name], theirs[name], mine)

@@ -36,12 +36,25 @@ def _reference_count(args, ours, reference):
     return (integer(ours) or 0) > 0 and (integer(reference) or 0) > 0
 
 
+def _shared_idle_time(args, ours, reference):
+    return (len(args) == 3 and (args[0] + b"|" + args[1]).lower() == b"object|idletime" and
+            integer(ours) is not None and integer(reference) is not None and
+            integer(ours) >= 0 and integer(reference) >= 0)
+
+
+def _long_error(args, ours, reference):
+    return is_error(ours) and is_error(reference) and len(ours[1]) >= 500 and reference[1].startswith(ours[1][:500])
+
+
 # (name, does it cover these replies, reason)
 DIFFERENCES = [
     ("CLIENT SETINFO and NO-TOUCH", _newer_subcommand,
      "they are of 7.2, the reference is 7.0; clients send SETINFO on every connect"),
     ("OBJECT REFCOUNT", _reference_count,
      "it tells how values share memory inside the reference, which ours does in its own way; both say 1 or more"),
+    ("long error texts", _long_error, "ours are cut at 512 bytes, whatever a client put into them"),
+    ("OBJECT IDLETIME of small integers", _shared_idle_time,
+     "keys with an equal integer below 10000 share one object in the reference, and so its idle time"),
 ]
 
 
@@ -87,7 +100,9 @@ ABSENT_DIRECTIVES = frozenset()
 
 # Directives whose values are those of one server process.
 OWN_DIRECTIVES = {b"port", b"dir", b"pidfile", b"logfile", b"unixsocket", b"dbfilename", b"bind", b"syslog-ident",
-                  b"proc-title-template", b"jemalloc-bg-thread", b"maxclients", b"oom-score-adj-values"}
+                  b"proc-title-template", b"jemalloc-bg-thread", b"maxclients", b"oom-score-adj-values",
+                  # ours cuts a client that never reads
+                  b"client-output-buffer-limit"}
 
 # Statistics of parts that ours does not have: scripts and functions.
 ABSENT_MEMORY_STATS = {b"lua.caches", b"functions.caches"}

@@ -6,7 +6,9 @@
 
 #include <stdio.h>
 
-#define READ_SIZE 65536
+#define READ_SIZE 8192
+/* A client that can do nothing looks again after so long at most. */
+#define PATIENCE_NS UINT64_C(20000000)
 
 static struct rng *dice(struct client *client) {
     return world_random(client->world, CHANCE_WORKLOAD);
@@ -24,8 +26,11 @@ void client_leave(struct client *client) {
 
 static void flush(struct client_connection *connection) {
     struct buffer *unsent = &connection->unsent;
-    if (unsent->size != 0)
-        buffer_consume(unsent, stream_write(&connection->stream->ends[0], unsent->data, unsent->size));
+    size_t size = unsent->size;
+    while (unsent->size != 0 && size != 0) {
+        size = stream_write(&connection->stream->ends[0], unsent->data, unsent->size);
+        buffer_consume(unsent, size);
+    }
 }
 
 /* The connection is over, for the client. */
@@ -47,13 +52,15 @@ static void answered(void *context, const struct saying *request, const uint8_t 
     script_answered(&client->script, request, reply, size);
 }
 
+static void act_again(struct client *client);
+
 static void ready(void *context) {
     struct client_connection *connection = context;
     struct client *client = connection->client;
     struct stream_end *end_of_client = &connection->stream->ends[0];
     if (connection->is_left)
         return;
-    uint8_t bytes[READ_SIZE / 8];
+    uint8_t bytes[READ_SIZE];
     size_t size;
     while ((size = stream_read(end_of_client, bytes, sizeof bytes)) != 0 &&
            !world_has_failed(client->world)) {
@@ -62,6 +69,8 @@ static void ready(void *context) {
             return;
     }
     flush(connection);
+    if (client->is_waiting && !client->script.is_over && !client->script.listens_only)
+        act_again(client);
     if (stream_is_over(end_of_client) || connection->stream->is_silent)
         end(client, connection);
 }
@@ -102,6 +111,7 @@ static void say(struct client *client) {
     struct saying *request =
         conversation_add(connection->conversation, draft->kind, draft->argv, draft->argc, draft->wire.size);
     request->error = draft->error;
+    request->is_inline = draft->is_inline;
     CHECK(buffer_append(&connection->unsent, draft->wire.data, draft->wire.size));
     if (*client->requests_left > 0)
         --*client->requests_left;
@@ -109,33 +119,59 @@ static void say(struct client *client) {
 
 static void act(void *context);
 
+static void act_at(struct client *client, uint64_t time_ns) {
+    client->next_act_ns = time_ns;
+    world_at(client->world, time_ns, act, client);
+}
+
 static void act_again(struct client *client) {
-    uint64_t delay_ns = chance_between(dice(client), 500, client->swarm->think_max_ns);
-    world_at(client->world, client->world->now_ns + delay_ns, act, client);
+    act_at(client, client->world->now_ns + chance_between(dice(client), 500, client->swarm->think_max_ns));
+}
+
+/* It has nothing to do before something comes, or a while has passed. */
+static void wait_long(struct client *client) {
+    act_at(client, client->world->now_ns + chance_between(dice(client), PATIENCE_NS / 10, PATIENCE_NS));
+    client->is_waiting = true;
+}
+
+static uint32_t room(const struct client *client) {
+    uint32_t waiting = client->current->conversation->unanswered;
+    return waiting < client->swarm->pipeline_max ? client->swarm->pipeline_max - waiting : 0;
+}
+
+static void say_some(struct client *client) {
+    struct script *script = &client->script;
+    for (uint64_t i = chance_between(dice(client), 1, room(client)); i > 0; i--) {
+        if (script->is_over || script->listens_only)
+            break;
+        say(client);
+    }
+    if (chance_permille(dice(client), 2))
+        script->is_over = true;
+    flush(client->current);
 }
 
 static void act(void *context) {
     struct client *client = context;
-    if (world_has_failed(client->world) || *client->requests_left == 0)
-        return;
     struct script *script = &client->script;
+    if (world_has_failed(client->world) || *client->requests_left == 0 ||
+        client->world->now_ns != client->next_act_ns)
+        return;
+    client->is_waiting = false;
     if (client->current == NULL) {
         connect_to_node(client);
     } else if (script->is_over || script->listens_only) {
         /* Waits for the end that must come, or makes one. */
-        if (chance_permille(dice(client), 20))
+        if (chance_permille(dice(client), 300))
             client_leave(client);
         --*client->requests_left;
+        wait_long(client);
+        return;
+    } else if (room(client) == 0) {
+        wait_long(client);
+        return;
     } else {
-        uint32_t waiting = conversation_unanswered(client->current->conversation);
-        uint32_t room = waiting < client->swarm->pipeline_max ? client->swarm->pipeline_max - waiting : 0;
-        if (room != 0)
-            for (uint64_t i = chance_between(dice(client), 1, room);
-                 i > 0 && !script->is_over && !script->listens_only; i--)
-                say(client);
-        if (room != 0 && chance_permille(dice(client), 2))
-            script->is_over = true;
-        flush(client->current);
+        say_some(client);
     }
     act_again(client);
 }
@@ -144,10 +180,15 @@ void client_start(struct client *client) {
     act_again(client);
 }
 
+void client_wake(struct client *client) {
+    if (client->current != NULL)
+        flush(client->current);
+}
+
 bool client_waits(const struct client *client) {
     const struct client_connection *connection = client->current;
     return connection != NULL && !client->script.listens_only && connection->conversation->refusal == NULL &&
-           (conversation_unanswered(connection->conversation) != 0);
+           connection->conversation->unanswered != 0;
 }
 
 void client_init(struct client *client, struct machine *machine, struct workload *workload, uint32_t number,

@@ -33,7 +33,9 @@ struct client {
     struct script script;
     struct client_connection *connections; /* newest first */
     struct client_connection *current;     /* NULL: not connected */
-    uint64_t some_id;                      /* of a client that it knows of */
+    uint64_t next_act_ns;
+    bool is_waiting;  /* its next act is far off */
+    uint64_t some_id; /* of a client that it knows of */
 };
 
 void client_init(struct client *client, struct machine *machine, struct workload *workload, uint32_t number,
@@ -42,6 +44,9 @@ void client_release(struct client *client);
 
 /* To begin with: it connects some time soon. */
 void client_start(struct client *client);
+
+/* The conditions have changed: what could not be sent before perhaps can be now. */
+void client_wake(struct client *client);
 
 /* Whether it waits for answers that have to come. */
 bool client_waits(const struct client *client);

@@ -47,6 +47,7 @@ struct saying *conversation_add(struct conversation *conversation, enum saying_k
             memcpy(at, argv[i].data, argv[i].size);
         at += argv[i].size;
     }
+    conversation->unanswered += kind == SAYING_PLAIN;
     conversation->written += bytes;
     request->end = conversation->written;
     if (conversation->last == NULL)
@@ -78,6 +79,7 @@ static void take_answer(struct conversation *conversation, const uint8_t *reply,
     }
     answered(context, request, reply, size);
     request->is_answered = false;
+    conversation->unanswered -= request->kind == SAYING_PLAIN;
     conversation_trim(conversation);
 }
 
@@ -116,11 +118,4 @@ void conversation_receive(struct conversation *conversation, const uint8_t *data
         }
     }
     compact(conversation);
-}
-
-uint32_t conversation_unanswered(const struct conversation *conversation) {
-    uint32_t count = 0;
-    for (const struct saying *request = conversation->first; request != NULL; request = request->next)
-        count += request->is_answered || (!request->has_run && request->kind == SAYING_PLAIN);
-    return count;
 }

@@ -32,6 +32,7 @@ struct saying {
     const char *error;     /* malformed: the whole answer */
     uint64_t end;          /* bytes from the start of the conversation to the request's end */
     size_t bytes;          /* of this allocation */
+    bool is_inline;        /* as people type it */
     bool has_run;
     bool is_answered; /* and an answer is to come */
 };
@@ -40,6 +41,7 @@ struct conversation {
     struct world *world;
     uint32_t client; /* for people */
     struct saying *first, *last, *to_run;
+    uint32_t unanswered;        /* plain requests that an answer is still to come for */
     uint64_t written;           /* bytes of all requests */
     struct buffer replies;      /* produced; what has been received whole is dropped now and then */
     size_t answer_begin;        /* in it: where the answer at hand begins, */
@@ -49,6 +51,7 @@ struct conversation {
     uint64_t id;                    /* the node's number for it; 0: was never accepted */
     const char *refusal;            /* an error that is all it gets, or how it begins; NULL: it is welcome */
     bool is_monitor;                /* lines come at any time */
+    bool was_known;                 /* it said the password once, or none was asked for */
     bool was_killed;                /* CLIENT KILL */
     bool is_ended;                  /* the node executes nothing more of it */
     bool is_known_closed;           /* and has closed it */
@@ -73,8 +76,5 @@ typedef void conversation_answered(void *context, const struct saying *request, 
                                    size_t size);
 void conversation_receive(struct conversation *conversation, const uint8_t *data, size_t size,
                           conversation_answered *answered, void *context);
-
-/* Requests that an answer is still to come for. */
-uint32_t conversation_unanswered(const struct conversation *conversation);
 
 #endif

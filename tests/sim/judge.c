@@ -196,7 +196,13 @@ static void judge_answer(struct view *view, struct saying *request, const uint8_
 
 /* Without a password only small requests are taken; the others are an error of the protocol. */
 static bool is_too_large_for_stranger(const struct view *view, const struct saying *request) {
-    if (model_is_authenticated(view->conversation->session) || request->kind != SAYING_PLAIN)
+    if (model_is_authenticated(view->conversation->session) || request->is_inline)
+        return false;
+    if (request->kind == SAYING_PARTIAL)
+        return true; /* some of them; then an answer comes */
+    /* What lay there when the client made itself a stranger (RESET) was read before. */
+    if (view->conversation->was_known && view->size != 0 &&
+        !reply_is_error(view->data, view->size, "ERR Protocol"))
         return false;
     if (request->argc > STRANGER_ARGUMENTS_MAX)
         return true;
@@ -265,8 +271,10 @@ static bool judge_next(struct view *view) {
         request->is_answered = true;
     } else if (request->kind == SAYING_PLAIN) {
         judge_answer(view, request, NULL, 0);
+        conversation->unanswered--;
     }
     request->has_run = true;
+    conversation->was_known = conversation->was_known || model_is_authenticated(conversation->session);
     conversation->to_run = request->next;
     conversation->is_ended = model_is_closing(conversation->session);
     conversation->is_monitor = model_is_monitor(conversation->session);

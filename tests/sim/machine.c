@@ -151,7 +151,8 @@ static void observe(struct machine *machine, struct connection *connection, uint
     bool memory_failed = note_memory(machine, fuse_before);
     struct production production = {.data = fresh == 0 ? NULL : span.data + (span.size - fresh),
                                     .size = fresh,
-                                    .is_held = session->flags & (SESSION_CLOGGED | SESSION_PAUSED),
+                                    .is_held =
+                                        session->flags & (SESSION_CLOGGED | SESSION_PAUSED | SESSION_RESUME),
                                     .is_killed = session->flags & SESSION_CLOSE_NOW,
                                     .is_closing = session->flags & SESSION_CLOSE_AFTER_REPLY,
                                     .memory_failed = memory_failed,
@@ -193,6 +194,8 @@ static void settle(struct machine *machine, struct connection *connection) {
     if (node_wants_close(session))
         close_connection(machine, connection,
                          machine->memory_failed ? CLOSED_WITHOUT_MEMORY : CLOSED_BY_NODE);
+    else if (node_wants_write(session) && stream_has_room(connection->end))
+        machine_ready(connection);
 }
 
 static void stream_ready(void *context) {
@@ -240,6 +243,12 @@ void machine_ready(struct connection *connection) {
     wake_at(connection->machine, connection->machine->world->now_ns);
 }
 
+void machine_wake(struct machine *machine) {
+    for (struct connection *connection = machine->connections; connection != NULL;
+         connection = connection->next)
+        machine_ready(connection);
+}
+
 /* ---- Turns ---- */
 
 /* What is left to read is read in the next turn; while the session is held back, when it no longer is. */
@@ -252,20 +261,20 @@ static void ready_again(struct machine *machine, struct connection *connection) 
 static void serve(struct machine *machine, struct connection *connection) {
     connection->is_ready = false;
     struct session *session = connection->session;
+    uint64_t fuse_before = machine->mem.fuse;
+    size_t used_before = machine->mem.used_bytes;
     if (stream_has_bytes(connection->end) && node_wants_read(machine->node, session)) {
-        uint64_t fuse_before = machine->mem.fuse;
-        size_t used_before = machine->mem.used_bytes;
         struct node_span span = node_input_space(machine->node, session);
         size_t size = span.size == 0 ? 0 : stream_read(connection->end, span.data, span.size);
         if (size != 0) {
             connection->taken += size;
             node_input(machine->node, session, size);
         }
-        observe(machine, connection, fuse_before, used_before);
     } else if (stream_is_over(connection->end)) {
         close_connection(machine, connection, CLOSED_BY_PEER);
         return;
     }
+    observe(machine, connection, fuse_before, used_before);
     ready_again(machine, connection);
     settle(machine, connection);
 }

@@ -91,6 +91,9 @@ struct client_place {
 struct connection *machine_accept(struct machine *machine, struct stream_end *end,
                                   const struct client_place *place, void *watch);
 
+/* The conditions have changed: all connections are looked at. */
+void machine_wake(struct machine *machine);
+
 /* Something happened at the connection's stream. */
 void machine_ready(struct connection *connection);
 

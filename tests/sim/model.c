@@ -94,17 +94,32 @@ static bool arity_fits(const struct model_command *row, uint32_t argc) {
     return row->arity >= 0 ? argc == (uint32_t)row->arity : argc >= (uint32_t)-row->arity;
 }
 
+/* A refused EXEC is the end of its transaction. */
+static void refuse(struct model_call *call, const struct model_command *row, const char *code,
+                   const char *words) {
+    char text[200];
+    snprintf(text, sizeof text, words, row->name);
+    if (strcmp(row->name, "exec") == 0) {
+        answer_error(call, "EXECABORT Transaction discarded because of: %s%s", code, text);
+        session_reset_transaction(call->model, call->session);
+    } else {
+        answer_error(call, "%s%s", code[0] == '\0' ? "ERR " : code, text);
+    }
+}
+
 /* Whether the command is refused before it is looked at more closely; the error is answered then. */
 static bool is_refused(struct model_call *call, const struct model_command *row) {
     const struct model_session *session = call->session;
     if (row == NULL)
         refuse_unknown(call);
+    else if (call->from_queue)
+        return false; /* it was looked at when it was queued */
     else if (!arity_fits(row, call->argc))
-        answer_error(call, "ERR wrong number of arguments for '%s' command", row->name);
+        refuse(call, row, "", "wrong number of arguments for '%s' command");
     else if (!session->is_authenticated && !(row->flags & MODEL_WITHOUT_AUTH))
-        answer_error(call, "NOAUTH Authentication required.");
+        refuse(call, row, "NOAUTH ", "Authentication required.");
     else if (session->in_multi && row->flags & MODEL_NOT_IN_MULTI)
-        answer_error(call, "ERR Command not allowed inside a transaction");
+        refuse(call, row, "", "Command not allowed inside a transaction");
     else
         return false;
     return true;
@@ -166,6 +181,16 @@ static enum model_verdict run_without_memory(struct model_call *call, const stru
     return MODEL_RIGHT;
 }
 
+/* Above maxmemory no command is done that takes memory, and none is queued. */
+static bool memory_limit_may_refuse(const struct model_call *call, const struct model_command *row) {
+    if (!call->model->options.has_memory_limit || call->from_queue)
+        return false;
+    if (call->session->in_multi)
+        return strcmp(row->name, "exec") != 0 && strcmp(row->name, "discard") != 0 &&
+               strcmp(row->name, "quit") != 0 && strcmp(row->name, "reset") != 0;
+    return row->flags & MODEL_NEEDS_MEMORY;
+}
+
 enum model_verdict model_run_call(struct model_call *call) {
     struct model_session *session = call->session;
     const struct model_command *row = model_row(call->argv, call->argc);
@@ -177,10 +202,8 @@ enum model_verdict model_run_call(struct model_call *call) {
     if (row->flags & MODEL_ANYTHING)
         return run_anything(call);
     call->name = row->name;
-    if (reply_begins(call, "-OOM command not allowed") && call->model->options.has_memory_limit &&
-        row->flags & MODEL_NEEDS_MEMORY) {
-        if (!call->from_queue)
-            mark_broken(call);
+    if (reply_begins(call, "-OOM command not allowed") && memory_limit_may_refuse(call, row)) {
+        mark_broken(call);
         return MODEL_RIGHT;
     }
     call->is_without_memory = call->memory_may_fail && reply_begins(call, "-OOM out of memory");

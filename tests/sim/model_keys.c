@@ -349,7 +349,8 @@ static void run_object_refcount(struct model_call *call) {
 
 /* ---- DUMP RESTORE ---- */
 
-#define DUMPS_KEPT 64
+/* More than clients remember. */
+#define DUMPS_KEPT 4096
 
 static void *take(struct model *model, size_t size) {
     void *pointer = mem_alloc_zeroed(model->options.mem, size + 1);

@@ -72,6 +72,8 @@ bool model_is_silent(const struct model_session *session, const struct argument 
         if (word_is(&argv[2], "off") || word_is(&argv[2], "skip"))
             return true;
     }
+    if (argc == 1 && word_is(&argv[0], "reset"))
+        return session->skips_this; /* it turns the replies on again before it answers */
     return session->replies_off || session->skips_this;
 }
 

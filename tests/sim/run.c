@@ -54,6 +54,9 @@ static void make_peace(struct run *run) {
     swarm_heal(&run->swarm);
     run->requests_left = 0;
     world_note(world, "peace");
+    for (uint32_t i = 0; i < run->swarm.clients; i++)
+        client_wake(&run->clients[i]);
+    machine_wake(&run->machine);
     while (anybody_waits(run) && !world_has_failed(world) && world->now_ns < until_ns && world_step(world))
         continue;
     for (uint32_t i = 0; i < run->swarm.clients && !world_has_failed(world); i++) {
@@ -65,7 +68,7 @@ static void make_peace(struct run *run) {
             world,
             "I-LIVE: client %u still waits for %u answers; it said %llu bytes, %zu of them are not sent, the "
             "node was given %llu; %zu bytes of answers are on their way",
-            i, conversation_unanswered(conversation), (unsigned long long)conversation->written,
+            i, conversation->unanswered, (unsigned long long)conversation->written,
             client->current->unsent.size, (unsigned long long)conversation->taken,
             conversation->replies.size - conversation->received);
     }

@@ -42,6 +42,7 @@ static void draft_begin(struct draft *draft) {
     draft->argc = 0;
     draft->kind = SAYING_PLAIN;
     draft->error = NULL;
+    draft->is_inline = false;
 }
 
 static void draft_point(struct draft *draft) {
@@ -86,6 +87,7 @@ static void wire_quoted(struct draft *draft, const struct argument *word) {
 }
 
 static void wire_inline(struct draft *draft, struct rng *rng) {
+    draft->is_inline = true;
     for (uint32_t i = 0; i < draft->argc; i++) {
         if (i != 0)
             CHECK(buffer_append_text(&draft->wire, chance_permille(rng, 900) ? " " : "  \t"));

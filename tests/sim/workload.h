@@ -37,6 +37,7 @@ struct draft {
     struct argument *argv; /* once it is complete */
     uint32_t argc, capacity;
     const char *error; /* malformed: what is answered */
+    bool is_inline;
     struct buffer wire;
 };
 

@@ -238,21 +238,6 @@ Test(dict, a_scan_visits_what_stays_whatever_else_changes) {
     drain(&table);
 }
 
-Test(dict, equal_hashes_are_told_apart_by_their_keys) {
-    struct table table;
-    char text[24];
-    table_init(&table);
-    for (uint32_t i = 0; i < 300; i++)
-        cr_assert(dict_insert(&table.dict, &table.mem, &table.secret, 12345,
-                              record_for(&table, key_text(text, i))));
-    for (uint32_t i = 0; i < 300; i++) {
-        key_text(text, i);
-        cr_assert_not_null(
-            dict_find(&table.dict, 12345, (const uint8_t *)text, (uint32_t)strlen(text), NULL));
-    }
-    drain(&table);
-}
-
 Test(dict, a_random_record_comes_from_everywhere) {
     struct table table;
     char text[24];

@@ -35,7 +35,6 @@ static const char *const settings_of_redis[] = {
     "auto-aof-rewrite-min-size", "67108864",
     "auto-aof-rewrite-percentage", "100",
     "bgsave_cpulist", "",
-    "bind", "* -::*",
     "bind-source-addr", "",
     "bio_cpulist", "",
     "busy-reply-threshold", "5000",

@@ -496,6 +496,7 @@ Test(config, the_defaults_survive_a_failure_of_any_allocation) {
     struct config config;
     uint64_t fuse = 1;
     for (;; fuse++) {
+        cr_assert_lt(fuse, 10000);
         mem.fuse = fuse;
         if (config_init(&config, &mem))
             break;
@@ -514,6 +515,7 @@ Test(config, set_survives_a_failure_of_any_allocation_and_changes_nothing_then) 
     size_t used = fixture.mem.used_bytes;
     uint64_t fuse = 1;
     for (;; fuse++) {
+        cr_assert_lt(fuse, 10000);
         fixture.mem.fuse = fuse;
         if (SET(&fixture, "bind", "2.2.2.2 3.3.3.3", "requirepass", "secret", "masterauth", "new", "save",
                 "1 1"))

@@ -82,6 +82,7 @@ static const char *const bad_lines[][2] = {
     {"unixsocketperm 888", "argument couldn't be parsed as an octal number"},
     {"unixsocketperm 1000", "argument couldn't be parsed as an octal number"},
     {"unixsocketperm 777777777777777777777777", "argument couldn't be parsed as an octal number"},
+    {"unixsocketperm 40000000700", "argument couldn't be parsed as an octal number"},
     {"unixsocketperm \"\"", "argument couldn't be parsed as an octal number"},
     {"port seven", "argument couldn't be parsed into an integer"},
     {"port 70000", "argument must be between 0 and 65535 inclusive"},
@@ -351,6 +352,7 @@ Test(config_text, a_text_survives_a_failure_of_any_allocation_and_changes_nothin
     size_t used = fixture.mem.used_bytes, warned = fixture.config.warnings.size;
     uint64_t fuse = 1;
     for (;; fuse++) {
+        cr_assert_lt(fuse, 10000);
         fixture.mem.fuse = fuse;
         bool done = fixture_apply_with(&fixture,
                                        "bind 3.3.3.3\ninclude a.conf\nmaxmemory-policy allkeys-lru\n"
