@@ -43,10 +43,10 @@ static const char *const command_names[] = {"get", "set", "incr", "mset", "fill"
 
 struct connection {
     int fd;
-    uint32_t awaited;     /* replies of the pipeline on its way */
-    uint64_t sent_ns;     /* when it was sent */
-    uint64_t skip;        /* bytes of a bulk string still to come */
-    char header[32];      /* the reply's first line as far as it has come */
+    uint32_t awaited; /* replies of the pipeline on its way */
+    uint64_t sent_ns; /* when it was sent */
+    uint64_t skip;    /* bytes of a bulk string still to come */
+    char header[32];  /* the reply's first line as far as it has come */
     uint32_t header_size;
 };
 
@@ -81,9 +81,8 @@ static size_t put_bulk(char *to, const char *data, size_t size) {
     return head + size + 2;
 }
 
-static size_t put_key(char *to, const struct load *load, uint64_t number) {
+static size_t put_key(char *to, uint64_t number) {
     char key[32];
-    (void)load;
     return put_bulk(to, key, (size_t)sprintf(key, "key:%012llu", (unsigned long long)number));
 }
 
@@ -94,24 +93,24 @@ static size_t put_request(struct load *load, char *to) {
     switch (load->command) {
     case COMMAND_GET:
         size = (size_t)sprintf(to, "*2\r\n$3\r\nGET\r\n");
-        return size + put_key(to + size, load, key);
+        return size + put_key(to + size, key);
     case COMMAND_INCR:
         size = (size_t)sprintf(to, "*2\r\n$4\r\nINCR\r\n");
-        return size + put_key(to + size, load, key);
+        return size + put_key(to + size, key);
     case COMMAND_SET:
         size = (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n");
-        size += put_key(to + size, load, key);
+        size += put_key(to + size, key);
         return size + put_bulk(to + size, load->fill, load->value);
     case COMMAND_MSET:
         size = (size_t)sprintf(to, "*%u\r\n$4\r\nMSET\r\n", 1 + 2 * load->pairs);
         for (uint32_t i = 0; i < load->pairs; i++) {
-            size += put_key(to + size, load, rng_below(&load->random, load->keys));
+            size += put_key(to + size, rng_below(&load->random, load->keys));
             size += put_bulk(to + size, load->fill, load->value);
         }
         return size;
     case COMMAND_FILL:
         size = (size_t)sprintf(to, "*%d\r\n$3\r\nSET\r\n", load->ttl == 0 ? 3 : 5);
-        size += put_key(to + size, load, key);
+        size += put_key(to + size, key);
         size += put_bulk(to + size, load->fill, load->value);
         if (load->ttl != 0) {
             char seconds[16];
@@ -272,7 +271,7 @@ int main(int argc, char **argv) {
     load.port = (uint32_t)strtoul(argv[1], NULL, 10);
     load.command = (enum command)command;
     read_options(&load, argc, argv);
-    rng_seed(&load.random, now_ns());
+    rng_init(&load.random, now_ns());
     prepare(&load);
     run(&load);
     return 0;

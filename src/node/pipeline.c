@@ -286,8 +286,10 @@ static size_t process(struct node *node, struct session *session, uint8_t *data,
             return size;
         }
         if (UNLIKELY(batch.status == REQUEST_NO_ROOM && batch.count == 0)) {
-            reply_error(&session->reply, ERROR_NO_MEMORY);
-            node_kill(node, session, true);
+            /* The request may not even be complete: there is nothing yet to be answered. */
+            node_log(node, NODE_LOG_WARNING, "Client %s closed: no memory for the arguments of its request",
+                     session->peer_address);
+            node_kill(node, session, false);
             return size;
         }
     }

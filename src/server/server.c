@@ -301,9 +301,11 @@ static int syslog_facility(const char *name) {
 
 static bool open_log(struct server *server) {
     const struct config *config = server->config;
-    struct log_sink_options options = {.path = config->logfile,
+    snprintf(server->logfile, sizeof server->logfile, "%s", config->logfile);
+    snprintf(server->syslog_ident, sizeof server->syslog_ident, "%s", config->syslog_ident);
+    struct log_sink_options options = {.path = server->logfile,
                                        .system_log = config->syslog_enabled,
-                                       .system_ident = config->syslog_ident,
+                                       .system_ident = server->syslog_ident,
                                        .system_facility = syslog_facility(config->syslog_facility)};
     if (log_sink_init(&server->log, &options))
         return true;

@@ -26,6 +26,8 @@ struct server {
     struct loop *loop;
     struct node *node;
     struct log_sink log;
+    char logfile[4096]; /* the log's own copies: CONFIG SET makes new texts */
+    char syslog_ident[128];
     struct loop_source listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     bool is_listening;        /* false while out of descriptors */

@@ -149,6 +149,8 @@ def client_list(_args, ours, reference, _context):
         if reason:
             return reason
         # T, of CLIENT NO-TOUCH, is of 7.2.
+        if mine[b"cmd"] in (b"client|no-touch", b"client|setinfo"):
+            mine[b"cmd"] = theirs.get(b"cmd", b"")
         mine[b"flags"] = mine[b"flags"].replace(b"T", b"") or b"N"
         for name in EQUAL_CLIENT_FIELDS:
             if mine[name] != theirs.get(name, mine[name]):

@@ -39,7 +39,7 @@ def _reference_count(args, ours, reference):
 def _shared_idle_time(args, ours, reference):
     return (len(args) == 3 and (args[0] + b"|" + args[1]).lower() == b"object|idletime" and
             integer(ours) is not None and integer(reference) is not None and
-            integer(ours) >= 0 and integer(reference) >= 0)
+            0 <= integer(ours) <= 600 and 0 <= integer(reference) <= 600)
 
 
 def _long_error(args, ours, reference):

@@ -210,6 +210,24 @@ void model_follow_node(struct model *model, const struct node *node) {
     walk_all(&walk);
 }
 
+static void add_record(struct walk *walk, struct record *record) {
+    uint64_t *sum = walk->context;
+    struct model_record seen = record_seen(walk, record);
+    struct trace trace = {.hash = seen.database};
+    trace_number(&trace, seen.shape);
+    trace_number(&trace, (uint64_t)seen.expiry_ms);
+    trace_bytes(&trace, seen.key, seen.key_size);
+    trace_bytes(&trace, seen.value, seen.value_size);
+    *sum += trace.hash;
+}
+
+uint64_t node_fingerprint(const struct node *node) {
+    uint64_t sum = 0;
+    struct walk walk = {.node = node, .visit = add_record, .context = &sum};
+    walk_all(&walk);
+    return sum;
+}
+
 /* ---- Everything ---- */
 
 static int by_stamp(const void *first, const void *second) {

@@ -28,6 +28,9 @@ void invariants_check(struct machine *machine, struct model *model, struct sight
 /* Whether the live keys of the node are those of the model. */
 bool node_equals_model(const struct machine *machine, struct model *model, char *difference, size_t size);
 
+/* One number for all keys that the node holds, with their values, expiry and encoding; stamps do not count. */
+uint64_t node_fingerprint(const struct node *node);
+
 /* Gives the model the node's keys. */
 void model_follow_node(struct model *model, const struct node *node);
 

@@ -51,7 +51,7 @@ def restore(world):
     if world.chance(0.5):
         options.append([world.word(b"REPLACE")])
     if world.chance(0.25):
-        options.append([world.word(b"IDLETIME"), world.pick((b"0", b"1000", b"5000", b"-1", b"x"))])
+        options.append([world.word(b"IDLETIME"), world.pick((b"0", b"100", b"500", b"-1", b"x"))])
     if world.chance(0.25):
         options.append([world.word(b"FREQ"), world.pick((b"0", b"1", b"255", b"256", b"-1", b"x"))])
     if world.chance(0.04):

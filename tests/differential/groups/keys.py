@@ -150,7 +150,7 @@ def idle_times(pair, world):
 
 
 def _restore_idle(key):
-    return [b"RESTORE", key, b"0", Register("idle"), b"REPLACE", b"IDLETIME", b"5000"]
+    return [b"RESTORE", key, b"0", Register("idle"), b"REPLACE", b"IDLETIME", b"500"]
 
 
 def frequencies(pair, world):

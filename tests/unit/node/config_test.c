@@ -18,8 +18,8 @@ Test(config, has_the_documented_defaults) {
     const struct config *config = &fixture.config;
     cr_assert_eq(config->port, 6379);
     cr_assert_eq(config->bind_count, 2);
-    cr_assert_str_eq(config->bind[0], "*");
-    cr_assert_str_eq(config->bind[1], "-::*");
+    cr_assert_str_eq(config->bind[0], "127.0.0.1");
+    cr_assert_str_eq(config->bind[1], "-::1");
     cr_assert(config->protected_mode);
     cr_assert_eq(config->maxclients, 10000);
     cr_assert_eq(config->timeout_s, 0);
