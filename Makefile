@@ -276,7 +276,10 @@ pure-objects: $(foreach layer,$(PURE_LAYERS),$(call objects,$(call sources,$(lay
 FUZZ_MAIN := $(if $(findstring fuzzer,$(SAN)),,$(OUT)/tests/fuzz/replay.o)
 $(OUT)/%_fuzz: $(OUT)/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) $(call libraries,node)
 	$(call say,LINK,$@)
-	$(Q)$(subst fuzzer-no-link,fuzzer,$(LINK_TEST)) $< $(FUZZ_MAIN) $(call libraries,node) $(LIBRARIES) -o $@
+	$(Q)$(subst fuzzer-no-link,fuzzer,$(LINK_TEST)) $(filter %.o,$^) $(call libraries,node) $(LIBRARIES) -o $@
+# The simulator's model judges what a node answers.
+$(OUT)/command_stream_fuzz: $(call objects,$(sort $(wildcard tests/sim/model*.c)) tests/sim/reply_reader.c)
 fuzz-programs: $(FUZZERS:%=$(OUT)/%_fuzz)
+.SECONDARY: $(FUZZERS:%=$(OUT)/tests/fuzz/%_fuzz.o)
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

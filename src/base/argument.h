@@ -3,6 +3,7 @@
  * The bytes belong to the read buffer (or to a queued transaction): valid while the command runs, never
  * longer. Where the argument is a key, slot and hash are computed once, ahead of execution, so that
  * memory can be fetched early; everything below reads them from here.
+ * Tests: tests/unit/base/argument_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */

@@ -19,6 +19,10 @@
 #define REQUEST_ARGUMENTS_MAX (1024 * 1024)
 #define REQUEST_INLINE_MAX    (64 * 1024)
 
+/* A pattern of KEYS, SCAN, CONFIG GET, COMMAND LIST: tried on every name, it takes up to as many steps as the product of the
+ * two sizes. Far more than anybody writes, and little enough for any name. */
+#define PATTERN_SIZE_MAX (16 * 1024)
+
 /* Before AUTH (where a password is set): enough for HELLO 3 AUTH user password SETNAME name. */
 #define UNAUTHENTICATED_ARGUMENTS_MAX 10
 #define UNAUTHENTICATED_BULK_MAX      16384

@@ -1,4 +1,4 @@
-/* call.c - what the handlers share: reading an integer argument, looking a string up.
+/* call.c - what the handlers share: reading an integer argument or a pattern, looking a string up.
  * Tests: tests/unit/cmd/, with the handlers that use it.
  *
  * SPDX-License-Identifier: BSD-3-Clause
@@ -12,6 +12,13 @@ bool call_integer(struct call *call, uint32_t index, int64_t *value, const char 
     if (LIKELY(number_parse_int64((const char *)argument->data, argument->size, value)))
         return true;
     reply_error(call->reply, error != NULL ? error : ERROR_NOT_INTEGER);
+    return false;
+}
+
+bool call_pattern(struct call *call, uint32_t index) {
+    if (LIKELY(call->argv[index].size <= PATTERN_SIZE_MAX))
+        return true;
+    reply_error(call->reply, ERROR_PATTERN_TOO_LONG);
     return false;
 }
 

@@ -31,14 +31,15 @@ struct call {
 };
 
 /* The texts that clients match. */
-#define ERROR_SYNTAX          "ERR syntax error"
-#define ERROR_NOT_INTEGER     "ERR value is not an integer or out of range"
-#define ERROR_NOT_FLOAT       "ERR value is not a valid float"
-#define ERROR_WRONG_TYPE      "WRONGTYPE Operation against a key holding the wrong kind of value"
-#define ERROR_NO_SUCH_KEY     "ERR no such key"
-#define ERROR_OUT_OF_RANGE    "ERR index out of range"
-#define ERROR_NO_MEMORY       "OOM out of memory: the command was not executed"
-#define ERROR_VALUE_TOO_LARGE "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+#define ERROR_SYNTAX           "ERR syntax error"
+#define ERROR_NOT_INTEGER      "ERR value is not an integer or out of range"
+#define ERROR_NOT_FLOAT        "ERR value is not a valid float"
+#define ERROR_WRONG_TYPE       "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define ERROR_NO_SUCH_KEY      "ERR no such key"
+#define ERROR_OUT_OF_RANGE     "ERR index out of range"
+#define ERROR_NO_MEMORY        "OOM out of memory: the command was not executed"
+#define ERROR_PATTERN_TOO_LONG "ERR pattern is too long"
+#define ERROR_VALUE_TOO_LARGE  "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 
 static inline void call_no_memory(struct call *call) {
     reply_error(call->reply, ERROR_NO_MEMORY);
@@ -46,6 +47,9 @@ static inline void call_no_memory(struct call *call) {
 
 /* Parses argv[index] as int64; false: the error is replied (`error`, or ERROR_NOT_INTEGER if NULL). */
 bool call_integer(struct call *call, uint32_t index, int64_t *value, const char *error);
+
+/* Whether argv[index] may be used as a pattern of data/glob.h; false: the error is replied. */
+bool call_pattern(struct call *call, uint32_t index);
 
 /* Looks a string up; false: the reply is written already (wrong type), nothing else to do. An absent key
  * gives true and entry->record == NULL. mode: enum lookup_mode. */

@@ -44,8 +44,7 @@ struct mem;
 #define COMMAND_MOVABLE_KEYS      (UINT32_C(1) << 19)
 #define COMMAND_ALLOW_BUSY        (UINT32_C(1) << 20)
 /* Not printed: */
-#define COMMAND_TIMED \
-    (UINT32_C(1) << 24) /* may take long: its own duration is measured, not its batch's share */
+#define COMMAND_TIMED     (UINT32_C(1) << 24) /* a short request may take long: its own duration is measured */
 #define COMMAND_RESEND    (UINT32_C(1) << 25) /* may be sent again after it may have run (idempotent) */
 #define COMMAND_CONTAINER (UINT32_C(1) << 26) /* has subcommands */
 

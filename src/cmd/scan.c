@@ -87,6 +87,8 @@ static bool parse_options(struct call *call, struct scan *scan, uint32_t *count)
             }
             *count = number > COUNT_MAX ? COUNT_MAX : (uint32_t)number;
         } else if (argument_is(option, "match")) {
+            if (!call_pattern(call, i + 1))
+                return false;
             scan->pattern = pattern_or_null(value);
         } else if (argument_is(option, "type")) {
             scan->type = value;
@@ -135,6 +137,8 @@ void scan_command(struct call *call) {
 }
 
 void keys_command(struct call *call) {
+    if (!call_pattern(call, 1))
+        return;
     struct scan scan = {.reply = call->reply, .pattern = pattern_or_null(&call->argv[1])};
     size_t place = reply_deferred(call->reply);
     uint64_t cursor = 0;

@@ -126,8 +126,9 @@ static inline unsigned dict_bucket_match(const struct dict_bucket *bucket, uint8
 /* Asks the processor for the bucket of a hash, and then (a while later) for the record that is likely meant. */
 static inline void dict_prefetch_bucket(struct dict *dict, uint64_t hash) {
     struct dict *leaf = dict_leaf(dict, hash);
-    struct dict_bucket *buckets = dict_buckets(leaf);
-    prefetch(buckets + dict_home(leaf, hash, dict_bucket_count_of(dict_size_index(leaf))));
+    size_t home = dict_home(leaf, hash, dict_bucket_count_of(dict_size_index(leaf)));
+    /* As numbers: an empty table has no buckets, and nothing may be added to a null pointer. */
+    prefetch((const void *)((uintptr_t)dict_buckets(leaf) + home * sizeof(struct dict_bucket)));
 }
 
 static inline const struct record *dict_likely_record(struct dict *dict, uint64_t hash) {

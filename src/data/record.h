@@ -184,7 +184,8 @@ enum record_merge {
 
 /* *The* merge rule. Concurrent strings and tombstones: the highest counter wins, ties by actor; the
  * joined version covers both. On MERGE_JOIN, *theirs_wins says whose value stays and *joined is filled.
- * Commutative, associative, idempotent in its outcome. */
+ * Commutative and idempotent in its outcome; associative while all versions together name at most VERSION_DOTS_MAX actors.
+ * Beyond, nothing is joined: the winner stays whole under its own version (MERGE_REPLACE or MERGE_KEEP). */
 enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool *theirs_wins,
                                struct version *joined);
 

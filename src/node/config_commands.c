@@ -25,6 +25,9 @@ static void reply_pair(void *context, const char *name, const char *value) {
 
 void handle_config_get(struct node *node, struct session *session, struct call *call) {
     (void)session;
+    for (uint32_t i = 2; i < call->argc; i++)
+        if (!call_pattern(call, i))
+            return;
     struct pairs pairs = {.reply = call->reply};
     size_t place = reply_deferred(call->reply);
     config_get(node->config, call->argv + 2, call->argc - 2, reply_pair, &pairs);

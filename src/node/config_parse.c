@@ -1,5 +1,7 @@
 /* config_parse.c - the text of config files and of the command line, line by line, with what they include.
  *
+ * Tests: tests/unit/node/config_text_test.c, config_file_test.c.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "node/config.h"

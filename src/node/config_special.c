@@ -1,5 +1,7 @@
 /* config_special.c - settings whose values have a form of their own: lists of addresses, limits, rules, flags.
  *
+ * Tests: tests/unit/node/config_test.c.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "base/number.h"

@@ -1,5 +1,7 @@
 /* config_value.c - reading, checking, storing and showing the value of a setting, by its kind.
  *
+ * Tests: tests/unit/node/config_test.c.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "base/number.h"

@@ -241,7 +241,7 @@ static const struct command *execute(struct node *node, struct session *session,
     node->statistics.commands++;
     session->commands++;
     node->keyspace->access_is_frozen = session->flags & SESSION_NO_TOUCH && row->id != COMMAND_ID_TOUCH;
-    bool is_timed = row->flags & COMMAND_TIMED || session->flags & SESSION_IN_EXEC;
+    bool is_timed = node_is_timed(row, argc) || session->flags & SESSION_IN_EXEC;
     uint64_t started_ns = UNLIKELY(is_timed) ? node->host.clock_ns(node->host.context) : 0;
     run_handler(node, session, row, argv, argc, mark);
     if (UNLIKELY(session->reply.errors != 0))

@@ -30,8 +30,12 @@ struct host_facts {
 
 struct node_host {
     void *context;
-    /* Monotonic time, for durations only. Called per batch, and around commands that may take long. */
+    /* Monotonic time, the same clock as node_turn()'s; for durations only. Called per turn, per batch, and around commands
+     * that may take long. */
     uint64_t (*clock_ns)(void *context);
+    /* Processor time that the calling thread has taken, the measure of background work: the machine may be busy with
+     * something else meanwhile. Twice per step of a job, never for a request: it may cost a system call. */
+    uint64_t (*thread_cpu_ns)(void *context);
     void (*log)(void *context, enum node_log_level level, const char *text);
     void (*facts)(void *context, struct host_facts *facts);
     /* A setting has been changed by CONFIG SET: the world carries out its part (loglevel, bind, port, keepalive...).

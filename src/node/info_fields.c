@@ -1,5 +1,7 @@
 /* info_fields.c - the rows of INFO's plain sections, and the values they show.
  *
+ * Tests: tests/unit/node/info_test.c.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "node/info.h"

@@ -285,25 +285,49 @@ static void check_timeouts(struct node *node) {
     }
 }
 
+static uint64_t thread_cpu_ns(const struct node *node) {
+    return node->host.thread_cpu_ns(node->host.context);
+}
+
+/* Notes a step of a job that began when the thread had taken so much processor time. */
+static void note_step(struct node *node, enum job job, uint64_t started_cpu_ns) {
+    histogram_record(&node->statistics.jobs[job], thread_cpu_ns(node) - started_cpu_ns, 1);
+}
+
 static void tick(struct node *node) {
     struct statistics *statistics = &node->statistics;
     sample_rate(&statistics->commands_rate, statistics->commands, node->monotonic_ms);
     sample_rate(&statistics->input_rate, statistics->input_bytes, node->monotonic_ms);
     sample_rate(&statistics->output_rate, statistics->output_bytes, node->monotonic_ms);
     mem_note_peak(node->mem);
+    uint64_t started_cpu_ns = thread_cpu_ns(node);
     check_timeouts(node);
+    note_step(node, JOB_CLIENTS, started_cpu_ns);
     node->expire_units_left = EXPIRE_UNITS_PER_TICK;
     node->next_tick_ms = node->monotonic_ms + TICK_MS;
 }
 
-/* One bounded step of a job, its duration noted. Returns the units spent. */
+static uint64_t clock_ns(const struct node *node) {
+    return node->host.clock_ns(node->host.context);
+}
+
+/* One bounded step of a job on the keyspace. Returns the units spent. */
 static uint32_t step(struct node *node, enum job job, uint32_t (*work)(struct keyspace *, uint32_t)) {
-    uint64_t started_ns = node->host.clock_ns(node->host.context);
+    uint64_t started_cpu_ns = thread_cpu_ns(node);
     uint32_t spent = work(node->keyspace, JOB_STEP_UNITS);
-    uint64_t duration_ns = node->host.clock_ns(node->host.context) - started_ns;
-    histogram_record(&node->statistics.jobs[job], duration_ns, 1);
-    if (job == JOB_EXPIRE && node->config->latency_monitor_threshold_ms != 0 &&
-        duration_ns >= (uint64_t)node->config->latency_monitor_threshold_ms * 1000000)
+    note_step(node, job, started_cpu_ns);
+    return spent;
+}
+
+/* The latency monitor is told how long clients had to wait, whatever kept the processor. */
+static uint32_t expire_step(struct node *node) {
+    int64_t threshold_ms = node->config->latency_monitor_threshold_ms;
+    if (threshold_ms == 0)
+        return step(node, JOB_EXPIRE, keyspace_expire_step);
+    uint64_t started_ns = clock_ns(node);
+    uint32_t spent = step(node, JOB_EXPIRE, keyspace_expire_step);
+    uint64_t duration_ns = clock_ns(node) - started_ns;
+    if (duration_ns >= (uint64_t)threshold_ms * 1000000)
         latency_note(node, "expire-cycle", duration_ns);
     return spent;
 }
@@ -313,7 +337,7 @@ uint32_t node_work(struct node *node) {
         tick(node);
     bool more = false;
     if (node->expire_units_left != 0 && !node->active_expiry_is_off) {
-        uint32_t spent = step(node, JOB_EXPIRE, keyspace_expire_step);
+        uint32_t spent = expire_step(node);
         node->expire_units_left =
             spent == 0 || spent >= node->expire_units_left ? 0 : node->expire_units_left - spent;
         more = node->expire_units_left != 0;
@@ -322,6 +346,7 @@ uint32_t node_work(struct node *node) {
         step(node, JOB_RECLAIM, keyspace_reclaim_step);
         more = more || node->keyspace->reclaim->queued != 0;
     }
+    node->statistics.turn_duration_ns += clock_ns(node) - node->monotonic_ns;
     if (more || !list_is_empty(&node->attention))
         return 0;
     return node->next_tick_ms > node->monotonic_ms ? (uint32_t)(node->next_tick_ms - node->monotonic_ms) : 0;

@@ -22,8 +22,10 @@
 /* A shared output buffer that grew beyond this is handed to the session that made it grow. */
 #define OUTPUT_SHARED_MAX (1024 * 1024)
 
-static struct request_limits limits_of(const struct node *node, const struct session *session) {
-    if (LIKELY(session->flags & SESSION_AUTHENTICATED)) {
+/* What was parsed once is not measured anew: the client was known then, or the request small enough. */
+static struct request_limits limits_of(const struct node *node, const struct session *session,
+                                       bool was_parsed) {
+    if (LIKELY(session->flags & SESSION_AUTHENTICATED) || was_parsed) {
         uint64_t bulk = node->config->proto_max_bulk_len;
         return (struct request_limits){.arguments_max = REQUEST_ARGUMENTS_MAX,
                                        .bulk_max = bulk < VALUE_SIZE_MAX ? (uint32_t)bulk : VALUE_SIZE_MAX};
@@ -93,7 +95,8 @@ struct batch {
 /* Collects complete requests from data[begin..size). */
 static void collect(struct node *node, struct session *session, uint8_t *data, size_t begin, size_t size,
                     struct batch *batch) {
-    struct request_limits limits = limits_of(node, session);
+    bool is_known = session->flags & SESSION_AUTHENTICATED;
+    struct request_limits limits = limits_of(node, session, !is_known && begin < session->input_parsed);
     uint32_t count = 0, used = 0;
     size_t end = begin;
     node->batch_key_count = 0;
@@ -117,7 +120,7 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
         used += argc;
         if (LIKELY(command != NULL))
             place_keys(node, session, command, argv, argc);
-        if (UNLIKELY(limits.unauthenticated))
+        if (UNLIKELY(!is_known))
             break; /* AUTH may change the limits for what follows */
     }
     batch->count = count;
@@ -152,12 +155,16 @@ static void hold(struct node *node, struct session *session, const struct batch 
             buffer_append(&held, "\r\n", 2);
         }
     }
+    size_t parsed = held.size;
+    if (session->input_parsed > batch->end)
+        parsed += session->input_parsed - batch->end;
     buffer_append(&held, rest, rest_size);
     if (held.failed)
         node_kill(node, session, false);
     buffer_release(&session->input);
     session->input = held;
     session->input_needed = 0;
+    session->input_parsed = parsed;
     session->flags |= SESSION_PAUSED;
     list_append(&node->paused, &session->paused);
 }
@@ -208,7 +215,7 @@ static uint32_t run(struct node *node, struct session *session, const struct bat
         struct batched_request *request = &node->batch[i];
         if (UNLIKELY(is_paused(node, session, request->command)))
             break;
-        bool is_timed = request->command != NULL && request->command->flags & COMMAND_TIMED;
+        bool is_timed = request->command != NULL && node_is_timed(request->command, request->argc);
         if (UNLIKELY(is_timed) && i != booked) {
             uint64_t now_ns = clock_ns(node);
             book(node, session, booked, i, now_ns - started_ns);
@@ -316,6 +323,7 @@ static void process_private(struct node *node, struct session *session) {
     if (session->input.data != input.data)
         return; /* a hold has released it and put another buffer in its place */
     buffer_consume(&session->input, done);
+    session->input_parsed -= done < session->input_parsed ? done : session->input_parsed;
     if (session->input.size == 0 && session->input.capacity > INPUT_KEPT_MAX)
         buffer_release(&session->input);
 }
@@ -376,6 +384,8 @@ struct node_span node_output(struct node *node, struct session *session) {
     if (UNLIKELY(session->flags & SESSION_CLOSE_NOW))
         return (struct node_span){0};
     struct buffer *out = session->reply.out;
+    if (out->size == 0)
+        return (struct node_span){0};
     size_t sent = out == &session->pending ? session->pending_sent : 0;
     return (struct node_span){out->data + sent, out->size - sent};
 }

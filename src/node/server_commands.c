@@ -183,7 +183,8 @@ void handle_command_docs(struct node *node, struct session *session, struct call
 void handle_command_list(struct node *node, struct session *session, struct call *call) {
     (void)node;
     (void)session;
-    command_docs_list(call->reply, call->argv, call->argc);
+    if (call->argc < 5 || call_pattern(call, 4))
+        command_docs_list(call->reply, call->argv, call->argc);
 }
 
 void handle_command_getkeys(struct node *node, struct session *session, struct call *call) {

@@ -64,6 +64,7 @@ struct session {
     uint32_t database;
     struct buffer input;   /* a request that is not complete, or held back */
     size_t input_needed;   /* do not parse before input has this many bytes */
+    size_t input_parsed;   /* of input, at its begin: requests that were parsed once, and held back */
     struct buffer pending; /* output that could not be sent at once */
     size_t pending_sent;   /* of it, sent already */
     struct reply reply;

@@ -64,6 +64,15 @@ typedef void node_handler(struct node *node, struct session *session, struct cal
 /* The node's handler for a row without one; NULL cannot be for rows of the table. */
 node_handler *node_handler_of(const struct command *command);
 
+/* DEL, MGET, MSET and the like take long by the number of their keys: from so many arguments on it is worth a look at the
+ * clock. */
+#define MANY_ARGUMENTS 64
+
+/* Whether a request's own duration is measured: the others of a batch share what is left. */
+static inline bool node_is_timed(const struct command *command, uint32_t argc) {
+    return command->flags & COMMAND_TIMED || argc >= MANY_ARGUMENTS;
+}
+
 /* Executes one command (from the wire, or from EXEC): all checks, the handler, monitors, statistics. Returns the row that
  * ran (a subcommand's where there is one) if its duration is still to be booked by the caller, NULL if nothing is. */
 const struct command *node_dispatch(struct node *node, struct session *session, const struct command *command,

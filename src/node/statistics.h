@@ -31,7 +31,7 @@ struct error_statistics {
     uint64_t count;
 };
 
-/* Durations of the steps of one background job, ns; for INFO jobs. */
+/* The background jobs. Of each step the thread's processor time is noted, in ns; for INFO jobs. */
 enum job { JOB_EXPIRE, JOB_RECLAIM, JOB_CLIENTS, JOB_COUNT };
 
 struct statistics {
@@ -39,7 +39,8 @@ struct statistics {
     uint64_t input_buffer_closed, output_buffer_closed, protocol_errors, auth_failures;
     uint64_t error_replies, unexpected_errors;
     uint64_t reads, writes; /* calls of node_input() and of node_sent() with bytes */
-    uint64_t turns, turn_duration_ns;
+    uint64_t turns;
+    uint64_t turn_duration_ns; /* from node_turn() to the end of node_work() */
     uint64_t peak_sessions;
     size_t peak_memory;
     struct rate commands_rate, input_rate, output_rate;

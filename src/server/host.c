@@ -1,5 +1,7 @@
 /* host.c - what the node asks of its world, answered by the real one.
  *
+ * Tests: tests/server/.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "os/clock.h"
@@ -23,6 +25,11 @@
 static uint64_t host_clock_ns(void *context) {
     (void)context;
     return clock_monotonic_ns();
+}
+
+static uint64_t host_thread_cpu_ns(void *context) {
+    (void)context;
+    return clock_thread_cpu_ns();
 }
 
 static void host_log(void *context, enum node_log_level level, const char *text) {
@@ -143,6 +150,7 @@ void host_fill(struct node_host *host, struct server *server) {
     *host = (struct node_host){
         .context = server,
         .clock_ns = host_clock_ns,
+        .thread_cpu_ns = host_thread_cpu_ns,
         .log = host_log,
         .facts = host_facts,
         .setting_changed = host_setting_changed,

@@ -66,7 +66,7 @@ static uint32_t settle_slot(struct dict *slot) {
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
     if (keyspace->expiry_is_paused)
         return 0;
-    uint32_t now = expire_tick(keyspace->now_ms);
+    uint32_t now = expire_due_tick(keyspace->now_ms);
     uint32_t spent = 0, slots_looked_at = 0;
     while (spent < budget) {
         struct database *database = keyspace->databases[keyspace->expire_database];

@@ -16,12 +16,23 @@
 /* 2024-01-01 in ticks of 256 ms. */
 #define EXPIRE_TICK_BASE (INT64_C(1704067200000) >> 8)
 
-/* The tick of a time in ms since 1970; what lies outside is clamped (far futures are looked at too early, never too late). */
+/* The last tick: UINT32_MAX stands for a slot where nothing expires. */
+#define EXPIRE_TICK_MAX (UINT32_MAX - 1)
+
+/* The tick of a time in ms since 1970; what lies outside is clamped. */
 static inline uint32_t expire_tick(int64_t ms) {
     int64_t tick = (ms >> 8) - EXPIRE_TICK_BASE;
     if (tick < 0)
         return 0;
-    return tick >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)tick;
+    return tick > EXPIRE_TICK_MAX ? EXPIRE_TICK_MAX : (uint32_t)tick;
+}
+
+/* At this time, what has a lower tick has surely expired, or shares its tick with all that lies outside on the same side:
+ * while the wall clock stands before 2024 (a machine without one), or after 2058, slots are walked too early, but none of
+ * them never. */
+static inline uint32_t expire_due_tick(int64_t now_ms) {
+    uint32_t tick = expire_tick(now_ms);
+    return tick == 0 || tick == EXPIRE_TICK_MAX ? tick + 1 : tick;
 }
 
 #endif

@@ -110,7 +110,19 @@ static inline uint64_t next_stamp(struct keyspace *keyspace, const struct record
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
 
-/* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. */
+/* Takes out the dot with the lowest counter (ties: the lowest actor). */
+static void forget_oldest(struct version *version) {
+    uint32_t oldest = 0;
+    for (uint32_t i = 1; i < version->count; i++)
+        if (version->dots[i].counter < version->dots[oldest].counter)
+            oldest = i;
+    version->count--;
+    memmove(version->dots + oldest, version->dots + oldest + 1,
+            (version->count - oldest) * sizeof *version->dots);
+}
+
+/* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
+ * others as a version holds, the oldest dot makes room (keyspace.h says what that means). */
 static void stamp(struct keyspace *keyspace, const struct record *old, struct record_parts *parts,
                   struct dot others[VERSION_DOTS_MAX]) {
     parts->newest = (struct dot){.counter = next_stamp(keyspace, old), .actor = keyspace->actor};
@@ -120,8 +132,11 @@ static void stamp(struct keyspace *keyspace, const struct record *old, struct re
         return;
     struct version version;
     record_version(old, &version);
+    bool fits = version_raise(&version, parts->newest);
+    if (!fits)
+        forget_oldest(&version);
     uint32_t count = 0;
-    for (uint32_t i = 0; i < version.count && count < VERSION_DOTS_MAX - 1; i++)
+    for (uint32_t i = 0; i < version.count; i++)
         if (version.dots[i].actor != keyspace->actor)
             others[count++] = version.dots[i];
     parts->others = others;

@@ -6,6 +6,9 @@
  * May touch: base, data, proto. Must never know: commands, clients, peers, clocks (now_ms is set from outside).
  * Invariants: keys/expiring of a database equal what its slots hold; every stamped counter is greater than
  * all this node stamped before and than the one the key had.
+ * A write descends from the version that it replaces, with one exception: over a version of VERSION_DOTS_MAX other actors
+ * it forgets the dot with the lowest counter. The two then compare as concurrent, and the write wins by its counter
+ * wherever they meet: no write is lost, but who keeps concurrent values would see one that was overwritten.
  * Tests: tests/unit/store/keyspace_test.c, expire_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause

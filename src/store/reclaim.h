@@ -2,7 +2,7 @@
  *
  * May touch: base, data. Must never know: commands.
  * Invariants: pending = records in the databases handed over and not yet freed.
- * Tests: tests/unit/store/keyspace_test.c.
+ * Tests: tests/unit/store/reclaim_test.c, keyspace_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -26,7 +26,8 @@ void reclaim_release(struct reclaim *reclaim);
 /* Takes over a database (from the counted memory of the same handle). false: no memory to queue it. */
 bool reclaim_take(struct reclaim *reclaim, struct database *database);
 
-/* Spends up to budget units; returns those spent. */
+/* Spends `budget` units, or a few more: a bucket of records that is begun is finished. Returns the units spent; 0: all is
+ * done. No more records are freed than units spent. */
 uint32_t reclaim_step(struct reclaim *reclaim, uint32_t budget);
 
 #endif

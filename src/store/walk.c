@@ -1,5 +1,7 @@
 /* walk.c - what looks at whole databases: size, flush, swap, scan, random key.
  *
+ * Tests: tests/unit/store/keyspace_test.c, tests/unit/cmd/scan_test.c.
+ *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "store/keyspace.h"

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Runs a copy that ends where its memory ends, so that the sanitizer sees a read beyond it. */
 static void run_copy(const uint8_t *data, size_t size) {
-    uint8_t *copy = malloc(size);
+    uint8_t *copy = calloc(size, 1);
     if (copy == NULL && size > 0)
         abort();
     if (size > 0)

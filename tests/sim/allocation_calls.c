@@ -1,7 +1,7 @@
 /* allocation_calls.c - calls of every command, with every option that takes another way through it.
  *
- * The keys that are there: s (a text), n (10), f (1.5), e (a text that expires), long (300 bytes), b (binary), {t}0 to
- * {t}8 in one slot, so that one more makes its table grow. $DUMP is what DUMP gives for a text.
+ * The keys that are there: s (a text), n (10), f (1.5), e (a text that expires), long (300 bytes), huge (100 kB),
+ * b (binary), {t}0 to {t}8 in one slot, so that one more makes its table grow. $DUMP is what DUMP gives for a text.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -28,6 +28,23 @@ static const struct allocation_call calls[] = {
     {.call = "GET nothing"},
     {.call = "GETDEL long"},
     {.call = "GETDEL e"},
+    {.call = "GETDEL huge"},
+    {.call = "GET huge"},
+    {.call = "GETEX huge EX 100"},
+    {.call = "GETEX huge PERSIST", .before = "EXPIRE huge 100"},
+    {.call = "GETEX huge PXAT 1"},
+    {.call = "GETSET huge new"},
+    {.call = "SET huge new GET"},
+    {.call = "SET huge new NX GET"},
+    {.call = "GETRANGE huge 0 -1"},
+    {.call = "MGET huge s huge"},
+    {.call = "DUMP huge"},
+    {.call = "COPY huge {t}new"},
+    {.call = "RENAME huge {t}new"},
+    {.call = "LCS huge s"},
+    {.call = "BITFIELD huge " TEN(TEN(TEN("INCRBY u8 #3 1 GET u8 0 "))) "SET u8 0 1"},
+    {.call = "BITOP NOT huge huge"},
+    {.call = "INCRBYFLOAT f 1e4900"},
     {.call = "GETEX s"},
     {.call = "GETEX s EX 100"},
     {.call = "GETEX long PX 100"},
@@ -149,7 +166,7 @@ static const struct allocation_call calls[] = {
     {.call = "EXEC", .before = "WATCH s\nSET s new\nMULTI\nGET n", .flags = CALL_NOT_IN_MULTI},
     {.call = "EXEC", .before = "MULTI\nNOSUCH", .flags = CALL_NOT_IN_MULTI},
     {.call = "MULTI", .flags = CALL_NOT_IN_MULTI},
-    {.call = "SET s " HUNDRED, .before = "MULTI", .flags = CALL_NOT_IN_MULTI},
+    {.call = "SET s " HUNDRED, .before = "MULTI", .flags = CALL_NOT_IN_MULTI | CALL_PARTLY_DONE},
     {.call = "SET s x",
      .before = "MULTI\n" TEN("GET s\n") "PING",
      .flags = CALL_NOT_IN_MULTI | CALL_PARTLY_DONE},

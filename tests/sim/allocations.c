@@ -52,6 +52,9 @@ struct outcome {
     bool failed; /* an allocation did */
 };
 
+/* What is done behind everybody's back after an allocation has failed, to see that it is found out. */
+typedef void saboteur(struct stage *stage, struct outcome *outcome);
+
 /* ---- The host ---- */
 
 static uint64_t host_clock_ns(void *context) {
@@ -103,6 +106,7 @@ static void host_sleep_us(void *context, uint64_t us) {
 static struct node_options options_of(struct stage *stage, struct node_host *host) {
     *host = (struct node_host){.context = stage,
                                .clock_ns = host_clock_ns,
+                               .thread_cpu_ns = host_clock_ns,
                                .log = host_log,
                                .facts = host_facts,
                                .setting_changed = host_setting_changed,
@@ -169,13 +173,18 @@ static void append_lines(const struct stage *stage, struct buffer *out, const ch
 
 /* ---- The stage ---- */
 
-static bool give(struct stage *stage, struct session *session, const uint8_t *data, size_t size) {
-    struct node_span span = node_input_space(stage->node, session);
-    if (span.size < size)
-        return false;
-    memcpy(span.data, data, size);
-    node_input(stage->node, session, size);
-    return true;
+/* The session receives bytes, as far as it takes them. */
+static void give(struct stage *stage, struct session *session, const uint8_t *data, size_t size) {
+    while (size != 0) {
+        struct node_span span = node_input_space(stage->node, session);
+        size_t part = span.size < size ? span.size : size;
+        if (part == 0)
+            return;
+        memcpy(span.data, data, part);
+        node_input(stage->node, session, part);
+        data += part;
+        size -= part;
+    }
 }
 
 /* All that the session has produced and that was not taken. */
@@ -199,7 +208,7 @@ static void say(struct stage *stage, struct session *session, const char *lines,
     struct buffer bytes;
     buffer_init(&bytes, &stage->own_mem);
     append_lines(stage, &bytes, lines);
-    CHECK(give(stage, session, bytes.data, bytes.size));
+    give(stage, session, bytes.data, bytes.size);
     take(stage, session, taken);
     buffer_release(&bytes);
 }
@@ -225,7 +234,7 @@ static const char config_text[] =
 
 static const char keys[] =
     "SET s some-text\nSET n 10\nSET f 1.5\nSET e \"expires some day\" EX 1000\n"
-    "SETRANGE long 299 z\nSETBIT b 77 1\nMSET {t}0 a {t}1 b {t}2 c {t}3 d {t}4 e {t}5 f\n"
+    "SETRANGE long 299 z\nSETRANGE huge 99999 z\nSETBIT b 77 1\nMSET {t}0 a {t}1 b {t}2 c {t}3 d {t}4 e {t}5 f\n"
     "MSET {t}6 g {t}7 h {t}8 i";
 
 static void stage_open(struct stage *stage) {
@@ -265,6 +274,8 @@ static uint64_t session_fingerprint(const struct session *session) {
     trace_number(&trace, session->database);
     trace_number(&trace, session->reply.protocol);
     trace_number(&trace, session->queued);
+    trace_number(&trace, session->watcher.keys != NULL);
+    trace_number(&trace, session->watcher.is_broken);
     trace_bytes(&trace, session->name.data, session->name.size);
     trace_bytes(&trace, session->library_name.data, session->library_name.size);
     trace_bytes(&trace, session->library_version.data, session->library_version.size);
@@ -310,8 +321,8 @@ static void prepare(struct stage *stage, const struct allocation_call *call, enu
 /* The call itself, in the way that the surroundings ask for. */
 static void perform(struct stage *stage, const struct buffer *bytes, enum surroundings surroundings) {
     if (surroundings == IN_PIECES && bytes->size > PIECE_SIZE) {
-        if (give(stage, stage->session, bytes->data, PIECE_SIZE))
-            give(stage, stage->session, bytes->data + PIECE_SIZE, bytes->size - PIECE_SIZE);
+        give(stage, stage->session, bytes->data, PIECE_SIZE);
+        give(stage, stage->session, bytes->data + PIECE_SIZE, bytes->size - PIECE_SIZE);
     } else {
         give(stage, stage->session, bytes->data, bytes->size);
     }
@@ -327,9 +338,15 @@ static void end_turn(struct stage *stage, struct buffer *replies) {
         take(stage, session, session == stage->session ? replies : NULL);
 }
 
-/* Runs the call with the i-th allocation failing (0: none). */
+/* Which allocation fails, and what else does. */
+struct fault {
+    uint64_t i; /* 0: none fails */
+    bool and_later;
+    saboteur *sabotage; /* NULL: nothing else */
+};
+
 static void run_call(struct stage *stage, const struct allocation_call *call, enum surroundings surroundings,
-                     uint64_t i, bool and_later, struct outcome *outcome) {
+                     const struct fault *fault, struct outcome *outcome) {
     struct buffer bytes;
     size_t earlier = 0;
     buffer_init(&bytes, &stage->own_mem);
@@ -337,18 +354,20 @@ static void run_call(struct stage *stage, const struct allocation_call *call, en
     if (surroundings == IN_MULTI)
         append_lines(stage, &bytes, "EXEC");
     if (surroundings == BEHIND_OUTPUT) {
-        CHECK(give(stage, stage->session, (const uint8_t *)"PING\r\n", 6));
+        give(stage, stage->session, (const uint8_t *)"PING\r\n", 6);
         earlier = node_output(stage->node, stage->session).size - 3;
         node_sent(stage->node, stage->session, 3);
     }
     node_turn(stage->node, stage->clock_ns, 1748736000000000);
-    stage->mem.fuse = i;
-    stage->mem.fuse_stays_blown = and_later;
+    stage->mem.fuse = fault->i;
+    stage->mem.fuse_stays_blown = fault->and_later;
     perform(stage, &bytes, surroundings);
     end_turn(stage, &outcome->replies);
-    outcome->failed = i != 0 && (stage->mem.fuse == 0 || (and_later && stage->mem.fuse == 1));
+    outcome->failed = fault->i != 0 && (stage->mem.fuse == 0 || (fault->and_later && stage->mem.fuse == 1));
     stage->mem.fuse = 0;
     stage->mem.fuse_stays_blown = false;
+    if (outcome->failed && fault->sabotage != NULL)
+        fault->sabotage(stage, outcome);
     measure(stage, outcome);
     if (!outcome->is_killed)
         buffer_consume(&outcome->replies, earlier);
@@ -357,11 +376,12 @@ static void run_call(struct stage *stage, const struct allocation_call *call, en
 
 /* ---- What must be true afterwards ---- */
 
+static bool contains(const struct buffer *replies, const char *text) {
+    return replies->size != 0 && memmem(replies->data, replies->size, text, strlen(text)) != NULL;
+}
+
 static bool is_without_memory(const struct buffer *replies) {
-    static const char words[] = "-OOM out of memory", abort_words[] = "-EXECABORT";
-    return memmem(replies->data, replies->size, words, sizeof words - 1) != NULL ||
-           memmem(replies->data, replies->size, abort_words, sizeof abort_words - 1) != NULL ||
-           memmem(replies->data, replies->size, "out of memory", 13) != NULL;
+    return contains(replies, "out of memory") || contains(replies, "-EXECABORT");
 }
 
 static unsigned count_replies(const struct buffer *replies) {
@@ -391,6 +411,8 @@ static bool same_state(const struct outcome *a, const struct outcome *b, unsigne
 /* NULL: all is well. */
 static const char *judge(const struct outcome *before, const struct outcome *done,
                          const struct outcome *outcome, unsigned flags) {
+    if (outcome->is_killed && flags & CALL_IS_MANY)
+        return NULL;
     if (outcome->is_killed)
         return outcome->keys != before->keys && outcome->keys != done->keys ? "keys are half-done"
                : outcome->config != before->config && outcome->config != done->config
@@ -406,6 +428,8 @@ static const char *judge(const struct outcome *before, const struct outcome *don
         return "answered something else";
     if (count != count_replies(&done->replies))
         return "answered another number of replies";
+    if (flags & CALL_IS_MANY)
+        return NULL;
     return same_state(outcome, before, flags) ? NULL
                                               : "answered that there is no memory, and something has changed";
 }
@@ -420,9 +444,8 @@ static bool is_in_step(struct stage *stage) {
     node_turn(stage->node, stage->clock_ns, 1748736010000000);
     say(stage, stage->session, "CLIENT REPLY ON\nECHO in-step", &replies);
     end_turn(stage, &replies);
-    is_fine = memmem(replies.data, replies.size, "$7\r\nin-step\r\n", 13) != NULL ||
-              memmem(replies.data, replies.size, "+QUEUED\r\n", 9) != NULL ||
-              memmem(replies.data, replies.size, "-NOAUTH", 7) != NULL;
+    is_fine = contains(&replies, "$7\r\nin-step\r\n") || contains(&replies, "+QUEUED\r\n") ||
+              contains(&replies, "-NOAUTH");
     buffer_release(&replies);
     return is_fine;
 }
@@ -435,11 +458,14 @@ struct trial {
     struct outcome before, done;
     struct mem mem; /* of the outcomes */
     struct allocation_tally *tally;
+    saboteur *sabotage; /* NULL: none; what one does is found out in silence */
 };
 
 static void complain(struct trial *trial, uint64_t i, bool and_later, const char *words,
                      const struct outcome *outcome) {
     char said[200] = "";
+    if (trial->sabotage != NULL)
+        return;
     if (outcome != NULL)
         trace_readable(said, sizeof said, outcome->replies.data, outcome->replies.size);
     printf("FAILED allocation %llu%s of '%.60s' (%s, after '%.40s'): %s\n   answered %s\n",
@@ -448,15 +474,23 @@ static void complain(struct trial *trial, uint64_t i, bool and_later, const char
            words, said);
 }
 
+/* How things are if the call does nothing. Of a transaction that is refused nothing is left, no watching either. */
+static void measure_before(struct trial *trial) {
+    struct stage stage;
+    stage_open(&stage);
+    prepare(&stage, trial->call, trial->surroundings);
+    if (trial->surroundings == IN_MULTI)
+        say(&stage, stage.session, "DISCARD", NULL);
+    measure(&stage, &trial->before);
+    stage_close(&stage);
+}
+
 /* The call with nothing failing: what it does when it is done. */
 static bool run_reference(struct trial *trial) {
     struct stage stage;
     stage_open(&stage);
-    prepare(&stage, trial->call, trial->surroundings == IN_MULTI ? ALONE : trial->surroundings);
-    measure(&stage, &trial->before);
-    if (trial->surroundings == IN_MULTI)
-        say(&stage, stage.session, "MULTI", NULL);
-    run_call(&stage, trial->call, trial->surroundings, 0, false, &trial->done);
+    prepare(&stage, trial->call, trial->surroundings);
+    run_call(&stage, trial->call, trial->surroundings, &(struct fault){0}, &trial->done);
     bool is_fine = (trial->call->flags & CALL_SILENT) || count_replies(&trial->done.replies) != UINT32_MAX;
     if (!is_fine)
         complain(trial, 0, false, "the call is not answered with replies", &trial->done);
@@ -474,7 +508,8 @@ static bool run_failing(struct trial *trial, uint64_t i, bool and_later, bool *b
     buffer_init(&outcome.replies, &trial->mem);
     stage_open(&stage);
     prepare(&stage, trial->call, trial->surroundings);
-    run_call(&stage, trial->call, trial->surroundings, i, and_later, &outcome);
+    struct fault fault = {.i = i, .and_later = and_later, .sabotage = trial->sabotage};
+    run_call(&stage, trial->call, trial->surroundings, &fault, &outcome);
     *blew = outcome.failed;
     trial->tally->nodes++;
     trial->tally->failures += outcome.failed;
@@ -489,11 +524,12 @@ static bool run_failing(struct trial *trial, uint64_t i, bool and_later, bool *b
     return words == NULL;
 }
 
-static bool run_trial(const struct allocation_call *call, enum surroundings surroundings,
+static bool run_trial(const struct allocation_call *call, enum surroundings surroundings, saboteur *sabotage,
                       struct allocation_tally *tally) {
-    struct trial trial = {.call = call, .surroundings = surroundings, .tally = tally};
+    struct trial trial = {.call = call, .surroundings = surroundings, .tally = tally, .sabotage = sabotage};
     buffer_init(&trial.before.replies, &trial.mem);
     buffer_init(&trial.done.replies, &trial.mem);
+    measure_before(&trial);
     bool is_fine = run_reference(&trial);
     for (unsigned mode = 0; mode < 2 && is_fine; mode++) {
         bool blew = true;
@@ -549,6 +585,76 @@ static bool run_start(struct allocation_tally *tally) {
     return is_fine;
 }
 
+/* ---- Whether anything would be seen ---- */
+
+static void lose_memory(struct stage *stage, struct outcome *outcome) {
+    (void)outcome;
+    stage->mem.used_bytes += 16;
+}
+
+static void change_a_key(struct stage *stage, struct outcome *outcome) {
+    (void)outcome;
+    say(stage, stage->other, "SET half done", NULL);
+}
+
+static void change_the_session(struct stage *stage, struct outcome *outcome) {
+    (void)outcome;
+    stage->session->database ^= 1;
+}
+
+static void change_a_setting(struct stage *stage, struct outcome *outcome) {
+    (void)outcome;
+    stage->config.timeout_s++;
+}
+
+static void say_nothing(struct stage *stage, struct outcome *outcome) {
+    (void)stage;
+    buffer_clear(&outcome->replies);
+}
+
+static void answer_twice(struct stage *stage, struct outcome *outcome) {
+    (void)stage;
+    CHECK(buffer_append_text(&outcome->replies, "+OK\r\n"));
+}
+
+static void claim_success(struct stage *stage, struct outcome *outcome) {
+    (void)stage;
+    buffer_clear(&outcome->replies);
+    CHECK(buffer_append_text(&outcome->replies, "+OK\r\n"));
+}
+
+static void swallow_a_byte(struct stage *stage, struct outcome *outcome) {
+    (void)outcome;
+    give(stage, stage->session, (const uint8_t *)"*", 1);
+}
+
+static void run_sabotage(struct allocation_tally *tally) {
+    static const struct {
+        const char *name;
+        saboteur *sabotage;
+    } saboteurs[] = {
+        {"memory that is lost", lose_memory},
+        {"a key that is half-done", change_a_key},
+        {"a session that is half-done", change_the_session},
+        {"a setting that is half-done", change_a_setting},
+        {"an answer that does not come", say_nothing},
+        {"an answer that comes twice", answer_twice},
+        {"a success that is none", claim_success},
+        {"a connection out of step", swallow_a_byte},
+    };
+    static const struct allocation_call call = {.call = "SET {t}new "
+                                                        "some-text-that-is-longer-than-what-was-there"};
+    for (size_t i = 0; i < sizeof saboteurs / sizeof *saboteurs; i++) {
+        struct allocation_tally unused = {0};
+        if (!run_trial(&call, ALONE, saboteurs[i].sabotage, &unused)) {
+            tally->passed++;
+            continue;
+        }
+        printf("FAILED nobody sees %s when an allocation fails\n", saboteurs[i].name);
+        tally->failed++;
+    }
+}
+
 /* ---- All calls ---- */
 
 /* The row that a call means. */
@@ -600,14 +706,16 @@ void allocations_fail(const char *word, struct allocation_tally *tally) {
         for (unsigned s = 0; s < SURROUNDINGS_COUNT; s++) {
             if (s == IN_MULTI && calls[i].flags & CALL_NOT_IN_MULTI)
                 continue;
-            if (run_trial(&calls[i], (enum surroundings)s, tally))
+            if (run_trial(&calls[i], (enum surroundings)s, NULL, tally))
                 tally->passed++;
             else
                 tally->failed++;
         }
     }
-    if (word[0] == '\0' && tally->failed < FAILURES_MAX)
+    if (word[0] == '\0' && tally->failed < FAILURES_MAX) {
         look_for_uncovered(covered, tally);
+        run_sabotage(tally);
+    }
     command_index_free(&mem, index);
     printf("%zu calls, %llu nodes, %llu allocations failed\n", count, (unsigned long long)tally->nodes,
            (unsigned long long)tally->failures);

@@ -2,7 +2,8 @@
  *
  * For each call of allocation_calls.c, in several surroundings, and for each i: the i-th allocation fails; then, in
  * another node, the i-th and all later ones. The node neither stops nor leaks; either nothing has changed or all is done,
- * and the answer says which; the connection stays in step or is closed.
+ * and the answer says which; the connection stays in step or is closed. Then faults of all these kinds are made on purpose:
+ * each must be found out.
  * May touch: the node and its inside, to compare. Must never know: the model.
  *
  * SPDX-License-Identifier: BSD-3-Clause

@@ -83,6 +83,7 @@ static struct node *make_node(struct machine *machine) {
     struct world *world = machine->world;
     struct node_host host = {.context = machine,
                              .clock_ns = host_clock_ns,
+                             .thread_cpu_ns = host_clock_ns,
                              .log = host_log,
                              .facts = host_facts,
                              .setting_changed = host_setting_changed,

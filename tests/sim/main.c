@@ -1,14 +1,18 @@
 /* main.c - the simulator's command line: which seeds, for how long, and what is printed of them.
  *
- *   sim                     runs for about 50 s: many seeds, some of them twice, and every allocation that can fail
+ *   sim                     300 seeds, some twice; the simulator itself on trial; every allocation that can fail
  *   sim --seed N            one run, with its hash: the same number, the same run
  *   sim --replay N          the same, and every event is printed
- *   sim --seeds N           so many runs, from --first (1) on
+ *   sim --nightly           as without words, but for half an hour
+ * Words that choose parts, of which those that are not named are left out:
+ *   sim --seeds N           so many runs
  *   sim --seconds S         as many runs as fit into S seconds
- *   sim --steps N           each run ends after so many events at the latest
- *   sim --lines N           so many last events are printed of a run that fails (40)
- *   sim --nightly           an hour of other seeds, and every allocation
- *   sim --allocations [WORD] only the allocations that fail; of commands whose name begins with WORD
+ *   sim --selftest          whether the simulator sees what is wrong
+ *   sim --allocations [WORD] the allocations that fail; of commands whose name begins with WORD
+ * Further words:
+ *   --first N               the first seed (1)
+ *   --steps N               each run ends after so many events at the latest
+ *   --lines N               so many last events are printed of a run that fails (40)
  *
  * Seeds may be written in decimal or as 0x....
  * May touch: the clock of the machine, standard output. Must never know: what happens in a run.
@@ -17,6 +21,7 @@
  */
 #include "sim/allocations.h"
 #include "sim/run.h"
+#include "sim/selftest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,8 +29,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SECONDS_DEFAULT 30
-#define SECONDS_NIGHTLY 3600
+#define SEEDS_DEFAULT   300
+#define SECONDS_NIGHTLY 1800
 /* Every so many runs, one is done a second time. */
 #define REPEAT_EVERY 20
 /* In so many runs everything rare should have been seen. */
@@ -33,9 +38,10 @@
 #define FAILURES_MAX  5
 
 struct plan {
-    uint64_t first, count; /* seeds; count 0: as time allows */
+    uint64_t first, count; /* seeds; count 0: as many as fit into the seconds */
     double seconds;
-    bool has_one_seed, has_allocations, has_runs;
+    bool has_one_seed, has_allocations, has_runs, has_selftest;
+    bool chooses; /* the words name the parts */
     const char *allocation_word;
     struct run_options options;
 };
@@ -61,43 +67,60 @@ static uint64_t number_of(const char *text) {
     return number;
 }
 
-static bool read_words(int count, char **words, struct plan *plan) {
-    for (int i = 1; i < count; i++) {
-        const char *word = words[i], *value = i + 1 < count ? words[i + 1] : NULL;
-        bool takes_value = true;
-        if (strcmp(word, "--nightly") == 0) {
-            plan->seconds = SECONDS_NIGHTLY;
-            plan->first = UINT64_C(1) << 32;
-            takes_value = false;
-        } else if (strcmp(word, "--allocations") == 0) {
-            plan->has_runs = false;
-            takes_value = value != NULL && value[0] != '-';
-            plan->allocation_word = takes_value ? value : "";
-        } else if (value == NULL) {
-            return false;
-        } else if (strcmp(word, "--seed") == 0 || strcmp(word, "--replay") == 0) {
-            plan->first = number_of(value);
-            plan->count = 1;
-            plan->has_one_seed = true;
-            plan->has_allocations = false;
-            plan->options.is_verbose = word[2] == 'r';
-        } else if (strcmp(word, "--seeds") == 0) {
-            plan->count = number_of(value);
-            plan->has_allocations = false;
-        } else if (strcmp(word, "--seconds") == 0) {
-            plan->seconds = (double)number_of(value);
-            plan->has_allocations = false;
-        } else if (strcmp(word, "--first") == 0) {
-            plan->first = number_of(value);
-        } else if (strcmp(word, "--steps") == 0) {
-            plan->options.steps = number_of(value);
-        } else if (strcmp(word, "--lines") == 0) {
-            plan->options.last_lines = (unsigned)number_of(value);
-        } else {
-            return false;
-        }
-        i += takes_value;
+/* One word and its value, which may be NULL; *taken: how many of the two were read. false: it means nothing. */
+static bool read_word(const char *word, const char *value, struct plan *plan, int *taken) {
+    *taken = 1;
+    if (strcmp(word, "--nightly") == 0) {
+        plan->seconds = SECONDS_NIGHTLY;
+        plan->first = UINT64_C(1) << 32;
+        return true;
     }
+    if (strcmp(word, "--selftest") == 0) {
+        plan->has_selftest = plan->chooses = true;
+        return true;
+    }
+    if (strcmp(word, "--allocations") == 0) {
+        bool has_value = value != NULL && value[0] != '-';
+        plan->has_allocations = plan->chooses = true;
+        plan->allocation_word = has_value ? value : "";
+        *taken = 1 + has_value;
+        return true;
+    }
+    *taken = 2;
+    if (value == NULL)
+        return false;
+    if (strcmp(word, "--seed") == 0 || strcmp(word, "--replay") == 0) {
+        plan->first = number_of(value);
+        plan->count = 1;
+        plan->has_one_seed = plan->has_runs = plan->chooses = true;
+        plan->options.is_verbose = word[2] == 'r';
+    } else if (strcmp(word, "--seeds") == 0) {
+        plan->count = number_of(value);
+        plan->has_runs = plan->chooses = true;
+    } else if (strcmp(word, "--seconds") == 0) {
+        plan->seconds = (double)number_of(value);
+        plan->has_runs = plan->chooses = true;
+    } else if (strcmp(word, "--first") == 0) {
+        plan->first = number_of(value);
+    } else if (strcmp(word, "--steps") == 0) {
+        plan->options.steps = number_of(value);
+    } else if (strcmp(word, "--lines") == 0) {
+        plan->options.last_lines = (unsigned)number_of(value);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool read_words(int count, char **words, struct plan *plan) {
+    int taken;
+    for (int i = 1; i < count; i += taken)
+        if (!read_word(words[i], i + 1 < count ? words[i + 1] : NULL, plan, &taken))
+            return false;
+    if (!plan->chooses)
+        plan->has_runs = plan->has_selftest = plan->has_allocations = true;
+    if (plan->seconds == 0 && plan->count == 0)
+        plan->count = SEEDS_DEFAULT;
     return true;
 }
 
@@ -173,24 +196,20 @@ static void look_for_unseen(struct tally *tally) {
 }
 
 int main(int count, char **words) {
-    struct plan plan = {.first = 1,
-                        .seconds = SECONDS_DEFAULT,
-                        .has_allocations = true,
-                        .has_runs = true,
-                        .allocation_word = "",
-                        .options = {.last_lines = 40}};
+    struct plan plan = {.first = 1, .allocation_word = "", .options = {.last_lines = 40}};
     struct tally tally = {0};
     if (!read_words(count, words, &plan)) {
-        fprintf(
-            stderr,
-            "usage: sim [--seed N | --replay N | --seeds N | --seconds S | --nightly | --allocations [WORD]] "
-            "[--first N] [--steps N] [--lines N]\n");
+        fprintf(stderr,
+                "usage: sim [--nightly] [--seed N | --replay N | --seeds N | --seconds S] [--selftest] "
+                "[--allocations [WORD]] [--first N] [--steps N] [--lines N]\n");
         return 2;
     }
     if (plan.has_runs) {
         run_seeds(&plan, &tally);
         look_for_unseen(&tally);
     }
+    if (plan.has_selftest)
+        selftest(&tally.passed, &tally.failed);
     if (plan.has_allocations) {
         struct allocation_tally of_allocations = {0};
         allocations_fail(plan.allocation_word, &of_allocations);

@@ -49,7 +49,7 @@ enum model_verdict {
     MODEL_RIGHT,
     MODEL_WRONG,   /* `expected` holds what would have been right, or words about it */
     MODEL_UNKNOWN, /* no command of the model; the answer may be anything, and nothing has changed */
-    MODEL_LOST     /* a transaction found no memory: some of it may have been done */
+    MODEL_LOST     /* a transaction found no memory, or may have: some of it may have been done */
 };
 
 /* The session executes a request. */

@@ -314,50 +314,51 @@ static void field_write(const struct field *field, uint8_t *bytes, __int128 numb
         set_bit(bytes, field->offset + i, (number >> (field->width - 1 - i)) & 1);
 }
 
-static void run_fields(struct model_call *call, const struct field *fields, int count, uint8_t *bytes,
-                       size_t size, bool answers, bool *has_changed) {
-    *has_changed = false;
+struct field_changes {
+    bool has_written; /* an operation that writes did not fail */
+    bool has_changed; /* and another number was there before */
+};
+
+static struct field_changes run_fields(struct model_call *call, const struct field *fields, int count,
+                                       uint8_t *bytes, size_t size) {
+    struct field_changes changes = {0};
+    answer_array(call, (size_t)count);
     for (int i = 0; i < count; i++) {
         const struct field *field = &fields[i];
         __int128 old = field_read(field, bytes, size), result = old;
-        bool is_done = field->action == 'g' || field_result(field, old, &result);
-        if (is_done && result != old) {
-            field_write(field, bytes, result);
-            *has_changed = true;
-        }
-        if (answers && !is_done)
+        if (field->action != 'g' && !field_result(field, old, &result)) {
             answer_null(call);
-        else if (answers)
-            answer_integer(call, (int64_t)(field->action == 'i' ? result : old));
+            continue;
+        }
+        if (result != old)
+            field_write(field, bytes, result);
+        changes.has_written = changes.has_written || field->action != 'g';
+        changes.has_changed = changes.has_changed || result != old;
+        answer_integer(call, (int64_t)(field->action == 'i' ? result : old));
     }
+    return changes;
 }
 
+/* Writes that all fail only make room; that, or the same numbers once more, is no change to anybody. */
 static void change_fields(struct model_call *call, const struct field *fields, int count, size_t needed) {
+    struct model *model = call->model;
     struct model_entry *entry = find(call, 1);
-    bool has_changed = false;
-    answer_array(call, (size_t)count);
-    if (needed == 0) {
-        run_fields(call, fields, count, entry == NULL ? NULL : entry->value,
-                   entry == NULL ? 0 : entry->value_size, true, &has_changed);
-        return;
+    size_t old_size = entry == NULL ? 0 : entry->value_size, size = needed > old_size ? needed : old_size;
+    uint8_t *copy = calloc(1, size + 1);
+    CHECK(copy != NULL);
+    if (old_size != 0)
+        memcpy(copy, entry->value, old_size);
+    struct field_changes changes = run_fields(call, fields, count, copy, size);
+    if (needed > old_size) {
+        model->tells_nobody = !changes.has_written;
+        memcpy(writable(call, entry, needed, &size), copy, size);
+        model->tells_nobody = false;
+    } else if (changes.has_changed) {
+        memcpy(entry_resize(model, call->session->database, entry, size, SHAPE_RAW), copy, size);
+    } else if (needed != 0) {
+        entry->shape = SHAPE_RAW;
     }
-    if (entry != NULL && needed <= entry->value_size) {
-        /* On a copy first: where nothing changes, nobody is told. */
-        size_t size = entry->value_size;
-        uint8_t *copy = malloc(size);
-        CHECK(copy != NULL);
-        memcpy(copy, entry->value, size);
-        run_fields(call, fields, count, copy, size, true, &has_changed);
-        if (has_changed)
-            memcpy(entry_resize(call->model, call->session->database, entry, size, SHAPE_RAW), copy, size);
-        else
-            entry->shape = SHAPE_RAW;
-        free(copy);
-        return;
-    }
-    size_t size;
-    uint8_t *bytes = writable(call, entry, needed, &size);
-    run_fields(call, fields, count, bytes, size, true, &has_changed);
+    free(copy);
 }
 
 static void bitfield(struct model_call *call, bool reads_only) {

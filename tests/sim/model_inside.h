@@ -79,6 +79,7 @@ struct model_dump {
 struct model {
     struct model_options options;
     int64_t now_ms, latest_ms; /* latest_ms: the latest time since ghosts were settled */
+    bool tells_nobody;         /* for now, changes are none to those who watch */
     bool reclaims_nothing;     /* for now, the server keeps what has expired */
     struct model_database databases[MODEL_DATABASES];
     uint64_t births, listings;

@@ -346,7 +346,16 @@ static void look_for_expired(struct model_call *call) {
     }
 }
 
-/* Runs one queued command against its part of the answer. */
+/* CLIENT KILL ID n SKIPME no, with the client's own number. */
+static bool kills_itself(const struct model_session *session, const struct queued_call *queued) {
+    const struct argument *argv = queued->argv;
+    int64_t id;
+    return queued->argc == 6 && word_is(&argv[0], "client") && word_is(&argv[1], "kill") &&
+           word_is(&argv[2], "id") && word_integer(&argv[3], &id) && (uint64_t)id == session->id &&
+           word_is(&argv[4], "skipme") && word_is(&argv[5], "no");
+}
+
+/* Runs one queued command against its part of the answer; a client that has ended itself hears of it no more. */
 static enum model_verdict run_queued(struct model_call *call, const struct queued_call *queued, size_t *at) {
     struct model_call part = {.model = call->model,
                               .session = call->session,
@@ -355,13 +364,22 @@ static enum model_verdict run_queued(struct model_call *call, const struct queue
                               .memory_may_fail = call->memory_may_fail,
                               .from_queue = true,
                               .out = call->out};
-    if (call->answer != NULL) {
+    bool is_heard = call->answer != NULL && !call->session->is_closing;
+    if (is_heard) {
         part.answer = call->answer + *at;
         part.answer_size = reply_measure(part.answer, call->answer_size - *at, 0);
         *at += part.answer_size;
     }
     buffer_clear(call->out);
-    return model_run_call(&part);
+    if (is_heard && part.answer_size == 0)
+        return MODEL_WRONG;
+    /* Nobody says whether what is not heard of found memory. */
+    if (call->session->is_closing && call->memory_may_fail)
+        return MODEL_LOST;
+    enum model_verdict verdict = model_run_call(&part);
+    if (is_heard && kills_itself(call->session, queued) && !reply_begins(&part, "-"))
+        call->session->is_closing = true;
+    return verdict;
 }
 
 static void run_queue(struct model_call *call) {
@@ -379,9 +397,11 @@ static void run_queue(struct model_call *call) {
     for (struct queued_call *queued = queue; queued != NULL && verdict != MODEL_WRONG;
          queued = queued->next) {
         enum model_verdict of_part = run_queued(call, queued, &at);
-        if (of_part == MODEL_WRONG)
-            verdict = MODEL_WRONG;
+        if (of_part == MODEL_WRONG || of_part == MODEL_LOST)
+            verdict = of_part;
     }
+    if (call->answer != NULL && verdict != MODEL_WRONG && at != call->answer_size)
+        verdict = MODEL_WRONG;
     while (queue != NULL) {
         struct queued_call *queued = queue;
         queue = queued->next;

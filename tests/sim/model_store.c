@@ -47,6 +47,8 @@ static void tell_session(struct model_session *session, const struct watched_nam
 }
 
 static void tell(struct model *model, uint32_t database, const struct model_entry *entry, bool is_reclaimed) {
+    if (model->tells_nobody)
+        return;
     for (struct model_session *session = model->sessions; session != NULL; session = session->next)
         for (struct watched_name *name = session->watched; name != NULL; name = name->next)
             if (name->database == database &&

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #define STEPS_DEFAULT 3000000
+#define SPOILT_AFTER  200
 /* Longer than any fault lasts that began before the peace. */
 #define PEACE_NS UINT64_C(180000000000)
 
@@ -114,8 +115,10 @@ void run_world(const struct run_options *options, struct run_result *result, str
     if (options->is_verbose)
         describe(&run);
     struct world *world = &run.world;
+    bool is_spoilt = options->spoil == NULL;
     while (run.requests_left > 0 && world->steps < steps && !world_has_failed(world) && world_step(world))
-        continue;
+        if (!is_spoilt && run.judge.judged >= SPOILT_AFTER)
+            is_spoilt = options->spoil(&run.machine);
     if (!world_has_failed(world))
         make_peace(&run);
     finish(&run);

@@ -10,10 +10,16 @@
 #include "sim/sightings.h"
 #include "sim/world.h"
 
+struct machine;
+/* Does something to the node that must not be. True: it is done; false: to be called again, after the next event. */
+typedef bool run_spoiler(struct machine *machine);
+
 struct run_options {
     uint64_t seed;
     uint64_t steps; /* events after which peace comes at the latest; 0: the default */
     bool is_verbose;
+    run_spoiler
+        *spoil; /* called from the time when some requests are answered; NULL: the node is left in peace */
     unsigned last_lines; /* printed of a run that failed */
 };
 

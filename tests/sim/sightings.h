@@ -11,6 +11,7 @@
     X(STALE_TRANSACTION, "EXEC refused, for a watched key had changed")           \
     X(TRANSACTION, "EXEC that ran several commands")                              \
     X(BROKEN_TRANSACTION, "EXEC refused, for a command could not be queued")      \
+    X(CUT_TRANSACTION, "EXEC of a command that closes its own connection")        \
     X(SCAN_TO_THE_END, "a SCAN of several calls that came to its end")            \
     X(NO_MEMORY_ANSWER, "a command answered that there is no memory")             \
     X(NO_MEMORY_CLOSE, "a connection closed for lack of memory")                  \

@@ -52,12 +52,12 @@ static void draw_mix(struct workload_mix *mix, struct rng *rng) {
     mix->scans = weight(rng, 50);
     mix->flushes = weight(rng, 10);
     mix->expiry_heavy = weight(rng, 500);
-    mix->bulk_loads = chance_permille(rng, 100) ? (uint32_t)chance_magnitude(rng, 1, 50) : 0;
+    mix->bulk_loads = chance_permille(rng, 250) ? (uint32_t)chance_magnitude(rng, 1, 50) : 0;
     mix->switches = weight(rng, 30);
     mix->kills = weight(rng, 5);
     mix->pauses = chance_permille(rng, 200) ? (uint32_t)chance_magnitude(rng, 1, 5) : 0;
     mix->silences = chance_permille(rng, 200) ? (uint32_t)chance_magnitude(rng, 1, 20) : 0;
-    mix->one_slot = chance_permille(rng, 200);
+    mix->one_slot = chance_permille(rng, mix->bulk_loads != 0 ? 500 : 200);
 }
 
 static void draw_process(struct swarm *swarm, struct rng *rng) {
@@ -78,9 +78,29 @@ static void draw_process(struct swarm *swarm, struct rng *rng) {
         swarm->maxmemory = chance_magnitude(rng, 1000, 1000000);
     swarm->has_password = chance_permille(rng, 250);
     swarm->maxclients = chance_permille(rng, 100) ? (uint32_t)chance_between(rng, 1, swarm->clients) : 10000;
-    swarm->timeout_s = chance_permille(rng, 150) ? (uint32_t)chance_between(rng, 1, 20) : 0;
+    swarm->timeout_s = chance_permille(rng, 250) ? (uint32_t)chance_magnitude(rng, 1, 20) : 0;
     swarm->foreign_permille = chance_permille(rng, 100) ? 200 : 0;
     swarm->shuffles_sessions = is_on(rng);
+}
+
+/* Thousands of keys that expire at the same moment: little may come between. */
+static void make_waves(struct swarm *swarm) {
+    swarm->mix.bulk_loads = 20;
+    swarm->mix.databases = 1;
+    swarm->mix.flushes = 0;
+    swarm->network.arrive_max = swarm->network.read_max = swarm->network.write_max = 0;
+    swarm->network.cut_permille = 0;
+    swarm->pipeline_max = 256;
+    swarm->think_max_ns = 10 * MS;
+    swarm->maxmemory = swarm->jump_every_ns = 0;
+    swarm->requests = swarm->requests < 8000 ? 8000 : swarm->requests;
+}
+
+/* Clients that take their time. */
+static void make_idlers(struct swarm *swarm) {
+    swarm->timeout_s = 1;
+    swarm->think_max_ns = 4 * S;
+    swarm->requests = swarm->requests > 2000 ? 2000 : swarm->requests;
 }
 
 void swarm_draw(struct swarm *swarm, struct rng *rng) {
@@ -92,6 +112,11 @@ void swarm_draw(struct swarm *swarm, struct rng *rng) {
     draw_network(&swarm->network, rng);
     draw_mix(&swarm->mix, rng);
     draw_process(swarm, rng);
+    /* What hardly ever comes about by chance. */
+    if (chance_permille(rng, 80))
+        make_waves(swarm);
+    else if (chance_permille(rng, 80))
+        make_idlers(swarm);
     /* Silent requests say nothing about what became of them: they do not go together with what may refuse them. */
     if (swarm->no_memory_permille != 0 || swarm->maxmemory != 0 || swarm->mix.pauses != 0)
         swarm->mix.silences = 0;

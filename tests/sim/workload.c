@@ -253,13 +253,27 @@ static void draft_scan(struct workload *workload, struct script *script, bool go
     script->scan_goes_on = false;
 }
 
+static void draft_kill(struct draft *draft, struct rng *rng, uint64_t some_id) {
+    draft_text(draft, "CLIENT");
+    draft_text(draft, "KILL");
+    draft_text(draft, "ID");
+    draft_integer(draft, (int64_t)some_id);
+    if (chance_permille(rng, 500)) {
+        draft_text(draft, "SKIPME");
+        draft_text(draft, "no");
+    }
+}
+
 /* Steps of a transaction, a SCAN or a silence that goes on. false: there is none to take now. */
-static bool draft_continuation(struct workload *workload, struct script *script) {
+static bool draft_continuation(struct workload *workload, struct script *script, uint64_t some_id) {
     struct draft *draft = &workload->draft;
     struct rng *rng = world_random(workload->world, CHANCE_WORKLOAD);
     if (script->in_multi) {
         if (script->queued_left-- > 0) {
-            workload_call(workload, script);
+            if (chance_permille(rng, 40 * workload->swarm->mix.kills))
+                draft_kill(draft, rng, some_id);
+            else
+                workload_call(workload, script);
             return true;
         }
         draft_text(draft, chance_permille(rng, 900) ? "EXEC" : "DISCARD");
@@ -277,6 +291,10 @@ static bool draft_continuation(struct workload *workload, struct script *script)
         draft_text(draft, "REPLY");
         draft_text(draft, "ON");
         script->is_silent = false;
+        return true;
+    }
+    if (script->wave_next < script->wave_end && chance_permille(rng, 950)) {
+        workload_wave(workload, script);
         return true;
     }
     if (script->scan_goes_on && !script->scan_waits && chance_permille(rng, 500)) {
@@ -303,17 +321,6 @@ static void draft_pause(struct draft *draft, struct rng *rng) {
     draft_integer(draft, (int64_t)chance_magnitude(rng, 1, 2000));
     if (chance_permille(rng, 500))
         draft_text(draft, chance_permille(rng, 700) ? "WRITE" : "ALL");
-}
-
-static void draft_kill(struct draft *draft, struct rng *rng, uint64_t some_id) {
-    draft_text(draft, "CLIENT");
-    draft_text(draft, "KILL");
-    draft_text(draft, "ID");
-    draft_integer(draft, (int64_t)some_id);
-    if (chance_permille(rng, 300)) {
-        draft_text(draft, "SKIPME");
-        draft_text(draft, "no");
-    }
 }
 
 /* The connection's state changes: another database, another protocol, another password. */
@@ -412,7 +419,7 @@ void workload_next(struct workload *workload, struct script *script, uint64_t so
     draft_begin(draft);
     if (script->is_new && (workload->swarm->has_password || chance_permille(rng, 400)))
         draft_greeting(workload, script);
-    else if (!draft_continuation(workload, script) && !draft_unusual(workload, script, some_id))
+    else if (!draft_continuation(workload, script, some_id) && !draft_unusual(workload, script, some_id))
         workload_call(workload, script);
     script->is_new = false;
     mix_case(draft, rng);

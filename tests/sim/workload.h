@@ -25,6 +25,8 @@ struct script {
     bool scan_waits;   /* for an answer */
     bool scan_goes_on;
     struct buffer scan_cursor;
+    uint64_t wave_next, wave_end; /* bulk keys that shall all expire at one moment */
+    int64_t wave_ms;
     struct buffer payload; /* the last that DUMP gave */
 };
 
@@ -71,7 +73,9 @@ void draft_integer(struct draft *draft, int64_t number);
 void workload_key(struct workload *workload);
 
 /* Draws an ordinary command. */
-void workload_call(struct workload *workload, const struct script *script);
+void workload_call(struct workload *workload, struct script *script);
+/* The next key of a wave. */
+void workload_wave(struct workload *workload, struct script *script);
 void workload_introspection(struct workload *workload);
 
 #endif

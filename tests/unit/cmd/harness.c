@@ -153,7 +153,7 @@ struct harness_answer harness_run_arguments(struct harness *harness, const struc
         free((void *)(uintptr_t)copies[i].data);
     free(copies);
     /* A zero byte behind the answer, for tests that read it as text. */
-    uint64_t fuse = harness->mem.fuse;
+    fuse = harness->mem.fuse;
     harness->mem.fuse = 0;
     cr_assert(buffer_reserve(&harness->out, 1));
     harness->out.data[harness->out.size] = '\0';

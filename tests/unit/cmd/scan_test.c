@@ -377,6 +377,33 @@ Test(scan, a_key_that_stays_is_found_while_tables_shrink) {
         check_guarantee(seed, CHURN_SHRINK, 3 + (unsigned)seed * 7, seed % 2);
 }
 
+/* ---- Patterns ---- */
+
+Test(scan, a_pattern_longer_than_any_name_is_worth_is_refused) {
+    static char pattern[PATTERN_SIZE_MAX + 1];
+    memset(pattern, 'p', sizeof pattern);
+    struct argument keys[] = {{.data = (const uint8_t *)"KEYS", .size = 4},
+                              {.data = (const uint8_t *)pattern, .size = PATTERN_SIZE_MAX}};
+    struct argument match[] = {{.data = (const uint8_t *)"SCAN", .size = 4},
+                               {.data = (const uint8_t *)"0", .size = 1},
+                               {.data = (const uint8_t *)"MATCH", .size = 5},
+                               {.data = (const uint8_t *)pattern, .size = PATTERN_SIZE_MAX}};
+    struct argument set[] = {{.data = (const uint8_t *)"SET", .size = 3},
+                             {.data = (const uint8_t *)pattern, .size = PATTERN_SIZE_MAX},
+                             {.data = (const uint8_t *)"v", .size = 1}};
+    harness_run_arguments(&harness, set, 3);
+    harness_run(&harness, "SET k v");
+    cr_assert_eq(
+        strncmp((const char *)harness_run_arguments(&harness, keys, 2).data, "*1\r\n$16384\r\nppp", 15), 0);
+    cr_assert_not_null(
+        strstr((const char *)harness_run_arguments(&harness, match, 4).data, "*1\r\n$16384\r\nppp"));
+    keys[1].size = match[3].size = PATTERN_SIZE_MAX + 1;
+    cr_assert_str_eq((const char *)harness_run_arguments(&harness, keys, 2).data,
+                     "-ERR pattern is too long\r\n");
+    cr_assert_str_eq((const char *)harness_run_arguments(&harness, match, 4).data,
+                     "-ERR pattern is too long\r\n");
+}
+
 /* ---- Failing allocations ---- */
 
 Test(scan, a_reply_without_memory_is_an_error_and_nothing_else) {

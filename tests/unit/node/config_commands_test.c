@@ -6,6 +6,7 @@
 #include "store/reclaim.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #define WITH_CLIENT             \
     struct conversation world;  \
@@ -21,6 +22,22 @@ Test(config_commands, get_is_a_map) {
     EXPECT("CONFIG GET nosuch", "*0\r\n");
     say(&world, client, "HELLO 3");
     EXPECT("CONFIG GET timeout nosuch timeout", "%1\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
+    conversation_end(&world);
+}
+
+Test(config_commands, a_pattern_far_longer_than_any_name_is_refused) {
+    WITH_CLIENT;
+    static char line[PATTERN_SIZE_MAX + 100];
+    size_t size = (size_t)snprintf(line, sizeof line, "CONFIG GET timeout ");
+    memset(line + size, '*', PATTERN_SIZE_MAX);
+    cr_assert_eq(strncmp(say(&world, client, line), "*", 1), 0, "as long as may be");
+    line[size + PATTERN_SIZE_MAX] = '*';
+    EXPECT(line, "-ERR pattern is too long\r\n");
+    size = (size_t)snprintf(line, sizeof line, "COMMAND LIST FILTERBY PATTERN ");
+    memset(line + size, '*', PATTERN_SIZE_MAX);
+    cr_assert_eq(strncmp(say(&world, client, line), "*", 1), 0, "as long as may be");
+    line[size + PATTERN_SIZE_MAX] = '*';
+    EXPECT(line, "-ERR pattern is too long\r\n");
     conversation_end(&world);
 }
 

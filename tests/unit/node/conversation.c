@@ -14,6 +14,11 @@ static uint64_t host_clock_ns(void *context) {
     return conversation->clock_ns += conversation->clock_step_ns;
 }
 
+static uint64_t host_thread_cpu_ns(void *context) {
+    struct conversation *conversation = context;
+    return conversation->cpu_ns += conversation->cpu_step_ns;
+}
+
 static void host_log(void *context, enum node_log_level level, const char *text) {
     (void)level;
     struct conversation *conversation = context;
@@ -78,6 +83,7 @@ void conversation_begin(struct conversation *conversation) {
     *conversation = (struct conversation){.wall_us = CONVERSATION_WALL_US, .clock_ns = 5000000000};
     struct node_host host = {.context = conversation,
                              .clock_ns = host_clock_ns,
+                             .thread_cpu_ns = host_thread_cpu_ns,
                              .log = host_log,
                              .facts = host_facts,
                              .setting_changed = host_setting_changed,

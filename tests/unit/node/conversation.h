@@ -19,6 +19,8 @@ struct conversation {
     struct node *node;
     uint64_t clock_ns;      /* what the host's clock says */
     uint64_t clock_step_ns; /* by how much it goes on at each look */
+    uint64_t cpu_ns;        /* the processor time that the thread has taken */
+    uint64_t cpu_step_ns;   /* what each look finds it to have grown by */
     int64_t wall_us;
     char logged[512];    /* the last line of the log */
     char changed[64];    /* the last setting that the host was told of */

@@ -92,15 +92,6 @@ Test(server, every_container_helps) {
     conversation_end(&world);
 }
 
-Test(server, every_row_is_run_by_a_handler_of_its_own_or_of_the_node) {
-    for (unsigned id = 0; id < COMMAND_COUNT; id++) {
-        const struct command *command = command_by_id(id);
-        bool is_bare_container = command->flags & COMMAND_CONTAINER && command->arity < -1;
-        cr_assert_eq(node_handler_of(command) != NULL, command->handler == NULL && !is_bare_container, "%s",
-                     command->name);
-    }
-}
-
 /* ---- Without memory ---- */
 
 static bool is_ordinary(const char *reply) {

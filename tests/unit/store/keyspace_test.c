@@ -309,6 +309,71 @@ Test(keyspace, concurrent_writes_converge_whatever_the_order) {
     }
 }
 
+/* Every place of a version is taken by somebody else; the dot in the middle is the oldest. */
+static struct record_parts foreign_full(struct dot others[VERSION_DOTS_MAX - 1]) {
+    const uint64_t base = (uint64_t)NOW_MS << 16;
+    for (uint16_t i = 0; i < VERSION_DOTS_MAX - 1; i++)
+        others[i] = (struct dot){.counter = base - (i == 17 ? 5000 : 100 + i), .actor = (uint16_t)(100 + i)};
+    struct record_parts parts = foreign("theirs", 99, base);
+    parts.others = others;
+    parts.other_count = VERSION_DOTS_MAX - 1;
+    return parts;
+}
+
+Test(keyspace, a_write_over_a_full_version_forgets_its_oldest_dot_only) {
+    struct keyspace *keyspace = make();
+    struct argument key = key_of("k");
+    struct dot others[VERSION_DOTS_MAX - 1];
+    struct record_parts theirs = foreign_full(others);
+    bool changed;
+    cr_assert(keyspace_merge(keyspace, 0, &key, &theirs, &changed) && changed);
+    put(keyspace, "k", "ours", EXPIRY_NONE);
+    struct entry entry;
+    struct version version;
+    record_version(get(keyspace, "k", &entry), &version);
+    cr_assert_eq(version.count, VERSION_DOTS_MAX);
+    cr_assert_eq(version_highest(&version).actor, keyspace->actor);
+    for (uint32_t i = 1; i < version.count; i++) {
+        cr_assert_gt(version.dots[i].actor, version.dots[i - 1].actor);
+        cr_assert_neq(version.dots[i].actor, others[17].actor);
+    }
+    put(keyspace, "k", "ours again", EXPIRY_NONE);
+    struct version after;
+    record_version(get(keyspace, "k", &entry), &after);
+    cr_assert_eq(version_compare(&after, &version), VERSION_DESCENDS, "there was a place of its own now");
+    end(keyspace);
+}
+
+Test(keyspace, a_write_over_a_full_version_wins_wherever_the_two_meet) {
+    struct keyspace *ours = make();
+    struct mem other_mem = {0};
+    uint8_t seed[HASH_SEED_SIZE] = "another node...";
+    struct keyspace *other = keyspace_new(&other_mem, seed, 2);
+    keyspace_set_time(other, NOW_MS);
+    struct argument key = key_of("k"), key_there = key_of("k");
+    struct dot others[VERSION_DOTS_MAX - 1], read[VERSION_DOTS_MAX];
+    struct record_parts theirs = foreign_full(others), parts;
+    bool changed;
+    cr_assert(keyspace_merge(ours, 0, &key, &theirs, &changed));
+    cr_assert(keyspace_merge(other, 0, &key_there, &theirs, &changed));
+    put(ours, "k", "ours", EXPIRY_NONE);
+    struct entry entry;
+    record_parts(get(ours, "k", &entry), &parts, read);
+    cr_assert(keyspace_merge(other, 0, &key_there, &parts, &changed) && changed,
+              "there it replaces the old one");
+    holds(other, "k", "ours");
+    cr_assert(keyspace_merge(ours, 0, &key, &theirs, &changed) && !changed, "here the old one is ignored");
+    /* What the forgotten dot wrote comes late. */
+    struct record_parts late = foreign("late", others[17].actor, others[17].counter);
+    cr_assert(keyspace_merge(ours, 0, &key, &late, &changed) && !changed);
+    cr_assert(keyspace_merge(other, 0, &key_there, &late, &changed) && !changed);
+    holds(ours, "k", "ours");
+    holds(other, "k", "ours");
+    keyspace_free(other);
+    cr_assert_eq(other_mem.used_bytes, 0);
+    end(ours);
+}
+
 Test(keyspace, a_tombstone_hides_the_key_and_is_not_counted) {
     struct keyspace *keyspace = make();
     struct argument key = key_of("k");
