@@ -71,6 +71,7 @@ struct config {
     char *dir, *pidfile, *logfile, *supervised, *syslog_ident, *syslog_facility, *dbfilename,
         *proc_title_template;
     bool daemonize, syslog_enabled, always_show_logo, set_proc_title;
+    bool jemalloc_background_thread;
     int loglevel; /* enum node_log_level */
     uint32_t hz;
     uint32_t databases; /* 16: another number is refused with its reason */

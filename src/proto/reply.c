@@ -64,6 +64,8 @@ void reply_error(struct reply *reply, const char *text) {
     size_t size = strlen(text);
     if (size > ERROR_TEXT_MAX)
         size = ERROR_TEXT_MAX;
+    while (size > 0 && (text[size - 1] == '\r' || text[size - 1] == '\n'))
+        size--;
     struct buffer *out = reply->out;
     reply->errors++;
     if (!buffer_reserve(out, size + 3))

@@ -39,7 +39,7 @@ static inline bool reply_is_complete(const struct reply *reply) {
 void reply_simple(struct reply *reply, const char *text); /* +text */
 void reply_ok(struct reply *reply);                       /* +OK */
 void reply_error(struct reply *reply, const char *text);  /* -text; text has its code word: "ERR ..." */
-/* CR and LF in the formatted text become spaces; cut at 512 bytes. */
+/* Of both: CR and LF within the text become spaces, those at its end go; cut at 512 bytes. */
 void reply_error_format(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_integer(struct reply *reply, int64_t value);              /* :value */
 void reply_bulk(struct reply *reply, const void *data, size_t size); /* $size data */

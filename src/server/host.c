@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "os/allocator.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -13,10 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#ifdef REDIS_KV_JEMALLOC
-#include <jemalloc/jemalloc.h>
-#endif
 
 #define CONFIG_FILE_SIZE_MAX (16 * 1024 * 1024)
 /* Descriptors besides those of clients: listeners, log, epoll, files. */
@@ -52,27 +49,6 @@ static double seconds(uint64_t us) {
     return (double)us / 1e6;
 }
 
-#ifdef REDIS_KV_JEMALLOC
-static uint64_t allocator_figure(const char *name) {
-    size_t value = 0, size = sizeof value;
-    return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
-}
-#endif
-
-static void allocator_facts(struct host_facts *facts) {
-#ifdef REDIS_KV_JEMALLOC
-    /* The figures are those of the last epoch: begin a new one. */
-    uint64_t epoch = 1;
-    size_t size = sizeof epoch;
-    mallctl("epoch", &epoch, &size, &epoch, size);
-    facts->allocator_allocated_bytes = allocator_figure("stats.allocated");
-    facts->allocator_active_bytes = allocator_figure("stats.active");
-    facts->allocator_resident_bytes = allocator_figure("stats.resident");
-#else
-    (void)facts;
-#endif
-}
-
 static void host_facts(void *context, struct host_facts *facts) {
     struct server *server = context;
     memset(facts, 0, sizeof *facts);
@@ -80,7 +56,11 @@ static void host_facts(void *context, struct host_facts *facts) {
                          thread = process_times_thread();
     facts->resident_bytes = process_resident_bytes();
     facts->total_system_bytes = process_machine_memory_bytes();
-    allocator_facts(facts);
+    struct allocator_figures figures;
+    allocator_figures(&figures);
+    facts->allocator_allocated_bytes = figures.allocated_bytes;
+    facts->allocator_active_bytes = figures.active_bytes;
+    facts->allocator_resident_bytes = figures.resident_bytes;
     facts->cpu_system_s = seconds(self.system_us);
     facts->cpu_user_s = seconds(self.user_us);
     facts->cpu_system_children_s = seconds(children.system_us);
@@ -101,6 +81,12 @@ static bool host_setting_changed(void *context, const char *name, char error[256
     struct server *server = context;
     if (strcmp(name, "port") == 0 || strcmp(name, "bind") == 0)
         return server_listen(server, error);
+    if (strcmp(name, "jemalloc-bg-thread") == 0) {
+        if (allocator_set_background(server->config->jemalloc_background_thread))
+            return true;
+        snprintf(error, 256, "The allocator's thread: %s", strerror(errno));
+        return false;
+    }
     if (strcmp(name, "maxclients") == 0) {
         uint64_t wanted = (uint64_t)server->config->maxclients + OTHER_DESCRIPTORS;
         if (process_raise_open_files(wanted) < wanted) {
@@ -134,11 +120,7 @@ static bool host_config_write(void *context, const void *text, size_t size, char
 
 static void host_memory_purge(void *context) {
     (void)context;
-#ifdef REDIS_KV_JEMALLOC
-    char name[32];
-    snprintf(name, sizeof name, "arena.%d.purge", MALLCTL_ARENAS_ALL);
-    mallctl(name, NULL, NULL, NULL, 0);
-#endif
+    allocator_purge();
 }
 
 static void host_sleep_us(void *context, uint64_t us) {

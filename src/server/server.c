@@ -8,6 +8,7 @@
 #include "server/server.h"
 
 #include "node/release.h"
+#include "os/allocator.h"
 #include "os/clock.h"
 #include "os/entropy.h"
 #include "os/process.h"
@@ -392,7 +393,13 @@ static void stop(struct server *server) {
     if (server->config->pidfile[0] != '\0')
         process_remove_pid_file(server->config->pidfile);
     server_log(server, NODE_LOG_NOTICE, "redis-kv is now ready to exit, bye bye...");
+#ifdef __SANITIZE_ADDRESS__
+    /* So that a record that nobody holds any more is found out. */
+    node_free(server->node);
+    server->node = NULL;
+#else
     /* The keyspace is not taken apart: the system takes the memory back at once. */
+#endif
     loop_free(server->loop);
     log_sink_release(&server->log);
 }
@@ -421,6 +428,9 @@ int server_run(struct options *options) {
     }
     if (!open_log(&server))
         return 1;
+    allocator_set_up();
+    if (options->config.jemalloc_background_thread && !allocator_set_background(true))
+        server_log(&server, NODE_LOG_WARNING, "The allocator has no thread of its own: %s", strerror(errno));
     bool started = start(&server);
     if (started) {
         announce(&server);

@@ -359,9 +359,16 @@ class Pair:
                 time.sleep(0.001)
 
     def ask_ours(self, args):
-        """What ours says alone, for what the reference cannot be asked."""
+        """What ours says alone, for what the reference cannot be asked; on a connection that CLIENT LIST then forgets."""
         self.compared += 1
-        return self.ours.ask(self.ours.open(self.INSPECTOR), args)
+        connection = wire.Connection(self.ours.server.host, self.ours.server.port)
+        try:
+            for greeting in self.ours.greeting:
+                self.ours.ask(connection, greeting)
+            return self.ours.ask(connection, args)
+        finally:
+            connection.close()
+            self.unsettled = True
 
     # -- raw bytes ----------------------------------------------------------------------------------------------
 

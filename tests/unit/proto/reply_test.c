@@ -42,6 +42,7 @@ Test(reply, simple_things_are_the_same_in_both_protocols) {
         WRITES(protocol, "+PONG\r\n", reply_simple(reply, "PONG"));
         WRITES(protocol, "-ERR no\r\n", reply_error(reply, "ERR no"));
         WRITES(protocol, "-ERR a  b\r\n", reply_error(reply, "ERR a\r\nb"));
+        WRITES(protocol, "-ERR a  b\r\n", reply_error(reply, "ERR a\r\nb\n\r\n"));
         WRITES(protocol, ":0\r\n", reply_integer(reply, 0));
         WRITES(protocol, ":-42\r\n", reply_integer(reply, -42));
         WRITES(protocol, ":9223372036854775807\r\n", reply_integer(reply, INT64_MAX));
