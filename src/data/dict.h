@@ -123,7 +123,7 @@ static inline unsigned dict_bucket_match(const struct dict_bucket *bucket, uint8
 #endif
 }
 
-/* Asks the processor for the bucket of a hash, and then (a while later) for the record that is likely meant. */
+/* Asks the processor for the bucket of a hash. */
 static inline void dict_prefetch_bucket(struct dict *dict, uint64_t hash) {
     struct dict *leaf = dict_leaf(dict, hash);
     size_t home = dict_home(leaf, hash, dict_bucket_count_of(dict_size_index(leaf)));
@@ -131,15 +131,33 @@ static inline void dict_prefetch_bucket(struct dict *dict, uint64_t hash) {
     prefetch((const void *)((uintptr_t)dict_buckets(leaf) + home * sizeof(struct dict_bucket)));
 }
 
-static inline const struct record *dict_likely_record(struct dict *dict, uint64_t hash) {
+/* What dict_prefetch_record has done. */
+enum dict_prefetched {
+    DICT_FETCHED,  /* the record's first lines are asked for, or there is none */
+    DICT_DISPLACED /* it may stand in the next bucket, which is asked for */
+};
+
+/* Asks for the record that a hash likely means, in its home bucket or `further` buckets behind it. To be called when the
+ * bucket has had the time to come. */
+static inline enum dict_prefetched dict_prefetch_record(struct dict *dict, uint64_t hash, uint32_t further) {
     struct dict *leaf = dict_leaf(dict, hash);
     struct dict_bucket *buckets = dict_buckets(leaf);
     if (UNLIKELY(buckets == NULL))
-        return NULL;
-    const struct dict_bucket *bucket =
-        buckets + dict_home(leaf, hash, dict_bucket_count_of(dict_size_index(leaf)));
+        return DICT_FETCHED;
+    uint32_t bucket_count = dict_bucket_count_of(dict_size_index(leaf));
+    uint32_t i = dict_home(leaf, hash, bucket_count) + further;
+    const struct dict_bucket *bucket = &buckets[i < bucket_count ? i : 0];
     unsigned mask = dict_bucket_match(bucket, dict_tag(hash));
-    return mask == 0 ? NULL : dict_bucket_record(bucket, (unsigned)__builtin_ctz(mask));
+    if (LIKELY(mask != 0)) {
+        const char *record = (const char *)dict_bucket_record(bucket, (unsigned)__builtin_ctz(mask));
+        prefetch(record);
+        prefetch(record + 64);
+        return DICT_FETCHED;
+    }
+    if (bucket->passed == 0)
+        return DICT_FETCHED;
+    prefetch(&buckets[i + 1 < bucket_count ? i + 1 : 0]);
+    return DICT_DISPLACED;
 }
 
 /* Finds a key; NULL = absent. position (may be NULL) is filled in when found. */

@@ -66,22 +66,22 @@ static inline void place_keys(struct node *node, const struct session *session, 
     }
 }
 
-/* The further stages, over all keys of the batch. */
+/* The further stages, over all keys of the batch. About every tenth key has been displaced from its full home bucket: it is
+ * looked for a stage later than the others. */
 static void fetch_keys(struct node *node, const struct session *session) {
     struct database *database = node->keyspace->databases[session->database];
-    uint32_t count = node->batch_key_count;
+    uint32_t count = node->batch_key_count, displaced = 0;
     if (count < 2 || database == NULL)
         return; /* one key: nothing to overlap with */
     for (uint32_t i = 0; i < count; i++)
         dict_prefetch_bucket(&database->slots[node->batch_keys[i]->slot], node->batch_keys[i]->hash);
     for (uint32_t i = 0; i < count; i++) {
-        const struct argument *key = node->batch_keys[i];
-        const char *record = (const char *)dict_likely_record(&database->slots[key->slot], key->hash);
-        if (record != NULL) {
-            prefetch(record);
-            prefetch(record + 64);
-        }
+        struct argument *key = node->batch_keys[i];
+        if (dict_prefetch_record(&database->slots[key->slot], key->hash, 0) == DICT_DISPLACED)
+            node->batch_keys[displaced++] = key;
     }
+    for (uint32_t i = 0; i < displaced; i++)
+        dict_prefetch_record(&database->slots[node->batch_keys[i]->slot], node->batch_keys[i]->hash, 1);
 }
 
 struct batch {

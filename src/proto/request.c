@@ -29,7 +29,7 @@ static enum request_status incomplete(struct request *request, size_t needed) {
 /* Reads a decimal number and its CRLF at *at. */
 enum number_status { NUMBER_READ, NUMBER_INCOMPLETE, NUMBER_TOO_LONG, NUMBER_BAD };
 
-static enum number_status read_number_slowly(const uint8_t **at, const uint8_t *end, int64_t *value) {
+static enum number_status read_number(const uint8_t **at, const uint8_t *end, int64_t *value) {
     size_t left = (size_t)(end - *at);
     const uint8_t *cr = memchr(*at, '\r', left < HEADER_LINE_MAX ? left : HEADER_LINE_MAX);
     if (cr == NULL)
@@ -42,25 +42,27 @@ static enum number_status read_number_slowly(const uint8_t **at, const uint8_t *
     return NUMBER_READ;
 }
 
-static inline enum number_status read_number(const uint8_t **at, const uint8_t *end, int64_t *value) {
-    const uint8_t *p = *at;
-    if (LIKELY(end - p >= 4)) {
-        unsigned first = p[0] - '0';
-        if (LIKELY(first <= 9)) {
-            if (p[1] == '\r' && p[2] == '\n') {
-                *value = first;
-                *at = p + 3;
-                return NUMBER_READ;
-            }
-            unsigned second = p[1] - '0';
-            if (LIKELY(first != 0 && second <= 9 && p[2] == '\r' && p[3] == '\n')) {
-                *value = first * 10 + second;
-                *at = p + 4;
-                return NUMBER_READ;
-            }
-        }
+/* Four bytes as a number whose value does not depend on the machine: the first byte is the lowest. */
+static inline uint32_t load_4(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+/* A header line that is frequent: its type, one or two digits without a leading zero, CRLF. Returns its size, 4 or 5, or 0 if
+ * the line is another. Reads HEADER_READ bytes. */
+#define HEADER_READ 5
+
+static inline size_t read_short_header(const uint8_t *at, char type, uint32_t *value) {
+    uint32_t four = load_4(at), digit = (four >> 8 & 0xff) - '0';
+    if ((four & 0xffff00ff) == ((uint32_t)'\r' << 16 | (uint32_t)'\n' << 24 | (uint8_t)type)) {
+        *value = digit;
+        return digit <= 9 ? 4 : 0;
     }
-    return read_number_slowly(at, end, value);
+    uint32_t second = (four >> 16 & 0xff) - '0';
+    *value = digit * 10 + second;
+    if ((uint8_t)four == (uint8_t)type && digit - 1 <= 8 && second <= 9 && four >> 24 == '\r' &&
+        at[4] == '\n')
+        return 5;
+    return 0;
 }
 
 static enum request_status bad_count(struct request *request, enum number_status status, bool is_bulk) {
@@ -178,57 +180,102 @@ static enum request_status parse_inline(uint8_t *data, size_t size, struct argum
     return REQUEST_COMPLETE;
 }
 
+/* Reads the header of a request: how many arguments follow. */
+static inline enum request_status read_count(const uint8_t **at, const uint8_t *end,
+                                             const struct request_limits *limits, uint32_t *argc,
+                                             struct request *request) {
+    size_t header = 0;
+    if (LIKELY(end - *at >= HEADER_READ))
+        header = read_short_header(*at, '*', argc);
+    if (LIKELY(header != 0 && *argc <= limits->arguments_max)) {
+        *at += header;
+        return REQUEST_COMPLETE;
+    }
+    size_t size = (size_t)(end - *at);
+    ++*at;
+    int64_t count;
+    enum number_status status = read_number(at, end, &count);
+    if (status != NUMBER_READ)
+        return status == NUMBER_INCOMPLETE ? incomplete(request, size + 1)
+                                           : bad_count(request, status, false);
+    if (count > limits->arguments_max)
+        return broken(request, limits->unauthenticated && count <= INT32_MAX
+                                   ? "unauthenticated multibulk length"
+                                   : "invalid multibulk length");
+    *argc = count > 0 ? (uint32_t)count : 0;
+    return REQUEST_COMPLETE;
+}
+
+/* Reads the header of an argument, any that there may be. `rest`: how many arguments are still to come, this one
+ * included. Not inlined: the frequent shape is read by read_short_header(). */
+static __attribute__((noinline)) enum request_status read_bulk_header(const uint8_t **at, const uint8_t *data,
+                                                                      const uint8_t *end, uint32_t rest,
+                                                                      const struct request_limits *limits,
+                                                                      uint32_t *bulk,
+                                                                      struct request *request) {
+    size_t size = (size_t)(end - data), rest_min = (size_t)rest * ARGUMENT_SIZE_MIN;
+    if (*at >= end)
+        return incomplete(request, size + rest_min);
+    if (**at != '$') {
+        snprintf(request->error, sizeof request->error, "ERR Protocol error: expected '$', got '%c'",
+                 **at == '\r' || **at == '\n' || **at == '\0' ? ' ' : **at);
+        return REQUEST_BROKEN;
+    }
+    ++*at;
+    int64_t value;
+    enum number_status status = read_number(at, end, &value);
+    if (status != NUMBER_READ)
+        return status == NUMBER_INCOMPLETE ? incomplete(request, size + rest_min - 5)
+                                           : bad_count(request, status, true);
+    if (value < 0 || value > limits->bulk_max)
+        return broken(request, limits->unauthenticated && value > 0 && value <= VALUE_SIZE_MAX
+                                   ? "unauthenticated bulk length"
+                                   : "invalid bulk length");
+    *bulk = (uint32_t)value;
+    return REQUEST_COMPLETE;
+}
+
 enum request_status request_parse(uint8_t *data, size_t size, const struct request_limits *limits,
                                   struct argument *arguments, size_t capacity, struct request *request) {
     if (UNLIKELY(size == 0))
         return incomplete(request, 1);
     if (UNLIKELY(data[0] != '*'))
         return parse_inline(data, size, arguments, capacity, request);
-    const uint8_t *at = data + 1, *end = data + size;
-    int64_t count;
-    enum number_status status = read_number(&at, end, &count);
-    if (UNLIKELY(status != NUMBER_READ))
-        return status == NUMBER_INCOMPLETE ? incomplete(request, size + 1)
-                                           : bad_count(request, status, false);
-    if (UNLIKELY(count > limits->arguments_max))
-        return broken(request, limits->unauthenticated && count <= INT32_MAX
-                                   ? "unauthenticated multibulk length"
-                                   : "invalid multibulk length");
-    request->argc = count > 0 ? (uint32_t)count : 0;
+    const uint8_t *at = data, *end = data + size;
+    uint32_t argc = 0;
+    enum request_status status = read_count(&at, end, limits, &argc, request);
+    if (UNLIKELY(status != REQUEST_COMPLETE))
+        return status;
+    request->argc = argc;
     /* Room is asked for only for arguments that can be there: a header alone reserves nothing. */
-    size_t arguments_here = (size_t)(end - at) / ARGUMENT_SIZE_MIN + 1;
-    if (UNLIKELY(request->argc > capacity && arguments_here > capacity)) {
-        request->argc = (uint32_t)(arguments_here < request->argc ? arguments_here : request->argc);
-        return REQUEST_NO_ROOM;
-    }
-    uint32_t argc = request->argc;
-    for (uint32_t i = 0; i < argc; i++) {
-        size_t rest_min = (size_t)(argc - i) * ARGUMENT_SIZE_MIN;
-        if (UNLIKELY(at >= end))
-            return incomplete(request, size + rest_min);
-        if (UNLIKELY(*at != '$')) {
-            snprintf(request->error, sizeof request->error, "ERR Protocol error: expected '$', got '%c'",
-                     *at == '\r' || *at == '\n' || *at == '\0' ? ' ' : *at);
-            return REQUEST_BROKEN;
+    if (UNLIKELY(argc > capacity)) {
+        size_t arguments_here = (size_t)(end - at) / ARGUMENT_SIZE_MIN + 1;
+        if (arguments_here > capacity) {
+            request->argc = (uint32_t)(arguments_here < argc ? arguments_here : argc);
+            return REQUEST_NO_ROOM;
         }
-        at++;
-        int64_t bulk;
-        status = read_number(&at, end, &bulk);
-        if (UNLIKELY(status != NUMBER_READ))
-            return status == NUMBER_INCOMPLETE ? incomplete(request, size + rest_min - 5)
-                                               : bad_count(request, status, true);
-        if (UNLIKELY(bulk < 0 || bulk > limits->bulk_max))
-            return broken(request, limits->unauthenticated && bulk > 0 && bulk <= VALUE_SIZE_MAX
-                                       ? "unauthenticated bulk length"
-                                       : "invalid bulk length");
+    }
+    for (uint32_t i = 0; i < argc; i++) {
+        uint32_t bulk;
+        size_t header = 0;
+        if (LIKELY(end - at >= HEADER_READ))
+            header = read_short_header(at, '$', &bulk);
+        if (LIKELY(header != 0 && bulk <= limits->bulk_max)) {
+            at += header;
+        } else {
+            status = read_bulk_header(&at, data, end, argc - i, limits, &bulk, request);
+            if (UNLIKELY(status != REQUEST_COMPLETE))
+                return status;
+        }
         size_t left = (size_t)(end - at);
         if (UNLIKELY(left < (size_t)bulk + 2))
-            return incomplete(request, size + ((size_t)bulk + 2 - left) + rest_min - ARGUMENT_SIZE_MIN);
+            return incomplete(request,
+                              size + ((size_t)bulk + 2 - left) + (argc - i - 1) * (size_t)ARGUMENT_SIZE_MIN);
         if (UNLIKELY(i >= capacity)) {
             request->argc = argc;
             return REQUEST_NO_ROOM;
         }
-        arguments[i] = (struct argument){.data = at, .size = (uint32_t)bulk, .slot = ARGUMENT_NOT_PLACED};
+        arguments[i] = (struct argument){.data = at, .size = bulk, .slot = ARGUMENT_NOT_PLACED};
         at += bulk;
         if (UNLIKELY(at[0] != '\r' || at[1] != '\n'))
             return broken(request, "expected CRLF after an argument");
