@@ -29,7 +29,9 @@ static inline void hash_secret_init(struct hash_secret *secret, const uint8_t se
     XXH3_generateSecret(secret->bytes, HASH_SECRET_SIZE, seed, HASH_SEED_SIZE);
 }
 
-static inline uint64_t hash_bytes(const struct hash_secret *secret, const void *data, size_t size) {
+/* Flattened: the library marks its parts for inlining, but gcc leaves some of them as calls where this is called often. */
+static inline __attribute__((flatten)) uint64_t hash_bytes(const struct hash_secret *secret, const void *data,
+                                                           size_t size) {
     return XXH3_64bits_withSecret(data, size, secret->bytes, HASH_SECRET_SIZE);
 }
 

@@ -92,6 +92,24 @@ struct batch {
     struct request request;     /* of that */
 };
 
+static inline bool bytes_differ(const uint8_t *a, const uint8_t *b, uint32_t from, uint32_t size) {
+    uint64_t of_a = 0, of_b = 0;
+    memcpy(&of_a, a + from, size);
+    memcpy(&of_b, b + from, size);
+    return of_a != of_b;
+}
+
+/* Whether two short names are the same byte for byte. Most requests of a pipeline repeat the name before them: this is cheaper
+ * than to find its row. */
+static inline bool is_same_name(const struct argument *a, const struct argument *b) {
+    uint32_t size = a->size;
+    if (size != b->size || size > 8 || size < 2)
+        return false;
+    if (size >= 4)
+        return !bytes_differ(a->data, b->data, 0, 4) && !bytes_differ(a->data, b->data, size - 4, 4);
+    return !bytes_differ(a->data, b->data, 0, 2) && !bytes_differ(a->data, b->data, size - 2, 2);
+}
+
 /* Collects complete requests from data[begin..size). */
 static void collect(struct node *node, struct session *session, uint8_t *data, size_t begin, size_t size,
                     struct batch *batch) {
@@ -115,7 +133,11 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
         uint32_t argc = batch->request.argc;
         if (UNLIKELY(argc == 0))
             continue;
-        const struct command *command = command_find(node->commands, argv[0].data, argv[0].size);
+        const struct command *command;
+        if (LIKELY(count != 0) && is_same_name(argv, &node->arguments[node->batch[count - 1].first]))
+            command = node->batch[count - 1].command;
+        else
+            command = command_find(node->commands, argv[0].data, argv[0].size);
         node->batch[count++] = (struct batched_request){.command = command, .first = used, .argc = argc};
         used += argc;
         if (LIKELY(command != NULL))
