@@ -29,9 +29,15 @@ static inline void hash_secret_init(struct hash_secret *secret, const uint8_t se
     XXH3_generateSecret(secret->bytes, HASH_SECRET_SIZE, seed, HASH_SEED_SIZE);
 }
 
-/* Flattened: the library marks its parts for inlining, but gcc leaves some of them as calls where this is called often. */
-static inline __attribute__((flatten)) uint64_t hash_bytes(const struct hash_secret *secret, const void *data,
-                                                           size_t size) {
+/* The library marks its parts for inlining, but gcc leaves some of them as calls where this is called often. With the
+ * sanitizer's checks inside, the whole would be too big, and gcc's warnings about bounds wrong. */
+#ifdef __SANITIZE_ADDRESS__
+#define HASH_FLAT
+#else
+#define HASH_FLAT __attribute__((flatten))
+#endif
+
+static inline HASH_FLAT uint64_t hash_bytes(const struct hash_secret *secret, const void *data, size_t size) {
     return XXH3_64bits_withSecret(data, size, secret->bytes, HASH_SECRET_SIZE);
 }
 
