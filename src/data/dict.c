@@ -118,6 +118,9 @@ static void move_records(const struct dict_bucket *from, uint32_t from_count,
     struct dict_bucket *low_buckets = dict_buckets(low), *high_buckets = high ? dict_buckets(high) : NULL;
     uint32_t low_count = dict_bucket_count_of(dict_size_index(low));
     uint32_t high_count = high ? dict_bucket_count_of(dict_size_index(high)) : 0;
+    /* Tables are small: without this, most of a move would be the wait for the records of the first two buckets. */
+    prefetch_records(from, from_count, 0);
+    prefetch_records(from, from_count, 1);
     for (uint32_t i = 0; i < from_count; i++) {
         prefetch_records(from, from_count, i + 2);
         for (unsigned p = 0; p < DICT_BUCKET_RECORDS; p++) {
