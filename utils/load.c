@@ -4,12 +4,12 @@
  * works. utils/bench builds and calls it, where redis-benchmark itself would be what is measured.
  *
  * Usage: load PORT COMMAND [NAME=NUMBER...]
- *   COMMAND     get, set, incr or mset (random keys), or fill (SET of every key once, in order)
- *   clients     connections (50)           pipeline    requests sent together on a connection (1)
+ *   COMMAND     get, set, incr or mset (random keys), or fill (SET of every key once, in order), or drain (DEL, the same)
+ *   clients     connections (50)           pipeline    requests sent together on a connection (1; fill and drain: 200)
  *   keys        number of keys (1000000)   value       bytes of a value (64)
  *   pairs       keys of one mset (10)      ttl         seconds, for fill; 0: none (0)
- *   requests    how many in all (200000)
- * Keys are key:000000000000 and so on. Prints one line of NAME=NUMBER pairs. The latency of a request is the time from the
+ *   requests    how many in all (200000)   slot        1: all keys in one slot (0)
+ * Keys are key:000000000000 and so on, {key}:000000000000 in one slot. Prints one line of NAME=NUMBER pairs. The latency of a request is the time from the
  * send of its pipeline to the last reply of it. Exits with 1 where the server answers with an error or hangs up.
  *
  * Invariant: a connection has either nothing sent, or a whole pipeline whose replies are awaited.
@@ -37,9 +37,9 @@
 #define CLIENTS_MAX 10000
 #define NUMBER_MAX  (1 << 30)
 
-enum command { COMMAND_GET, COMMAND_SET, COMMAND_INCR, COMMAND_MSET, COMMAND_FILL };
+enum command { COMMAND_GET, COMMAND_SET, COMMAND_INCR, COMMAND_MSET, COMMAND_FILL, COMMAND_DRAIN };
 
-static const char *const command_names[] = {"get", "set", "incr", "mset", "fill"};
+static const char *const command_names[] = {"get", "set", "incr", "mset", "fill", "drain"};
 
 struct connection {
     int fd;
@@ -52,7 +52,7 @@ struct connection {
 
 struct load {
     enum command command;
-    uint32_t port, clients, pipeline, keys, value, pairs, ttl;
+    uint32_t port, clients, pipeline, keys, value, pairs, ttl, slot;
     uint64_t requests, sent, answered;
     struct rng random;
     char *text; /* the pipeline that is being sent */
@@ -81,36 +81,44 @@ static size_t put_bulk(char *to, const char *data, size_t size) {
     return head + size + 2;
 }
 
-static size_t put_key(char *to, uint64_t number) {
+static size_t put_key(const struct load *load, char *to, uint64_t number) {
     char key[32];
-    return put_bulk(to, key, (size_t)sprintf(key, "key:%012llu", (unsigned long long)number));
+    const char *format = load->slot ? "{key}:%012llu" : "key:%012llu";
+    return put_bulk(to, key, (size_t)sprintf(key, format, (unsigned long long)number));
+}
+
+static bool is_in_order(const struct load *load) {
+    return load->command == COMMAND_FILL || load->command == COMMAND_DRAIN;
 }
 
 /* One request at `to`; returns its size. */
 static size_t put_request(struct load *load, char *to) {
     size_t size = 0;
-    uint64_t key = load->command == COMMAND_FILL ? load->sent : rng_below(&load->random, load->keys);
+    uint64_t key = is_in_order(load) ? load->sent : rng_below(&load->random, load->keys);
     switch (load->command) {
     case COMMAND_GET:
         size = (size_t)sprintf(to, "*2\r\n$3\r\nGET\r\n");
-        return size + put_key(to + size, key);
+        return size + put_key(load, to + size, key);
+    case COMMAND_DRAIN:
+        size = (size_t)sprintf(to, "*2\r\n$3\r\nDEL\r\n");
+        return size + put_key(load, to + size, key);
     case COMMAND_INCR:
         size = (size_t)sprintf(to, "*2\r\n$4\r\nINCR\r\n");
-        return size + put_key(to + size, key);
+        return size + put_key(load, to + size, key);
     case COMMAND_SET:
         size = (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n");
-        size += put_key(to + size, key);
+        size += put_key(load, to + size, key);
         return size + put_bulk(to + size, load->fill, load->value);
     case COMMAND_MSET:
         size = (size_t)sprintf(to, "*%u\r\n$4\r\nMSET\r\n", 1 + 2 * load->pairs);
         for (uint32_t i = 0; i < load->pairs; i++) {
-            size += put_key(to + size, rng_below(&load->random, load->keys));
+            size += put_key(load, to + size, rng_below(&load->random, load->keys));
             size += put_bulk(to + size, load->fill, load->value);
         }
         return size;
     case COMMAND_FILL:
         size = (size_t)sprintf(to, "*%d\r\n$3\r\nSET\r\n", load->ttl == 0 ? 3 : 5);
-        size += put_key(to + size, key);
+        size += put_key(load, to + size, key);
         size += put_bulk(to + size, load->fill, load->value);
         if (load->ttl != 0) {
             char seconds[16];
@@ -219,7 +227,8 @@ static void read_options(struct load *load, int argc, char **argv) {
         const char *name;
         uint32_t *value;
     } options[] = {{"clients", &load->clients}, {"pipeline", &load->pipeline}, {"keys", &load->keys},
-                   {"value", &load->value},     {"pairs", &load->pairs},       {"ttl", &load->ttl}};
+                   {"value", &load->value},     {"pairs", &load->pairs},       {"ttl", &load->ttl},
+                   {"slot", &load->slot}};
     for (int i = 3; i < argc; i++) {
         char *end = strchr(argv[i], '=');
         size_t name_size = end == NULL ? 0 : (size_t)(end - argv[i]);
@@ -237,15 +246,15 @@ static void read_options(struct load *load, int argc, char **argv) {
             fail("an argument that is not NAME=NUMBER");
         *value = (uint32_t)number;
     }
-    if (load->clients == 0 || load->clients > CLIENTS_MAX || load->pipeline == 0 || load->keys == 0)
+    if (load->clients == 0 || load->clients > CLIENTS_MAX || load->keys == 0)
         fail("a number is out of range");
 }
 
 static void prepare(struct load *load) {
-    if (load->command == COMMAND_FILL) {
+    if (is_in_order(load))
         load->requests = load->keys;
-        load->pipeline = FILL_BATCH;
-    }
+    if (load->pipeline == 0)
+        load->pipeline = is_in_order(load) ? FILL_BATCH : 1;
     size_t request = 64 + (size_t)(load->command == COMMAND_MSET ? load->pairs : 1) * (64 + load->value);
     load->text = malloc(request * load->pipeline);
     load->fill = malloc((size_t)load->value + 1);
@@ -259,13 +268,13 @@ static void prepare(struct load *load) {
 }
 
 int main(int argc, char **argv) {
-    static struct load load = {.clients = 50, .pipeline = 1, .keys = 1000000, .value = 64, .pairs = 10};
+    static struct load load = {.clients = 50, .keys = 1000000, .value = 64, .pairs = 10};
     load.requests = 200000;
     size_t command = 0, commands = sizeof command_names / sizeof *command_names;
     while (argc > 2 && command < commands && strcmp(argv[2], command_names[command]) != 0)
         command++;
     if (argc < 3 || command == commands) {
-        fprintf(stderr, "usage: load PORT get|set|incr|mset|fill [NAME=NUMBER...]\n");
+        fprintf(stderr, "usage: load PORT get|set|incr|mset|fill|drain [NAME=NUMBER...]\n");
         return 2;
     }
     load.port = (uint32_t)strtoul(argv[1], NULL, 10);
