@@ -265,6 +265,11 @@ static bool leaf_split(struct dict *dict, struct mem *mem, const struct hash_sec
     return true;
 }
 
+bool dict_insert_grows(struct dict *dict, uint64_t hash) {
+    const struct dict *leaf = dict_leaf(dict, hash);
+    return leaf->count >= threshold(leaf, dict_size_index(leaf));
+}
+
 bool dict_insert(struct dict *dict, struct mem *mem, const struct hash_secret *secret, uint64_t hash,
                  struct record *record) {
     struct dict *leaf = dict_leaf(dict, hash);
@@ -330,6 +335,19 @@ static void directory_collapse(struct dict *dict, struct mem *mem, const struct 
 
 #define COLLAPSE_RECORDS 512
 
+/* Whether a leaf that has come down to `count` records is too big for them. */
+static bool is_sparse(const struct dict *leaf, uint32_t count) {
+    uint32_t size_index = dict_size_index(leaf);
+    return size_index > 0 && count < threshold(leaf, size_index) * 2 / 5;
+}
+
+bool dict_remove_shrinks(const struct dict *dict, const struct dict_position *position) {
+    const struct dict *leaf = position->leaf;
+    if (leaf != dict && dict->count - 1 < COLLAPSE_RECORDS)
+        return true;
+    return leaf->count > DICT_LONG_MOVE && is_sparse(leaf, leaf->count - 1);
+}
+
 void dict_remove(struct dict *dict, struct mem *mem, const struct hash_secret *secret,
                  struct dict_position *position) {
     struct dict *leaf = position->leaf;
@@ -356,7 +374,7 @@ void dict_remove(struct dict *dict, struct mem *mem, const struct hash_secret *s
         mem_free(mem, buckets, buckets_bytes(size_index));
         set_buckets(leaf, NULL, 0);
         leaf->earliest = leaf == dict ? UINT32_MAX : leaf->earliest;
-    } else if (size_index > 0 && leaf->count < threshold(leaf, size_index) * 2 / 5) {
+    } else if (is_sparse(leaf, leaf->count)) {
         /* Shrinking is a favour: without memory the leaf stays as it is. */
         (void)leaf_resize(leaf, mem, secret, size_index_for(leaf, leaf->count + leaf->count / 4 + 1));
     }

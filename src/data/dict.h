@@ -32,6 +32,7 @@
 #define DICT_LEAF_SIZE_INDEX 31 /* 512 buckets, about 4,000 records: a split stays far below 1 ms */
 #define DICT_DEPTH_MAX       24
 #define DICT_SIZE_INDEX_MAX  63
+#define DICT_LONG_MOVE       256 /* an insert or removal that moves so many records is worth to be measured */
 
 struct dict_bucket {
     uint8_t pointers[DICT_BUCKET_RECORDS * 6];
@@ -170,6 +171,18 @@ void dict_replace(struct dict_position *position, struct record *record);
 /* Adds a record whose key is absent. false: no memory, nothing changed. The dict owns the pointer, not the record's life. */
 bool dict_insert(struct dict *dict, struct mem *mem, const struct hash_secret *secret, uint64_t hash,
                  struct record *record);
+
+/* Whether the next insert of this hash, or the removal at this position, moves DICT_LONG_MOVE records or more. */
+bool dict_insert_grows(struct dict *dict, uint64_t hash);
+bool dict_remove_shrinks(const struct dict *dict, const struct dict_position *position);
+
+static inline bool dict_insert_is_long(struct dict *dict, uint64_t hash) {
+    return UNLIKELY(dict_leaf(dict, hash)->count >= DICT_LONG_MOVE) && dict_insert_grows(dict, hash);
+}
+
+static inline bool dict_remove_is_long(const struct dict *dict, const struct dict_position *position) {
+    return UNLIKELY(dict->count >= DICT_LONG_MOVE) && dict_remove_shrinks(dict, position);
+}
 
 /* Takes the record at position out (the caller frees it) and shrinks the leaf where it became sparse. */
 void dict_remove(struct dict *dict, struct mem *mem, const struct hash_secret *secret,

@@ -43,9 +43,30 @@ static void set_time(struct node *node, uint64_t monotonic_ns, int64_t wall_us) 
     node_apply_limits(node);
 }
 
+static uint64_t thread_cpu_ns(const struct node *node) {
+    return node->host.thread_cpu_ns(node->host.context);
+}
+
+/* Notes a step of a job that began when the thread had taken so much processor time. */
+static void note_step(struct node *node, enum job job, uint64_t started_cpu_ns) {
+    histogram_record(&node->statistics.jobs[job], thread_cpu_ns(node) - started_cpu_ns, 1);
+}
+
+static void move_begins(void *context) {
+    struct node *node = context;
+    node->move_started_cpu_ns = thread_cpu_ns(node);
+}
+
+static void move_ends(void *context) {
+    struct node *node = context;
+    note_step(node, JOB_RESIZE, node->move_started_cpu_ns);
+}
+
 static bool make_parts(struct node *node, const struct node_options *options) {
     node->commands = command_index_new(node->mem);
     node->keyspace = keyspace_new(node->mem, options->hash_seed, options->random_seed);
+    if (node->keyspace != NULL)
+        node->keyspace->observer = (struct move_observer){node, move_begins, move_ends};
     node->input_chunk = mem_alloc(node->mem, INPUT_CHUNK_SIZE);
     node->arguments = mem_alloc(node->mem, ARGUMENTS_FIRST * sizeof(struct argument));
     node->slowlog = slowlog_new(node->mem);
@@ -283,15 +304,6 @@ static void check_timeouts(struct node *node) {
         else
             check_soft_limit(node, session);
     }
-}
-
-static uint64_t thread_cpu_ns(const struct node *node) {
-    return node->host.thread_cpu_ns(node->host.context);
-}
-
-/* Notes a step of a job that began when the thread had taken so much processor time. */
-static void note_step(struct node *node, enum job job, uint64_t started_cpu_ns) {
-    histogram_record(&node->statistics.jobs[job], thread_cpu_ns(node) - started_cpu_ns, 1);
 }
 
 static void tick(struct node *node) {

@@ -51,9 +51,10 @@ struct node {
     struct statistics statistics;
     struct slowlog *slowlog;
     struct latency_monitor *latency;
-    uint64_t next_tick_ms;      /* monotonic: the next 100 ms tick */
-    bool active_expiry_is_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
-    uint32_t expire_units_left; /* of this tick's allowance */
+    uint64_t next_tick_ms;        /* monotonic: the next 100 ms tick */
+    bool active_expiry_is_off;    /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    uint32_t expire_units_left;   /* of this tick's allowance */
+    uint64_t move_started_cpu_ns; /* of the table that is being moved */
     struct argument *batch_keys[BATCH_KEYS];
     uint32_t batch_key_count;
 };

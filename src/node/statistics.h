@@ -31,8 +31,15 @@ struct error_statistics {
     uint64_t count;
 };
 
-/* The background jobs. Of each step the thread's processor time is noted, in ns; for INFO jobs. */
-enum job { JOB_EXPIRE, JOB_RECLAIM, JOB_CLIENTS, JOB_COUNT };
+/* The background jobs, and what commands do for tables that outgrow or empty themselves. Of each step the thread's processor
+ * time is noted, in ns; for INFO jobs. */
+enum job {
+    JOB_EXPIRE,
+    JOB_RECLAIM,
+    JOB_CLIENTS,
+    JOB_RESIZE, /* DICT_LONG_MOVE records or more move; within a command, or within a step of JOB_EXPIRE */
+    JOB_COUNT
+};
 
 struct statistics {
     uint64_t commands, connections, rejected_connections, input_bytes, output_bytes;

@@ -182,6 +182,25 @@ struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, str
     return record;
 }
 
+/* Adds a record to its slot, takes one out: dict_insert() and dict_remove(), measured where they take long. */
+static bool add_record(struct keyspace *keyspace, struct dict *slot, uint64_t hash, struct record *record) {
+    if (LIKELY(!dict_insert_is_long(slot, hash)) || keyspace->observer.begins == NULL)
+        return dict_insert(slot, keyspace->mem, &keyspace->secret, hash, record);
+    keyspace->observer.begins(keyspace->observer.context);
+    bool done = dict_insert(slot, keyspace->mem, &keyspace->secret, hash, record);
+    keyspace->observer.ends(keyspace->observer.context);
+    return done;
+}
+
+static void take_record(struct keyspace *keyspace, struct dict *slot, struct dict_position *position) {
+    bool is_observed = UNLIKELY(dict_remove_is_long(slot, position)) && keyspace->observer.begins != NULL;
+    if (is_observed)
+        keyspace->observer.begins(keyspace->observer.context);
+    dict_remove(slot, keyspace->mem, &keyspace->secret, position);
+    if (is_observed)
+        keyspace->observer.ends(keyspace->observer.context);
+}
+
 /* Lets the slot know when the record expires. */
 static void note_expiry(struct database *database, const struct argument *key, const struct record *record) {
     if (!(record->flags & RECORD_EXPIRY))
@@ -209,8 +228,7 @@ static bool install(struct keyspace *keyspace, struct database *database, const 
         account_remove(database, old);
         dict_replace(position, fresh);
         record_free(keyspace->mem, old);
-    } else if (!dict_insert(&database->slots[key->slot], keyspace->mem, &keyspace->secret, key->hash,
-                            fresh)) {
+    } else if (!add_record(keyspace, &database->slots[key->slot], key->hash, fresh)) {
         return false;
     }
     account_add(database, fresh);
@@ -355,7 +373,7 @@ static void put_many_undo(struct keyspace *keyspace, uint32_t database, struct a
         struct dict_position position;
         struct dict *slot = &of->slots[pairs[2 * i].slot];
         if (dict_find(slot, pairs[2 * i].hash, pairs[2 * i].data, pairs[2 * i].size, &position) == fresh[i])
-            dict_remove(slot, keyspace->mem, &keyspace->secret, &position);
+            take_record(keyspace, slot, &position);
     }
     for (uint32_t i = 0; i < fresh_count; i++)
         record_free(keyspace->mem, fresh[i]);
@@ -382,7 +400,7 @@ static bool put_many_fresh(struct keyspace *keyspace, uint32_t database, struct 
     for (uint32_t i = 0; i < pair_count; i++) {
         struct argument *key = &pairs[2 * i];
         if (find_any(keyspace, database, key, NULL) == NULL &&
-            !dict_insert(&of->slots[key->slot], keyspace->mem, &keyspace->secret, key->hash, fresh[i])) {
+            !add_record(keyspace, &of->slots[key->slot], key->hash, fresh[i])) {
             put_many_undo(keyspace, database, pairs, i, fresh, pair_count);
             return false;
         }
@@ -510,7 +528,7 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
     struct database *database = keyspace->databases[database_index];
     struct record *record = entry->record;
     account_remove(database, record);
-    dict_remove(&database->slots[key->slot], keyspace->mem, &keyspace->secret, &entry->position);
+    take_record(keyspace, &database->slots[key->slot], &entry->position);
     entry->record = NULL;
     if (reason == REMOVE_DELETED)
         keyspace->counters.changes++;

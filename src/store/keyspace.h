@@ -41,6 +41,13 @@ struct keyspace_counters {
     uint64_t changes;      /* since the start: what Redis counts as `dirty` */
 };
 
+/* Measures the long moves of tables that commands bring about. Tables of other sizes move in a few microseconds. */
+struct move_observer {
+    void *context;
+    void (*begins)(void *context);
+    void (*ends)(void *context);
+};
+
 struct keyspace {
     struct mem *mem;
     struct hash_secret secret;
@@ -54,6 +61,7 @@ struct keyspace {
         value_size_max;    /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
     bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
     struct keyspace_counters counters;
+    struct move_observer observer; /* of long moves; begins = NULL: nobody */
     struct rng random;
     struct watch_registry *watch;
     struct reclaim *reclaim;                    /* databases that are being emptied in the background */

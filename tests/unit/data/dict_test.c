@@ -147,6 +147,45 @@ Test(dict, random_changes_agree_with_a_model) {
     drain(&table);
 }
 
+/* The buckets that a hash is looked for in: others after a move. */
+static const void *buckets_of(struct table *table, uint64_t hash) {
+    return dict_buckets(dict_leaf(&table->dict, hash));
+}
+
+Test(dict, whether_an_insert_or_a_removal_moves_a_long_table_is_foretold) {
+    struct table table;
+    char text[24];
+    table_init(&table);
+    unsigned long_moves = 0;
+    for (uint32_t i = 0; i < 30000; i++) {
+        uint64_t hash = hash_of(&table, key_text(text, i));
+        const void *before = buckets_of(&table, hash);
+        uint32_t count = dict_leaf(&table.dict, hash)->count;
+        bool is_long = dict_insert_is_long(&table.dict, hash);
+        add(&table, text);
+        cr_assert_eq(is_long, count >= DICT_LONG_MOVE && before != buckets_of(&table, hash), "insert %u", i);
+        long_moves += is_long;
+    }
+    cr_assert_geq(long_moves, 20);
+    long_moves = 0;
+    for (uint32_t i = 0; i < 30000; i++) {
+        struct dict_position position;
+        uint64_t hash = hash_of(&table, key_text(text, i));
+        dict_find(&table.dict, hash, (const uint8_t *)text, (uint32_t)strlen(text), &position);
+        const void *before = buckets_of(&table, hash);
+        uint32_t count = position.leaf->count;
+        bool was_directory = position.leaf != &table.dict;
+        bool is_long = dict_remove_is_long(&table.dict, &position);
+        drop(&table, text);
+        bool has_collapsed = was_directory && dict_leaf(&table.dict, hash) == &table.dict;
+        bool has_moved = count > DICT_LONG_MOVE && before != buckets_of(&table, hash);
+        cr_assert_eq(is_long, has_collapsed || has_moved, "removal %u", i);
+        long_moves += is_long;
+    }
+    cr_assert_geq(long_moves, 5);
+    drain(&table);
+}
+
 Test(dict, an_insert_without_memory_changes_nothing) {
     for (uint64_t fuse = 1; fuse < 60; fuse++) {
         struct table table;

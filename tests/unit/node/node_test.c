@@ -293,6 +293,28 @@ Test(node, each_step_of_a_job_is_noted_with_the_processor_time_that_it_took) {
     cr_assert_not_null(strstr(say(&world, client, "INFO jobs"), "job_clients:steps=2,"), "%s", world.reply);
 }
 
+Test(node, a_long_move_of_a_table_is_noted_with_the_processor_time_that_it_took) {
+    struct session *client = conversation_client(&world, 1);
+    world.cpu_step_ns = 7000;
+    for (unsigned i = 0; i < 3000; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "SET {one}:%u x", i);
+        say(&world, client, line);
+        if (i == 200)
+            cr_assert_eq(job(JOB_RESIZE)->count, 0, "short moves are not looked at");
+    }
+    uint64_t grown = job(JOB_RESIZE)->count;
+    cr_assert_geq(grown, 8);
+    cr_assert_eq(job(JOB_RESIZE)->maximum, 7000);
+    for (unsigned i = 0; i < 3000; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "DEL {one}:%u", i);
+        say(&world, client, line);
+    }
+    cr_assert_gt(job(JOB_RESIZE)->count, grown);
+    cr_assert_not_null(strstr(say(&world, client, "INFO jobs"), "job_resize:steps="), "%s", world.reply);
+}
+
 Test(node, requests_cost_no_look_at_the_processor_time) {
     struct session *client = conversation_client(&world, 1);
     world.cpu_step_ns = 1;
