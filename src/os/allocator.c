@@ -11,32 +11,20 @@
 #include <jemalloc/jemalloc.h>
 #include <stdio.h>
 
-/* How long freed pages wait for reuse. Tables grow step by step and free the old one each time; with jemalloc's ten
- * seconds these pages are 1 to 2 bytes per key while a server is filled. */
-#define DIRTY_PAGES_KEPT_MS 1000
+/* jemalloc reads this when the process starts; the environment's MALLOC_CONF comes after it. That is its interface, and the only
+ * variable here that others see.
+ * - dirty_decay_ms, muzzy_decay_ms: how long freed pages wait for reuse. Tables grow step by step and free the old one each
+ *   time; with jemalloc's ten seconds these pages are 1 to 2 bytes per key while a server is filled.
+ * - oversize_threshold: by default whoever frees the last part of 8 MiB in a row hands all of it back at once, which takes
+ *   milliseconds: the background thread is to do that. */
+const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0";
+
 /* One server thread allocates: one helper is plenty. */
 #define BACKGROUND_THREADS ((size_t)1)
 
 static uint64_t figure(const char *name) {
     size_t value = 0, size = sizeof value;
     return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
-}
-
-void allocator_set_up(void) {
-    ssize_t dirty_ms = DIRTY_PAGES_KEPT_MS, muzzy_ms = 0;
-    /* The arena that this thread has, and those that may come. An allocator that does not know a setting goes on
-     * without it: it costs memory, not correctness. */
-    unsigned arena = 0;
-    size_t size = sizeof arena;
-    char name[64];
-    (void)mallctl("arenas.dirty_decay_ms", NULL, NULL, &dirty_ms, sizeof dirty_ms);
-    (void)mallctl("arenas.muzzy_decay_ms", NULL, NULL, &muzzy_ms, sizeof muzzy_ms);
-    if (mallctl("thread.arena", &arena, &size, NULL, 0) != 0)
-        return;
-    snprintf(name, sizeof name, "arena.%u.dirty_decay_ms", arena);
-    (void)mallctl(name, NULL, NULL, &dirty_ms, sizeof dirty_ms);
-    snprintf(name, sizeof name, "arena.%u.muzzy_decay_ms", arena);
-    (void)mallctl(name, NULL, NULL, &muzzy_ms, sizeof muzzy_ms);
 }
 
 bool allocator_set_background(bool is_on) {
@@ -65,9 +53,6 @@ void allocator_purge(void) {
 }
 
 #else
-
-void allocator_set_up(void) {
-}
 
 bool allocator_set_background(bool is_on) {
     (void)is_on;

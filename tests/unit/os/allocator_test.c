@@ -55,8 +55,17 @@ Test(allocator, purging_hands_freed_memory_back_at_once) {
     cr_assert_lt(process_resident_bytes(), before + ALL_BYTES / 2);
 }
 
+Test(allocator, freeing_does_not_hand_back_what_lies_in_a_long_row) {
+    cr_assert(allocator_set_background(true));
+    void **blocks = take_blocks();
+    uint64_t before = process_resident_bytes();
+    free_blocks(blocks);
+    cr_assert_geq(process_resident_bytes(), before - ALL_BYTES / 8,
+                  "the thread that frees has no time for this");
+    cr_assert(allocator_set_background(false));
+}
+
 Test(allocator, in_the_background_freed_memory_goes_back_though_nobody_allocates) {
-    allocator_set_up();
     cr_assert(allocator_set_background(true));
     uint64_t before = process_resident_bytes();
     free_blocks(take_blocks());
@@ -71,7 +80,6 @@ Test(allocator, in_the_background_freed_memory_goes_back_though_nobody_allocates
 
 Test(allocator, without_jemalloc_the_figures_are_nothing_and_all_is_accepted) {
     struct allocator_figures figures = {1, 1, 1};
-    allocator_set_up();
     cr_assert(allocator_set_background(true));
     allocator_figures(&figures);
     allocator_purge();
