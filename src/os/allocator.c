@@ -15,8 +15,8 @@
  * variable here that others see.
  * - dirty_decay_ms, muzzy_decay_ms: how long freed pages wait for reuse. Tables grow step by step and free the old one each
  *   time; with jemalloc's ten seconds these pages are 1 to 2 bytes per key while a server is filled.
- * - oversize_threshold: by default whoever frees the last part of 8 MiB in a row hands all of it back at once, which takes
- *   milliseconds: the background thread is to do that. */
+ * - oversize_threshold: by default 8 MiB and more come from an arena of their own, and go back at once when they are freed,
+ *   which takes milliseconds: the background thread is to do that. See also allocator_set_up(). */
 const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0";
 
 /* One server thread allocates: one helper is plenty. */
@@ -25,6 +25,18 @@ const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_thresho
 static uint64_t figure(const char *name) {
     size_t value = 0, size = sizeof value;
     return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+/* The first arena is made before jemalloc has read its settings. It would still hand back at once whatever 8 MiB in a row
+ * are free; no row is as long as this. An allocator without the setting goes on: that costs time, not correctness. */
+void allocator_set_up(void) {
+    unsigned arena = 0;
+    size_t size = sizeof arena, row_bytes = SIZE_MAX;
+    char name[64];
+    if (mallctl("thread.arena", &arena, &size, NULL, 0) != 0)
+        return;
+    snprintf(name, sizeof name, "arena.%u.oversize_threshold", arena);
+    (void)mallctl(name, NULL, NULL, &row_bytes, sizeof row_bytes);
 }
 
 bool allocator_set_background(bool is_on) {
@@ -53,6 +65,9 @@ void allocator_purge(void) {
 }
 
 #else
+
+void allocator_set_up(void) {
+}
 
 bool allocator_set_background(bool is_on) {
     (void)is_on;

@@ -21,6 +21,9 @@ struct allocator_figures {
     uint64_t resident_bytes;  /* of pages that the system has given, freed ones too */
 };
 
+/* What cannot be said to the allocator before the process starts. To be called once, by the thread that allocates. */
+void allocator_set_up(void);
+
 /* Lets a thread of the allocator hand freed memory back, or ends that thread. A thread does not outlive fork(), so the
  * process goes into the background first. false: the allocator cannot; errno says why. */
 bool allocator_set_background(bool is_on) __attribute__((warn_unused_result));

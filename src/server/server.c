@@ -428,6 +428,7 @@ int server_run(struct options *options) {
     }
     if (!open_log(&server))
         return 1;
+    allocator_set_up();
     if (options->config.jemalloc_background_thread && !allocator_set_background(true))
         server_log(&server, NODE_LOG_WARNING, "The allocator has no thread of its own: %s", strerror(errno));
     bool started = start(&server);

@@ -7,13 +7,15 @@
 #include "os/process.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef REDIS_KV_JEMALLOC
+#include <jemalloc/jemalloc.h>
 
 #define BLOCK_SIZE  ((size_t)1000)
-#define BLOCK_COUNT ((size_t)64 * 1024)
+#define BLOCK_COUNT ((size_t)256 * 1024)
 #define ALL_BYTES   (BLOCK_SIZE * BLOCK_COUNT)
 #define WAIT_MS     20
 #define WAITS_MAX   500
@@ -56,6 +58,7 @@ Test(allocator, purging_hands_freed_memory_back_at_once) {
 }
 
 Test(allocator, freeing_does_not_hand_back_what_lies_in_a_long_row) {
+    allocator_set_up();
     cr_assert(allocator_set_background(true));
     void **blocks = take_blocks();
     uint64_t before = process_resident_bytes();
@@ -63,6 +66,18 @@ Test(allocator, freeing_does_not_hand_back_what_lies_in_a_long_row) {
     cr_assert_geq(process_resident_bytes(), before - ALL_BYTES / 8,
                   "the thread that frees has no time for this");
     cr_assert(allocator_set_background(false));
+}
+
+/* Which arena a test runs in is not known, and another than the first passes the test above without being told. */
+Test(allocator, the_arena_of_the_thread_knows_no_long_rows) {
+    unsigned arena;
+    size_t size = sizeof arena, row_bytes = 0, row_size = sizeof row_bytes;
+    char name[64];
+    cr_assert_eq(mallctl("thread.arena", &arena, &size, NULL, 0), 0);
+    snprintf(name, sizeof name, "arena.%u.oversize_threshold", arena);
+    allocator_set_up();
+    cr_assert_eq(mallctl(name, &row_bytes, &row_size, NULL, 0), 0);
+    cr_assert_eq(row_bytes, SIZE_MAX);
 }
 
 Test(allocator, in_the_background_freed_memory_goes_back_though_nobody_allocates) {
