@@ -38,6 +38,6 @@
 
 /* Work units (a record touched, freed or moved) of one step of a background job. A unit costs up to
  * about 100 ns with cold caches, so a step stays far below the 1 ms that any background step may take. */
-#define JOB_STEP_UNITS 2048
+#define JOB_STEP_UNITS 1024
 
 #endif

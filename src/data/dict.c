@@ -519,47 +519,43 @@ static uint32_t leaf_drain(struct dict *leaf, struct mem *mem, uint32_t budget) 
     return spent;
 }
 
-/* The marker that draining has begun: bit 54 and on are unused in a directory's own word. */
-#define DRAINING (UINT64_C(1) << 54)
-
-static void drain_begin(struct dict *dict) {
-    if (!is_directory(dict)) {
-        dict->word |= UINT64_C(1) << 58; /* no small dict is that deep */
-        dict->earliest = 0;
-        return;
-    }
-    struct dict_directory *directory = directory_of(dict);
-    for (size_t i = 0; i < (size_t)1 << directory->depth; i++)
-        directory->leaf[i]->earliest = 0;
-    dict->word |= DRAINING;
-    dict->earliest = 0;
-}
+/* Markers in a dict's own word, where a directory has no use for the bits, and nothing else is so deep: draining has begun;
+ * the leaf at hand has been begun. Leaves are begun one by one: to touch all of them in one step would take too long. */
+#define DRAINING   (UINT64_C(1) << 58)
+#define LEAF_BEGUN (UINT64_C(1) << 57)
 
 uint32_t dict_drain(struct dict *dict, struct mem *mem, uint32_t budget) {
     if (dict->count == 0 && dict_buckets(dict) == NULL)
         return 0;
     if (!is_directory(dict)) {
-        if (!(dict->word >> 58 & 1))
-            drain_begin(dict);
+        if (!(dict->word & DRAINING)) {
+            dict->word |= DRAINING;
+            dict->earliest = 0;
+        }
         uint32_t spent = leaf_drain(dict, mem, budget);
         if (dict_buckets(dict) == NULL)
             dict_init(dict, (unsigned)(dict->word >> 60));
         return spent + 1;
     }
     if (!(dict->word & DRAINING)) {
-        drain_begin(dict);
-        return 1 + (uint32_t)((size_t)1 << directory_of(dict)->depth) / 64;
+        dict->word |= DRAINING;
+        dict->earliest = 0;
     }
     struct dict_directory *directory = directory_of(dict);
     uint32_t spent = 0;
     size_t size = (size_t)1 << directory->depth;
     while (spent < budget && dict->earliest < size) {
         struct dict *leaf = directory->leaf[dict->earliest];
+        if (!(dict->word & LEAF_BEGUN)) {
+            dict->word |= LEAF_BEGUN;
+            leaf->earliest = 0;
+        }
         uint32_t before = leaf->count;
         spent += leaf_drain(leaf, mem, budget - spent) + 1;
         dict->count -= before - leaf->count;
         if (dict_buckets(leaf) != NULL)
             return spent;
+        dict->word &= ~LEAF_BEGUN;
         dict->earliest += (uint32_t)1 << (directory->depth - dict_depth(leaf));
         mem_free(mem, leaf, sizeof *leaf);
     }

@@ -29,7 +29,7 @@
 #endif
 
 #define DICT_BUCKET_RECORDS  9
-#define DICT_LEAF_SIZE_INDEX 31 /* 512 buckets, about 4,000 records: a split stays far below 1 ms */
+#define DICT_LEAF_SIZE_INDEX 27 /* 256 buckets, about 2,000 records: a split stays far below 1 ms */
 #define DICT_DEPTH_MAX       24
 #define DICT_SIZE_INDEX_MAX  63
 #define DICT_LONG_MOVE       256 /* an insert or removal that moves so many records is worth to be measured */

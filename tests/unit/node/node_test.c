@@ -239,9 +239,13 @@ Test(node, keys_go_when_their_time_has_come_without_being_asked_for) {
         turn_later(TICK_MS);
     cr_assert_eq(keyspace_size(world.node->keyspace, 0), 5000);
     conversation_wait(&world, 600);
-    unsigned turns = 0;
-    while (node_work(world.node) == 0)
-        cr_assert_lt(++turns, 1000);
+    /* A walk that was under way is ended first: the next one sees all. */
+    for (unsigned walk = 0; walk < 2; walk++) {
+        unsigned turns = 0;
+        turn_later(TICK_MS);
+        while (node_work(world.node) == 0)
+            cr_assert_lt(++turns, 1000);
+    }
     cr_assert_eq(keyspace_size(world.node->keyspace, 0), 2500);
 }
 
