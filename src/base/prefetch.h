@@ -8,6 +8,8 @@
 #ifndef BASE_PREFETCH_H
 #define BASE_PREFETCH_H
 
+#define CACHE_LINE_SIZE 64
+
 static inline void prefetch(const void *address) {
 #if defined(__x86_64__)
     __asm__ volatile("prefetcht0 %0" : : "m"(*(const char *)address));

@@ -139,10 +139,12 @@ enum dict_prefetched {
 };
 
 /* Asks for the record that a hash likely means, in its home bucket or `further` buckets behind it. To be called when the
- * bucket has had the time to come. */
-static inline enum dict_prefetched dict_prefetch_record(struct dict *dict, uint64_t hash, uint32_t further) {
+ * bucket has had the time to come. *likely is the record asked for, or NULL. */
+static inline enum dict_prefetched dict_prefetch_record(struct dict *dict, uint64_t hash, uint32_t further,
+                                                        const struct record **likely) {
     struct dict *leaf = dict_leaf(dict, hash);
     struct dict_bucket *buckets = dict_buckets(leaf);
+    *likely = NULL;
     if (UNLIKELY(buckets == NULL))
         return DICT_FETCHED;
     uint32_t bucket_count = dict_bucket_count_of(dict_size_index(leaf));
@@ -150,9 +152,9 @@ static inline enum dict_prefetched dict_prefetch_record(struct dict *dict, uint6
     const struct dict_bucket *bucket = &buckets[i < bucket_count ? i : 0];
     unsigned mask = dict_bucket_match(bucket, dict_tag(hash));
     if (LIKELY(mask != 0)) {
-        const char *record = (const char *)dict_bucket_record(bucket, (unsigned)__builtin_ctz(mask));
-        prefetch(record);
-        prefetch(record + 64);
+        *likely = dict_bucket_record(bucket, (unsigned)__builtin_ctz(mask));
+        prefetch(*likely);
+        prefetch((const char *)*likely + CACHE_LINE_SIZE);
         return DICT_FETCHED;
     }
     if (bucket->passed == 0)

@@ -19,6 +19,8 @@
 #define INPUT_NEEDED_MIN (64 * 1024)
 /* Replies that wait: above this a session's further requests wait, too. */
 #define OUTPUT_CLOGGED_SIZE (32u * 1024 * 1024)
+/* Of a long record so many lines are asked for ahead of its request; behind them the processor goes on by itself. */
+#define LINES_AHEAD_MAX 24
 /* A shared output buffer that grew beyond this is handed to the session that made it grow. */
 #define OUTPUT_SHARED_MAX (1024 * 1024)
 
@@ -70,24 +72,62 @@ static inline void place_keys(struct node *node, const struct session *session, 
  * looked for a stage later than the others. */
 static void fetch_keys(struct node *node, const struct session *session) {
     struct database *database = node->keyspace->databases[session->database];
-    uint32_t count = node->batch_key_count, displaced = 0;
-    if (count < 2 || database == NULL)
+    uint32_t count = node->batch_key_count, displaced_count = 0;
+    uint8_t *displaced = node->batch_displaced;
+    if (count < 2 || database == NULL) {
+        node->batch_key_count = 0;
         return; /* one key: nothing to overlap with */
+    }
     for (uint32_t i = 0; i < count; i++)
         dict_prefetch_bucket(&database->slots[node->batch_keys[i]->slot], node->batch_keys[i]->hash);
     for (uint32_t i = 0; i < count; i++) {
-        struct argument *key = node->batch_keys[i];
-        if (dict_prefetch_record(&database->slots[key->slot], key->hash, 0) == DICT_DISPLACED)
-            node->batch_keys[displaced++] = key;
+        const struct argument *key = node->batch_keys[i];
+        if (dict_prefetch_record(&database->slots[key->slot], key->hash, 0, &node->batch_records[i]) ==
+            DICT_DISPLACED)
+            displaced[displaced_count++] = (uint8_t)i;
     }
-    for (uint32_t i = 0; i < displaced; i++)
-        dict_prefetch_record(&database->slots[node->batch_keys[i]->slot], node->batch_keys[i]->hash, 1);
+    for (uint32_t i = 0; i < displaced_count; i++) {
+        const struct argument *key = node->batch_keys[displaced[i]];
+        dict_prefetch_record(&database->slots[key->slot], key->hash, 1, &node->batch_records[displaced[i]]);
+    }
+}
+
+/* The first key's record of a request, if it is likely a long one. */
+static inline const struct record *long_record(const struct node *node,
+                                               const struct batched_request *request) {
+    if (request->first_key >= node->batch_key_count)
+        return NULL;
+    const struct record *record = node->batch_records[request->first_key];
+    return record != NULL && record->flags & RECORD_LONG ? record : NULL;
+}
+
+/* The last stage, for records of more than the lines that fetch_keys() asks for: notes how many are left; they are too many to
+ * ask for those of all requests at once. Where the record of the first request is short, the others most likely are as well:
+ * then nothing is noted, and false returned. (To look at a later one would be to wait for it.) */
+static bool look_ahead(struct node *node, uint32_t count) {
+    if (count == 0 || LIKELY(long_record(node, &node->batch[0]) == NULL))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *record = long_record(node, &node->batch[i]);
+        if (record == NULL)
+            continue;
+        size_t lines = record_size(record) / CACHE_LINE_SIZE;
+        node->batch[i].lines_ahead = (uint8_t)(lines < LINES_AHEAD_MAX ? lines : LINES_AHEAD_MAX);
+    }
+    return true;
+}
+
+/* By now the record may be gone: its bytes must not be read. */
+static inline void fetch_lines(const struct node *node, const struct batched_request *request) {
+    for (uint32_t line = 2; line <= request->lines_ahead; line++)
+        prefetch((const char *)node->batch_records[request->first_key] + (size_t)line * CACHE_LINE_SIZE);
 }
 
 struct batch {
     uint32_t count;
     uint32_t arguments_used;
     size_t end;                 /* of the input looked at */
+    bool has_long;              /* records: see look_ahead() */
     enum request_status status; /* of the last parse: why it ended */
     struct request request;     /* of that */
 };
@@ -138,7 +178,8 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
             command = node->batch[count - 1].command;
         else
             command = command_find(node->commands, argv[0].data, argv[0].size);
-        node->batch[count++] = (struct batched_request){.command = command, .first = used, .argc = argc};
+        node->batch[count++] = (struct batched_request){
+            .command = command, .first = used, .argc = argc, .first_key = (uint16_t)node->batch_key_count};
         used += argc;
         if (LIKELY(command != NULL))
             place_keys(node, session, command, argv, argc);
@@ -237,6 +278,8 @@ static uint32_t run(struct node *node, struct session *session, const struct bat
         struct batched_request *request = &node->batch[i];
         if (UNLIKELY(is_paused(node, session, request->command)))
             break;
+        if (UNLIKELY(batch->has_long) && i + 1 < batch->count)
+            fetch_lines(node, request + 1);
         bool is_timed = request->command != NULL && node_is_timed(request->command, request->argc);
         if (UNLIKELY(is_timed) && i != booked) {
             uint64_t now_ns = clock_ns(node);
@@ -296,6 +339,7 @@ static size_t process(struct node *node, struct session *session, uint8_t *data,
         struct batch batch;
         collect(node, session, data, done, size, &batch);
         fetch_keys(node, session);
+        batch.has_long = look_ahead(node, batch.count);
         uint32_t ran = batch.count == 0 ? 0 : run(node, session, &batch);
         check_output(node, session);
         if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW)))

@@ -19,7 +19,9 @@ struct batched_request {
         *command;   /* NULL: unknown; a subcommand's row where there is one, after its execution */
     uint32_t first; /* its arguments in node->arguments */
     uint32_t argc;
-    bool is_counted; /* it ran and its share of the batch's duration is to be booked */
+    bool is_counted;     /* it ran and its share of the batch's duration is to be booked */
+    uint8_t lines_ahead; /* of its first key's record: to be asked for while the request before it runs */
+    uint16_t first_key;  /* in node->batch_keys; behind the last if it has none */
 };
 
 struct node {
@@ -56,6 +58,9 @@ struct node {
     uint32_t expire_units_left;   /* of this tick's allowance */
     uint64_t move_started_cpu_ns; /* of the table that is being moved */
     struct argument *batch_keys[BATCH_KEYS];
+    const struct record
+        *batch_records[BATCH_KEYS]; /* likely theirs, or NULL; once requests run, mere addresses */
+    uint8_t batch_displaced[BATCH_KEYS]; /* keys that fetch_keys() looks for once more */
     uint32_t batch_key_count;
 };
 

@@ -16,8 +16,12 @@
  * - dirty_decay_ms, muzzy_decay_ms: how long freed pages wait for reuse. Tables grow step by step and free the old one each
  *   time; with jemalloc's ten seconds these pages are 1 to 2 bytes per key while a server is filled.
  * - oversize_threshold: by default 8 MiB and more come from an arena of their own, and go back at once when they are freed,
- *   which takes milliseconds: the background thread is to do that. See also allocator_set_up(). */
-const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0";
+ *   which takes milliseconds: the background thread is to do that. See also allocator_set_up().
+ * - slab_sizes: a slab costs 128 bytes besides its pages. Of these sizes one page holds so few pieces that it would be 2 to
+ *   16 bytes for each: their slabs get more pages (size-size:pages), until it is 1 or 2. */
+const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0,"
+                          "slab_sizes:64-64:4|96-96:6|112-112:7|128-128:8|192-192:6|224-224:7|256-256:8|"
+                          "384-384:6|512-512:8";
 
 /* One server thread allocates: one helper is plenty. */
 #define BACKGROUND_THREADS ((size_t)1)
