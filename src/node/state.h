@@ -59,7 +59,7 @@ struct node {
     uint64_t move_started_cpu_ns; /* of the table that is being moved */
     struct argument *batch_keys[BATCH_KEYS];
     const struct record
-        *batch_records[BATCH_KEYS]; /* likely theirs, or NULL; once requests run, mere addresses */
+        *batch_records[BATCH_KEYS];      /* likely theirs, or NULL; once requests run, mere addresses */
     uint8_t batch_displaced[BATCH_KEYS]; /* keys that fetch_keys() looks for once more */
     uint32_t batch_key_count;
 };
