@@ -34,7 +34,8 @@ struct node_host {
      * that may take long. */
     uint64_t (*clock_ns)(void *context);
     /* Processor time that the calling thread has taken, the measure of background work: the machine may be busy with
-     * something else meanwhile. Twice per step of a job, a long move of a table being one; never for a mere request: it may cost a system call. */
+     * something else meanwhile. Twice per step of a job, and a long move of a table is one; never for a mere request: it may
+     * cost a system call. */
     uint64_t (*thread_cpu_ns)(void *context);
     void (*log)(void *context, enum node_log_level level, const char *text);
     void (*facts)(void *context, struct host_facts *facts);
