@@ -379,29 +379,24 @@ static void put_many_undo(struct keyspace *keyspace, uint32_t database, struct a
         record_free(keyspace->mem, fresh[i]);
 }
 
-/* All that can fail comes first: the records, then the places of absent keys; only then old values go. */
+/* All that can fail comes first: the records, and the places of absent keys; only then old values go. A key that is named
+ * twice is absent the first time only. */
 static bool put_many_fresh(struct keyspace *keyspace, uint32_t database, struct argument *pairs,
                            uint32_t pair_count, struct record **fresh) {
     struct database *of = database_for_write(keyspace, database);
     if (of == NULL)
         return false;
     for (uint32_t i = 0; i < pair_count; i++) {
+        struct argument *key = &pairs[2 * i];
         struct value value = pair_value(&pairs[2 * i + 1]);
         struct record_parts parts;
         struct dot others[VERSION_DOTS_MAX];
-        struct record *old = find_any(keyspace, database, &pairs[2 * i], NULL);
-        parts_of_value(keyspace, &pairs[2 * i], old, &value, RECORD_NO_EXPIRY, &parts, others);
+        struct record *old = find_any(keyspace, database, key, NULL);
+        parts_of_value(keyspace, key, old, &value, RECORD_NO_EXPIRY, &parts, others);
         fresh[i] = record_new(keyspace->mem, &parts);
-        if (fresh[i] == NULL) {
-            put_many_undo(keyspace, database, pairs, 0, fresh, i);
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < pair_count; i++) {
-        struct argument *key = &pairs[2 * i];
-        if (find_any(keyspace, database, key, NULL) == NULL &&
-            !add_record(keyspace, &of->slots[key->slot], key->hash, fresh[i])) {
-            put_many_undo(keyspace, database, pairs, i, fresh, pair_count);
+        bool is_made = fresh[i] != NULL;
+        if (!is_made || (old == NULL && !add_record(keyspace, &of->slots[key->slot], key->hash, fresh[i]))) {
+            put_many_undo(keyspace, database, pairs, i, fresh, i + is_made);
             return false;
         }
     }
