@@ -47,17 +47,18 @@ static void an_expired_key_is_never_read_though_it_is_still_there(struct test *t
     struct server *server = server_start(test, WORDS());
     redisContext *client = client_open(test, server->port);
     for (int i = 0; i < 50; i++) {
-        /* Read without a pause: the last answers before the expiry have the value, all later ones have not. */
+        /* Read without a pause: the first answers have the value, all from the expiry on have not. What is sent later than
+         * that has no excuse; how long the answers take on a busy machine is no matter. */
         EXPECT(test, client, "+OK", "SET a x PX 5");
-        long long begin_ms = now_ms();
-        bool is_gone = false;
-        while (now_ms() < begin_ms + 12) {
+        long long last_ms = now_ms() + 5 + 1;
+        for (int times_gone = 0; times_gone < 50;) {
+            bool is_late = now_ms() > last_ms;
             char *value = client_text(test, client, "GET a");
-            CHECK(test, !is_gone || strcmp(value, "nil") == 0);
-            is_gone = strcmp(value, "nil") == 0;
+            bool is_gone = strcmp(value, "nil") == 0;
+            CHECK(test, is_gone || (times_gone == 0 && !is_late));
+            times_gone += is_gone;
             free(value);
         }
-        CHECK(test, is_gone);
     }
     redisFree(client);
 }
