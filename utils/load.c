@@ -9,7 +9,8 @@
  *   keys        number of keys (1000000)   value       bytes of a value (64)
  *   pairs       keys of one mset (10)      ttl         seconds, for fill; 0: none (0)
  *   requests    how many in all (200000)   slot        1: all keys in one slot (0)
- * Keys are key:000000000000 and so on, {key}:000000000000 in one slot. Prints one line of NAME=NUMBER pairs. The latency of a request is the time from the
+ * Keys are key:000000000000 and so on, {key}:000000000000 in one slot.
+ * Prints one line of NAME=NUMBER pairs. The latency of a request is the time from the
  * send of its pipeline to the last reply of it. Exits with 1 where the server answers with an error or hangs up.
  *
  * Invariant: a connection has either nothing sent, or a whole pipeline whose replies are awaited.

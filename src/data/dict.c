@@ -527,19 +527,15 @@ static uint32_t leaf_drain(struct dict *leaf, struct mem *mem, uint32_t budget) 
 uint32_t dict_drain(struct dict *dict, struct mem *mem, uint32_t budget) {
     if (dict->count == 0 && dict_buckets(dict) == NULL)
         return 0;
+    if (!(dict->word & DRAINING)) {
+        dict->word |= DRAINING;
+        dict->earliest = 0;
+    }
     if (!is_directory(dict)) {
-        if (!(dict->word & DRAINING)) {
-            dict->word |= DRAINING;
-            dict->earliest = 0;
-        }
         uint32_t spent = leaf_drain(dict, mem, budget);
         if (dict_buckets(dict) == NULL)
             dict_init(dict, (unsigned)(dict->word >> 60));
         return spent + 1;
-    }
-    if (!(dict->word & DRAINING)) {
-        dict->word |= DRAINING;
-        dict->earliest = 0;
     }
     struct dict_directory *directory = directory_of(dict);
     uint32_t spent = 0;

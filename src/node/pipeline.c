@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "base/load.h"
 #include "node/state.h"
 #include "node/transaction.h"
 
@@ -132,13 +133,6 @@ struct batch {
     struct request request;     /* of that */
 };
 
-static inline bool bytes_differ(const uint8_t *a, const uint8_t *b, uint32_t from, uint32_t size) {
-    uint64_t of_a = 0, of_b = 0;
-    memcpy(&of_a, a + from, size);
-    memcpy(&of_b, b + from, size);
-    return of_a != of_b;
-}
-
 /* Whether two short names are the same byte for byte. Most requests of a pipeline repeat the name before them: this is cheaper
  * than to find its row. */
 static inline bool is_same_name(const struct argument *a, const struct argument *b) {
@@ -146,8 +140,10 @@ static inline bool is_same_name(const struct argument *a, const struct argument 
     if (size != b->size || size > 8 || size < 2)
         return false;
     if (size >= 4)
-        return !bytes_differ(a->data, b->data, 0, 4) && !bytes_differ(a->data, b->data, size - 4, 4);
-    return !bytes_differ(a->data, b->data, 0, 2) && !bytes_differ(a->data, b->data, size - 2, 2);
+        return load_u32(a->data) == load_u32(b->data) &&
+               load_u32(a->data + size - 4) == load_u32(b->data + size - 4);
+    return load_u16(a->data) == load_u16(b->data) &&
+           load_u16(a->data + size - 2) == load_u16(b->data + size - 2);
 }
 
 /* Collects complete requests from data[begin..size). */

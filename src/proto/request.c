@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/load.h"
 #include "base/number.h"
 
 #include <stdio.h>
@@ -42,17 +43,12 @@ static enum number_status read_number(const uint8_t **at, const uint8_t *end, in
     return NUMBER_READ;
 }
 
-/* Four bytes as a number whose value does not depend on the machine: the first byte is the lowest. */
-static inline uint32_t load_4(const uint8_t *at) {
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
 /* A header line that is frequent: its type, one or two digits without a leading zero, CRLF. Returns its size, 4 or 5, or 0 if
  * the line is another. Reads HEADER_READ bytes. */
 #define HEADER_READ 5
 
 static inline size_t read_short_header(const uint8_t *at, char type, uint32_t *value) {
-    uint32_t four = load_4(at), digit = (four >> 8 & 0xff) - '0';
+    uint32_t four = load_u32(at), digit = (four >> 8 & 0xff) - '0';
     if ((four & 0xffff00ff) == ((uint32_t)'\r' << 16 | (uint32_t)'\n' << 24 | (uint8_t)type)) {
         *value = digit;
         return digit <= 9 ? 4 : 0;
