@@ -8,6 +8,7 @@
 #include "cmd/command.h"
 
 #include "base/check.h"
+#include "base/load.h"
 #include "base/mem.h"
 #include "cmd/handlers.h"
 
@@ -76,38 +77,14 @@ static inline uint64_t fold_word(uint64_t word) {
     return word | capital >> 2; /* 0x80 >> 2 is what tells 'a' from 'A' */
 }
 
-static inline uint64_t load_64(const uint8_t *at) {
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-static inline uint64_t load_32(const uint8_t *at) {
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-static inline uint64_t load_16(const uint8_t *at) {
-    uint16_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/* Less than eight bytes as a word, without reading past them: two loads that may overlap. Names of equal size give
- * equal words only if they are equal. */
-static inline uint64_t load_short(const uint8_t *name, size_t size) {
-    if (size >= 4)
-        return load_32(name) | load_32(name + size - 4) << 32;
-    if (size >= 2)
-        return load_16(name) | load_16(name + size - 2) << 16;
-    return size == 1 ? *name : 0;
-}
-
+/* Names of equal size give equal words only if they are equal. */
 static inline struct folded_name fold_name(const uint8_t *name, size_t size) {
-    if (LIKELY(size <= 8))
-        return (struct folded_name){.first = fold_word(size == 8 ? load_64(name) : load_short(name, size))};
-    return (struct folded_name){fold_word(load_64(name)), fold_word(load_64(name + size - 8))};
+    if (UNLIKELY(size == 0))
+        return (struct folded_name){0};
+    if (LIKELY(size < 8))
+        return (struct folded_name){.first = fold_word(load_short(name, size))};
+    return (struct folded_name){fold_word(load_u64(name)),
+                                size == 8 ? 0 : fold_word(load_u64(name + size - 8))};
 }
 
 static inline uint8_t fold_byte(uint8_t byte) {
