@@ -89,7 +89,7 @@ ifeq ($(LTO),1)
 OPTIMISATION += -flto=auto
 endif
 
-LIBRARIES := -lm -lpthread
+LIBRARIES := -llz4 -llzf -lm -lpthread
 ifeq ($(MALLOC),jemalloc)
 LANGUAGE += -DREDIS_KV_JEMALLOC
 LIBRARIES := $(shell $(CC) -print-file-name=libjemalloc_pic.a 2>/dev/null) $(LIBRARIES)
@@ -144,8 +144,8 @@ endif
 
 # ---- What people call ---------------------------------------------------------------------------------------------
 
-.PHONY: all run test sim bench fuzz nightly install format check-format check-layers clean help \
-        unit-programs sim-program server-test-program pure-objects fuzz-programs FORCE
+.PHONY: all run test sim bench fuzz nightly tools install format check-format check-layers clean help \
+        unit-programs sim-program server-test-program tool-programs pure-objects fuzz-programs FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -174,6 +174,10 @@ fuzz: ## every fuzzer for FUZZ_SECONDS
 
 nightly: ## all that does not fit into make test: fuzzers, many simulator seeds
 	$(Q)+tests/run nightly
+
+tools: ## the programs of utils/: build/utils/import_rdb, ...
+	$(Q)deps/install build tools
+	$(Q)$(MAKE) tool-programs
 
 install: all ## into DESTDIR/PREFIX
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(SYSCONFDIR)/redis-kv' '$(DESTDIR)$(PREFIX)/share/doc/redis-kv'
@@ -241,7 +245,10 @@ endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_library,$(layer))))
 
 # Unit tests: one program a layer, linked with that layer and those below it only, so that the link proves the rule.
-unit_objects = $(call objects,$(sort $(wildcard tests/unit/$(1)/*.c tests/unit/*.c)))
+unit_objects = $(call objects,$(sort $(wildcard tests/unit/$(1)/*.c tests/unit/*.c)) $(UNIT_ALSO_$(1)))
+# Files are kept on the simulator's disk.
+UNIT_ALSO_store := tests/sim/disk.c
+UNIT_ALSO_node := tests/sim/disk.c
 define unit_program
 $(OUT)/lists/unit-$(1): FORCE
 	$$(call stamp,$(call unit_objects,$(1)))
@@ -269,6 +276,26 @@ $(OUT)/server-tests: $(SERVER_TEST_OBJECTS) $(OUT)/lists/server-tests
 	$(call say,LINK,$@)
 	$(Q)$(LINK_TEST) $(SERVER_TEST_OBJECTS) -lhiredis -lcriterion -lm -lpthread -o $@
 server-test-program: $(if $(SERVER_TEST_SOURCES),$(OUT)/server-tests)
+
+# Tools: each utils/VERB_THING.c is a program, linked with what it calls of the layers below the node, and with what is
+# named here for it; the script utils/VERB-THING calls it. (utils/load.c is a part of utils/bench, which builds it.)
+TOOL_LIBRARIES_import_rdb := -lhiredis
+TOOL_FOLDER := $(if $(filter release,$(FLAVOUR)),$(BUILD),$(OUT))/utils
+TOOL_LAYERS := $(call library,os) $(call libraries,store)
+TOOL_SOURCES := $(sort $(wildcard utils/*_*.c))
+TOOLS := $(patsubst utils/%.c,$(TOOL_FOLDER)/%,$(TOOL_SOURCES))
+$(OUT)/utils/%.o: utils/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -MMD -MP -c $< -o $@
+$(TOOLS): $(TOOL_FOLDER)/%: $(OUT)/utils/%.o $(TOOL_LAYERS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $(filter %.o,$^) $(TOOL_LAYERS) $(TOOL_LIBRARIES_$*) $(LIBRARIES) -o $@
+# What it found is told by a file of its own.
+$(TOOL_FOLDER)/inspect_checkpoint: $(OUT)/utils/inspect/report.o
+tool-programs: $(TOOLS)
+.SECONDARY: $(call objects,$(TOOL_SOURCES))
 
 pure-objects: $(foreach layer,$(PURE_LAYERS),$(call objects,$(call sources,$(layer))))
 

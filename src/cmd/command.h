@@ -40,9 +40,10 @@ struct mem;
 #define COMMAND_MAY_REPLICATE     (UINT32_C(1) << 15)
 #define COMMAND_NO_MANDATORY_KEYS (UINT32_C(1) << 16)
 #define COMMAND_PROTECTED         (UINT32_C(1) << 17)
-#define COMMAND_NO_MULTI          (UINT32_C(1) << 18)
-#define COMMAND_MOVABLE_KEYS      (UINT32_C(1) << 19)
-#define COMMAND_ALLOW_BUSY        (UINT32_C(1) << 20)
+#define COMMAND_NO_ASYNC_LOADING  (UINT32_C(1) << 18)
+#define COMMAND_NO_MULTI          (UINT32_C(1) << 19)
+#define COMMAND_MOVABLE_KEYS      (UINT32_C(1) << 20)
+#define COMMAND_ALLOW_BUSY        (UINT32_C(1) << 21)
 /* Not printed: */
 #define COMMAND_TIMED     (UINT32_C(1) << 24) /* a short request may take long: its own duration is measured */
 #define COMMAND_RESEND    (UINT32_C(1) << 25) /* may be sent again after it may have run (idempotent) */

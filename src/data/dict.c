@@ -429,7 +429,11 @@ bool dict_scan(struct dict *dict, const struct hash_secret *secret, uint64_t fro
         uint64_t prefix = depth == 0 ? 0 : from >> (64 - depth) << (64 - depth);
         if (dict_buckets(leaf) != NULL) {
             uint32_t bucket_count = dict_bucket_count_of(dict_size_index(leaf));
-            for (uint32_t i = dict_home(leaf, from, bucket_count); i < bucket_count; i++) {
+            uint32_t first = dict_home(leaf, from, bucket_count);
+            prefetch_records(dict_buckets(leaf), bucket_count, first);
+            prefetch_records(dict_buckets(leaf), bucket_count, first + 1);
+            for (uint32_t i = first; i < bucket_count; i++) {
+                prefetch_records(dict_buckets(leaf), bucket_count, i + 2);
                 visited += scan_bucket(leaf, secret, i, from, visit, context);
                 if ((visited >= wanted || --buckets_left == 0) && i + 1 < bucket_count) {
                     *next = bucket_first_hash(prefix, depth, i + 1, bucket_count);

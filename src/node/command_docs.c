@@ -13,10 +13,27 @@
 /* ---- Names of flags, in the order in which they are printed ----------------------------------------------------- */
 
 static const char *const flag_names[] = {
-    "write",         "readonly",          "denyoom",   "module",   "admin",
-    "pubsub",        "noscript",          "blocking",  "loading",  "stale",
-    "skip_monitor",  "skip_slowlog",      "asking",    "fast",     "no_auth",
-    "may_replicate", "no_mandatory_keys", "protected", "no_multi", "movablekeys",
+    "write",
+    "readonly",
+    "denyoom",
+    "module",
+    "admin",
+    "pubsub",
+    "noscript",
+    "blocking",
+    "loading",
+    "stale",
+    "skip_monitor",
+    "skip_slowlog",
+    "asking",
+    "fast",
+    "no_auth",
+    "may_replicate",
+    "no_mandatory_keys",
+    "protected",
+    "no_async_loading",
+    "no_multi",
+    "movablekeys",
     "allow_busy",
 };
 

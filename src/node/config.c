@@ -193,7 +193,8 @@ static bool set_failed(char error[CONFIG_ERROR_SIZE], const char *name, const ch
 }
 
 /* Finds the rows, and sees to it that each may be set and is named once. */
-static bool find_settings(const struct argument *pairs, uint32_t pair_count, char error[CONFIG_ERROR_SIZE]) {
+static bool find_settings(const struct argument *pairs, uint32_t pair_count, bool may_protected,
+                          char error[CONFIG_ERROR_SIZE]) {
     for (uint32_t i = 0; i < pair_count; i++) {
         const struct argument *name = &pairs[2 * i];
         bool is_alias;
@@ -207,7 +208,7 @@ static bool find_settings(const struct argument *pairs, uint32_t pair_count, cha
         const char *canonical = is_alias ? setting->alias : setting->name;
         if (setting->flags & SETTING_IMMUTABLE)
             return set_failed(error, canonical, "can't set immutable config");
-        if (setting->flags & SETTING_PROTECTED)
+        if (setting->flags & SETTING_PROTECTED && !may_protected)
             return set_failed(error, canonical, "can't set protected config");
         for (uint32_t j = 0; j < i; j++) {
             if (argument_is(&pairs[2 * j], canonical))
@@ -282,10 +283,10 @@ static bool announce(struct config *config, struct config *before, const struct 
     return true;
 }
 
-bool config_set(struct config *config, const struct argument *pairs, uint32_t pair_count,
+bool config_set(struct config *config, const struct argument *pairs, uint32_t pair_count, bool may_protected,
                 bool (*changed)(void *context, const char *name, char error[CONFIG_ERROR_SIZE]),
                 void *context, char error[CONFIG_ERROR_SIZE]) {
-    if (!find_settings(pairs, pair_count, error))
+    if (!find_settings(pairs, pair_count, may_protected, error))
         return false;
     struct config other;
     if (!config_copy(&other, config)) {

@@ -58,8 +58,10 @@ struct config {
     struct output_limit output_limits[CLIENT_CLASS_COUNT];
     /* security */
     char *requirepass;
-    bool enable_debug_command;       /* for every client ("yes") */
-    bool enable_debug_command_local; /* for clients of this machine ("local", "yes") */
+    bool enable_debug_command;           /* for every client ("yes") */
+    bool enable_debug_command_local;     /* for clients of this machine ("local", "yes") */
+    bool enable_protected_configs;       /* CONFIG SET of dir and dbfilename, likewise */
+    bool enable_protected_configs_local; /* */
     /* introspection */
     int64_t slowlog_log_slower_than_us;
     uint64_t slowlog_max_len;
@@ -77,6 +79,7 @@ struct config {
     uint32_t databases; /* 16: another number is refused with its reason */
     struct save_rule save[CONFIG_SAVE_RULES_MAX];
     uint32_t save_count;
+    bool stop_writes_on_bgsave_error;
     bool save_is_default; /* the next save line of a file replaces the rules, later ones add to them */
     /* what the log should say of directives that were accepted and have no effect: one line each, without secrets.
      * config_apply_text() appends; the caller logs them and empties the buffer. */
@@ -122,12 +125,13 @@ bool config_arguments_to_text(int argc, char **argv, struct buffer *text);
 void config_get(const struct config *config, const struct argument *patterns, uint32_t pattern_count,
                 void (*visit)(void *context, const char *name, const char *value), void *context);
 
-/* CONFIG SET name value ...: all or nothing; pairs holds 2 * pair_count arguments. Each setting that has a new value
+/* CONFIG SET name value ...: all or nothing; pairs holds 2 * pair_count arguments. may_protected: settings that are protected
+ * (dir, dbfilename) may be among them. Each setting that has a new value
  * is handed to `changed` (may be NULL) when all values are in place; it may refuse. Then all is taken back, and
  * `changed` is called again, in reverse, for those it had accepted, so that the world takes them back too.
  * false: error holds Redis's words without "ERR " ("Unknown option or number of arguments for CONFIG SET - 'x'",
  * "CONFIG SET failed (possibly related to argument 'x') - ..."). */
-bool config_set(struct config *config, const struct argument *pairs, uint32_t pair_count,
+bool config_set(struct config *config, const struct argument *pairs, uint32_t pair_count, bool may_protected,
                 bool (*changed)(void *context, const char *name, char error[CONFIG_ERROR_SIZE]),
                 void *context, char error[CONFIG_ERROR_SIZE]);
 

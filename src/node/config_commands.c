@@ -42,11 +42,13 @@ static bool tell_host(void *context, const char *name, char error[CONFIG_ERROR_S
 }
 
 void handle_config_set(struct node *node, struct session *session, struct call *call) {
-    (void)session;
     char error[CONFIG_ERROR_SIZE];
+    bool may_protected = node->config->enable_protected_configs ||
+                         (node->config->enable_protected_configs_local && node_is_local(session));
     if (call->argc % 2 != 0)
         reply_error(call->reply, ERROR_SYNTAX);
-    else if (config_set(node->config, call->argv + 2, (call->argc - 2) / 2, tell_host, node, error))
+    else if (config_set(node->config, call->argv + 2, (call->argc - 2) / 2, may_protected, tell_host, node,
+                        error))
         reply_ok(call->reply);
     else
         reply_error_format(call->reply, "ERR %s", error);

@@ -6,6 +6,7 @@
  */
 #include "base/number.h"
 #include "node/config_table.h"
+#include "store/checkpoint_names.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -219,9 +220,6 @@ bool parse_save(struct config *config, const struct setting_input *input, char e
             !number_parse_int64(words[1].text, words[1].size, &rule->changes) || rule->changes < 0)
             return refuse(error, "Invalid save parameters");
     }
-    if (input->source == SOURCE_TEXT && count != 0 &&
-        !config_warn(config, "save has no effect: this server does not write snapshots"))
-        return no_memory(error);
     memcpy(config->save, rules, count * sizeof(rules[0]));
     config->save_count = count;
     config->save_is_default = input->source == SOURCE_DEFAULT;
@@ -238,24 +236,41 @@ void format_save(const struct config *config, char out[SETTING_VALUE_SIZE]) {
 
 /* ---- words ---- */
 
-bool parse_enable_debug_command(struct config *config, const struct setting_input *input,
-                                char error[CONFIG_ERROR_SIZE]) {
+static bool parse_access(const struct setting_input *input, bool *everybody, bool *local,
+                         char error[CONFIG_ERROR_SIZE]) {
     static const char *const words[] = {"no", "yes", "local", NULL};
-    bool yes = config_word_is(&input->words[0], "yes"), local = config_word_is(&input->words[0], "local");
-    if (!yes && !local && !config_word_is(&input->words[0], "no")) {
+    bool is_yes = config_word_is(&input->words[0], "yes"),
+         is_local = config_word_is(&input->words[0], "local");
+    if (!is_yes && !is_local && !config_word_is(&input->words[0], "no")) {
         setting_refuse_word(words, error);
         return false;
     }
-    config->enable_debug_command = yes;
-    config->enable_debug_command_local = yes || local;
+    *everybody = is_yes;
+    *local = is_yes || is_local;
     return true;
 }
 
+static void format_access(bool everybody, bool local, char out[SETTING_VALUE_SIZE]) {
+    snprintf(out, SETTING_VALUE_SIZE, "%s", everybody ? "yes" : local ? "local" : "no");
+}
+
+bool parse_enable_debug_command(struct config *config, const struct setting_input *input,
+                                char error[CONFIG_ERROR_SIZE]) {
+    return parse_access(input, &config->enable_debug_command, &config->enable_debug_command_local, error);
+}
+
 void format_enable_debug_command(const struct config *config, char out[SETTING_VALUE_SIZE]) {
-    const char *text = config->enable_debug_command         ? "yes"
-                       : config->enable_debug_command_local ? "local"
-                                                            : "no";
-    snprintf(out, SETTING_VALUE_SIZE, "%s", text);
+    format_access(config->enable_debug_command, config->enable_debug_command_local, out);
+}
+
+bool parse_enable_protected_configs(struct config *config, const struct setting_input *input,
+                                    char error[CONFIG_ERROR_SIZE]) {
+    return parse_access(input, &config->enable_protected_configs, &config->enable_protected_configs_local,
+                        error);
+}
+
+void format_enable_protected_configs(const struct config *config, char out[SETTING_VALUE_SIZE]) {
+    format_access(config->enable_protected_configs, config->enable_protected_configs_local, out);
 }
 
 /* A file of Redis that names another policy still starts the server, with a warning; a client that asks for
@@ -419,6 +434,10 @@ static bool take_name(const struct setting_input *input, char out[SETTING_VALUE_
 
 bool check_dbfilename(const struct setting_input *input, char out[SETTING_VALUE_SIZE],
                       char error[CONFIG_ERROR_SIZE]) {
+    size_t size = input->words[0].size;
+    if (size == 0 || size > CHECKPOINT_NAME_MAX || strcmp(input->words[0].text, ".") == 0 ||
+        strcmp(input->words[0].text, "..") == 0)
+        return refuse(error, "dbfilename must be a file's name, of 224 bytes at most");
     return take_name(input, out, error, "dbfilename can't be a path, just a filename");
 }
 

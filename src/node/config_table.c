@@ -132,6 +132,19 @@ static const struct setting settings[] = {
     ACTS_SPECIAL("enable-debug-command", SETTING_WORD, SETTING_IMMUTABLE, "no",
                  .parse = parse_enable_debug_command, .format = format_enable_debug_command,
                  .help = "who may use DEBUG: no, yes, or local for clients of this machine"),
+    ACTS_SPECIAL("enable-protected-configs", SETTING_WORD, SETTING_IMMUTABLE, "no",
+                 .parse = parse_enable_protected_configs, .format = format_enable_protected_configs,
+                 .help = "who may change dir and dbfilename by CONFIG SET: no, yes, or local"),
+
+    /* saving */
+    ACTS_SPECIAL("save", SETTING_LIST, SETTING_LINES, "3600 1 300 100 60 10000", .parse = parse_save,
+                 .format = format_save,
+                 .help = "seconds and changes: all keys are saved when both have passed since the last time; "
+                         "several pairs add up, empty: never"),
+    ACTS_TEXT("dbfilename", dbfilename, SETTING_PROTECTED, "dump.rdb", .check = check_dbfilename,
+              .help = "the file that keys are saved to, in dir"),
+    ACTS_BOOLEAN("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, 0, "yes",
+                 .help = "refuse writes while saving by the rules of save fails"),
 
     /* introspection */
     ACTS_INTEGER("slowlog-log-slower-than", slowlog_log_slower_than_us, 0, -1, INT64_MAX, "10000",
@@ -170,9 +183,6 @@ static const struct setting settings[] = {
     ACTS_TEXT("proc-title-template", proc_title_template, 0, "{title} {listen-addr} {server-mode}",
               .check = check_proc_title_template),
     ACTS_SPECIAL("hz", SETTING_INTEGER, 0, "10", .parse = parse_hz, .format = format_hz),
-    ACTS_SPECIAL("save", SETTING_LIST, SETTING_LINES, "3600 1 300 100 60 10000", .parse = parse_save,
-                 .format = format_save),
-    ACTS_TEXT("dbfilename", dbfilename, SETTING_PROTECTED, "dump.rdb", .check = check_dbfilename),
 
     /* kept and reported only */
     KEPT_WORD("acl-pubsub-default", 0, words_acl_pubsub_default, "resetchannels"),
@@ -231,7 +241,6 @@ static const struct setting settings[] = {
     KEPT_BOOLEAN("disable-thp", NULL, SETTING_IMMUTABLE, "yes"),
     KEPT_BOOLEAN("dynamic-hz", NULL, 0, "yes"),
     KEPT_WORD("enable-module-command", SETTING_IMMUTABLE, access_words, "no"),
-    KEPT_WORD("enable-protected-configs", SETTING_IMMUTABLE, access_words, "no"),
     KEPT_INTEGER("hash-max-listpack-entries", "hash-max-ziplist-entries", 0, 0, INT64_MAX, "512"),
     KEPT_MEMORY("hash-max-listpack-value", "hash-max-ziplist-value", 0, "64"),
     KEPT_MEMORY("hll-sparse-max-bytes", NULL, 0, "3000"),
@@ -297,7 +306,6 @@ static const struct setting settings[] = {
     KEPT_LIST("shutdown-on-sigterm", 0, "default", check_shutdown_options),
     KEPT_INTEGER("shutdown-timeout", NULL, 0, 0, INT32_MAX, "10"),
     KEPT_INTEGER("socket-mark-id", NULL, SETTING_IMMUTABLE, 0, UINT32_MAX, "0"),
-    KEPT_BOOLEAN("stop-writes-on-bgsave-error", NULL, 0, "yes"),
     KEPT_MEMORY("stream-node-max-bytes", NULL, 0, "4096"),
     KEPT_INTEGER("stream-node-max-entries", NULL, 0, 0, INT64_MAX, "100"),
     KEPT_WORD("tls-auth-clients", 0, words_tls_auth_clients, "yes"),

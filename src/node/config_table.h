@@ -27,7 +27,7 @@ enum setting_kind {
 
 enum setting_flag {
     SETTING_IMMUTABLE = 1, /* CONFIG SET refuses it */
-    SETTING_PROTECTED = 2, /* CONFIG SET refuses it, in other words */
+    SETTING_PROTECTED = 2, /* CONFIG SET refuses it where enable-protected-configs does not allow it */
     SETTING_SECRET = 4,    /* its value never shows up in a problem or a warning */
     SETTING_LINES = 8,     /* several lines of a file add up to its value */
 };
@@ -146,6 +146,8 @@ SETTING_PARSER(hz);
 SETTING_FORMATTER(hz);
 SETTING_PARSER(enable_debug_command);
 SETTING_FORMATTER(enable_debug_command);
+SETTING_PARSER(enable_protected_configs);
+SETTING_FORMATTER(enable_protected_configs);
 SETTING_PARSER(maxmemory_policy);
 SETTING_FORMATTER(maxmemory_policy);
 SETTING_CHECKER(maxmemory_clients);

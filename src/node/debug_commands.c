@@ -16,11 +16,10 @@
 #define SLEEP_MAX_S 3600.0
 #define ACCESS_MASK 0xffffffu
 
-typedef void debug_action(struct node *node, struct call *call);
-
 /* ---- Actions ---- */
 
-static void debug_sleep(struct node *node, struct call *call) {
+static void debug_sleep(struct node *node, struct session *session, struct call *call) {
+    (void)session;
     const struct argument *seconds = &call->argv[2];
     double wanted_s = 0;
     /* What is no number is no sleep, as clients know it. */
@@ -33,7 +32,8 @@ static void debug_sleep(struct node *node, struct call *call) {
     reply_ok(call->reply);
 }
 
-static void debug_set_active_expire(struct node *node, struct call *call) {
+static void debug_set_active_expire(struct node *node, struct session *session, struct call *call) {
+    (void)session;
     const struct argument *word = &call->argv[2];
     int64_t number = 0;
     bool is_on = number_parse_int64((const char *)word->data, word->size, &number) && number != 0;
@@ -41,12 +41,14 @@ static void debug_set_active_expire(struct node *node, struct call *call) {
     reply_ok(call->reply);
 }
 
-static void debug_error(struct node *node, struct call *call) {
+static void debug_error(struct node *node, struct session *session, struct call *call) {
     (void)node;
+    (void)session;
     reply_error_format(call->reply, "%.*s", (int)call->argv[2].size, (const char *)call->argv[2].data);
 }
 
-static void debug_log(struct node *node, struct call *call) {
+static void debug_log(struct node *node, struct session *session, struct call *call) {
+    (void)session;
     node_log(node, NODE_LOG_WARNING, "DEBUG LOG: %.*s", (int)call->argv[2].size,
              (const char *)call->argv[2].data);
     reply_ok(call->reply);
@@ -60,7 +62,8 @@ static const char *encoding_name(const struct record *record) {
     }
 }
 
-static void debug_object(struct node *node, struct call *call) {
+static void debug_object(struct node *node, struct session *session, struct call *call) {
+    (void)session;
     struct entry entry;
     const struct record *record =
         keyspace_lookup(node->keyspace, call->database, &call->argv[2], LOOKUP_PEEK, &entry);
@@ -101,7 +104,8 @@ static void describe_slots(struct buffer *text, const struct database *database)
     buffer_append_format(text, "bytes of tables: %llu\n", (unsigned long long)memory_report_tables(database));
 }
 
-static void debug_htstats(struct node *node, struct call *call) {
+static void debug_htstats(struct node *node, struct session *session, struct call *call) {
+    (void)session;
     int64_t index;
     if (!call_integer(call, 2, &index, NULL))
         return;
@@ -118,17 +122,18 @@ static void debug_htstats(struct node *node, struct call *call) {
     text_reply(call, &text);
 }
 
-static debug_action debug_help;
+static node_handler debug_help;
 
 static const struct {
     const char *name, *arguments, *help;
     uint32_t argc; /* with DEBUG and the name */
-    debug_action *act;
+    node_handler *act;
 } actions[] = {
     {"ERROR", " <text>", "Replies the text as an error.", 3, debug_error},
     {"HTSTATS", " <database>", "How the keys of a database lie in its slot tables.", 3, debug_htstats},
     {"LOG", " <text>", "Writes the text to the server's log.", 3, debug_log},
     {"OBJECT", " <key>", "How the value of a key is kept.", 3, debug_object},
+    {"RELOAD", "", "Saves all keys, forgets them and loads them again.", 2, handle_debug_reload},
     {"SET-ACTIVE-EXPIRE", " <0|1>", "Whether keys that nobody asks for are looked through for expired ones.",
      3, debug_set_active_expire},
     {"SLEEP", " <seconds>", "Stops the whole server for so long; decimals are allowed.", 3, debug_sleep},
@@ -136,8 +141,9 @@ static const struct {
 };
 #define ACTION_COUNT (sizeof actions / sizeof *actions)
 
-static void debug_help(struct node *node, struct call *call) {
+static void debug_help(struct node *node, struct session *session, struct call *call) {
     (void)node;
+    (void)session;
     char line[160];
     reply_array(call->reply, 1 + 2 * ACTION_COUNT);
     reply_simple(call->reply, "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
@@ -152,10 +158,9 @@ static void debug_help(struct node *node, struct call *call) {
 /* ---- The command ---- */
 
 void handle_debug(struct node *node, struct session *session, struct call *call) {
-    (void)session;
     for (unsigned i = 0; i < ACTION_COUNT; i++)
         if (argument_is(&call->argv[1], actions[i].name) && call->argc == actions[i].argc) {
-            actions[i].act(node, call);
+            actions[i].act(node, session, call);
             return;
         }
     text_reply_wrong_form(call, "DEBUG");

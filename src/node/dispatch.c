@@ -126,8 +126,7 @@ static const struct command *resolve(struct node *node, struct session *session,
     return command;
 }
 
-/* Whether the client is on this machine: what enable-debug-command local means. */
-static bool is_local(const struct session *session) {
+bool node_is_local(const struct session *session) {
     return session->flags & SESSION_UNIX_SOCKET || strncmp(session->peer_address, "127.", 4) == 0 ||
            strncmp(session->peer_address, "[::1]", 5) == 0;
 }
@@ -135,7 +134,7 @@ static bool is_local(const struct session *session) {
 static bool is_protected(const struct node *node, const struct session *session,
                          const struct command *command) {
     return command->id == COMMAND_ID_DEBUG && !node->config->enable_debug_command &&
-           !(node->config->enable_debug_command_local && is_local(session));
+           !(node->config->enable_debug_command_local && node_is_local(session));
 }
 
 /* Whether a command is refused while memory is short: it may take more, or would wait in a transaction's queue. */
@@ -146,6 +145,28 @@ static bool needs_memory(const struct session *session, const struct command *co
         return command->id != COMMAND_ID_DISCARD && command->id != COMMAND_ID_QUIT &&
                command->id != COMMAND_ID_RESET;
     return command->flags & COMMAND_DENYOOM;
+}
+
+/* Whether a command, or for EXEC one of those that it would run, changes keys. */
+static bool is_write(const struct session *session, const struct command *command) {
+    return (command->id == COMMAND_ID_EXEC ? transaction_command_flags(session) : command->flags) &
+           COMMAND_WRITE;
+}
+
+/* What is not to be done while keys are loaded, or while they cannot be saved. NULL: nothing speaks against it. */
+static const char *refusal(const struct node *node, const struct session *session,
+                           const struct command *command) {
+    if (persistence_refuses_writes(&node->persistence, node->config) &&
+        (command->id == COMMAND_ID_PING || is_write(session, command)))
+        return "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+               "Commands that may modify the data set are disabled, because this instance is configured to report "
+               "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check "
+               "the Redis logs for details about the RDB error.";
+    bool may_load = command->flags & COMMAND_LOADING &&
+                    (command->id != COMMAND_ID_EXEC || transaction_common_flags(session) & COMMAND_LOADING);
+    if (node->persistence.is_loading && !may_load)
+        return "LOADING Redis is loading the dataset in memory";
+    return NULL;
 }
 
 /* The checks that stand between a command and its execution; false: rejected, the error is replied. What EXEC runs was
@@ -179,6 +200,12 @@ static bool is_allowed(struct node *node, struct session *session, const struct 
         needs_memory(session, command)) {
         reject(node, session, command, "OOM command not allowed when used memory > 'maxmemory'.");
         return false;
+    }
+    if (UNLIKELY(node->persistence.has_failed || node->persistence.is_loading)) {
+        const char *text = refusal(node, session, command);
+        if (text != NULL)
+            reject(node, session, command, text);
+        return text == NULL;
     }
     return true;
 }
@@ -286,6 +313,40 @@ const struct command *node_dispatch(struct node *node, struct session *session, 
     reply->errors = 0;
     apply_reply_mode(session, mark, was_silent);
     return to_book;
+}
+
+void node_block(struct session *session, struct list *waiting) {
+    session->flags |= SESSION_BLOCKED | (is_silent(session) ? SESSION_WAITS_SILENTLY : 0);
+    list_append(waiting, &session->waiting);
+}
+
+void node_unblock(struct node *node, struct session *session, const char *error) {
+    bool is_unheard = session->flags & SESSION_WAITS_SILENTLY;
+    struct reply *reply = &session->reply;
+    list_remove(&session->waiting);
+    session->flags = (session->flags & ~(SESSION_BLOCKED | SESSION_WAITS_SILENTLY)) | SESSION_RESUME;
+    node_raise(node, session);
+    if (node->output_owner == session && node->output.size == 0) {
+        /* Others will be served before this reply is sent: the shared buffer is theirs. */
+        reply->out = &session->pending;
+        node->output_owner = NULL;
+    }
+    size_t mark = reply_mark(reply);
+    if (error == NULL) {
+        reply_ok(reply);
+    } else {
+        reply_error(reply, error);
+        node->statistics.of_command[session->last_command->id].failed++;
+    }
+    if (!reply_is_complete(reply)) {
+        reply_rollback(reply, mark);
+        node_kill(node, session, false);
+    } else if (error != NULL) {
+        count_error(node, reply);
+    }
+    reply->errors = 0;
+    if (is_unheard)
+        reply_rollback(reply, mark);
 }
 
 void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,

@@ -9,6 +9,7 @@
 
 static node_handler *const handlers[COMMAND_COUNT] = {
     [COMMAND_ID_AUTH] = handle_auth,
+    [COMMAND_ID_BGSAVE] = handle_bgsave,
     [COMMAND_ID_CLIENT_GETNAME] = handle_client_getname,
     [COMMAND_ID_CLIENT_HELP] = handle_help,
     [COMMAND_ID_CLIENT_ID] = handle_client_id,
@@ -61,6 +62,7 @@ static node_handler *const handlers[COMMAND_COUNT] = {
     [COMMAND_ID_QUIT] = handle_quit,
     [COMMAND_ID_RESET] = handle_reset,
     [COMMAND_ID_ROLE] = handle_role,
+    [COMMAND_ID_SAVE] = handle_save,
     [COMMAND_ID_SELECT] = handle_select,
     [COMMAND_ID_SHUTDOWN] = handle_shutdown,
     [COMMAND_ID_SLOWLOG_GET] = handle_slowlog_get,

@@ -34,11 +34,15 @@ node_handler handle_memory_doctor, handle_memory_purge, handle_memory_stats, han
 node_handler handle_monitor; /* writes nothing to a session that monitors already */
 
 /* server_commands.c */
-node_handler handle_time, handle_lastsave, handle_role, handle_wait, handle_lolwut;
-node_handler handle_shutdown; /* writes nothing when it is granted */
-node_handler handle_help;     /* the HELP of every container */
+node_handler handle_time, handle_role, handle_wait, handle_lolwut;
+node_handler handle_help; /* the HELP of every container */
 node_handler handle_command, handle_command_count, handle_command_docs, handle_command_getkeys,
     handle_command_getkeysandflags, handle_command_info, handle_command_list;
+
+/* persistence_commands.c; all but the first two may write nothing, and let the session wait */
+node_handler handle_bgsave, handle_lastsave;
+node_handler handle_save, handle_shutdown;
+node_handler handle_debug_reload; /* a part of DEBUG */
 
 /* config_commands.c, debug_commands.c */
 node_handler handle_config_get, handle_config_resetstat, handle_config_rewrite, handle_config_set;

@@ -8,6 +8,8 @@
 #define NODE_HOST_H
 
 #include "base/buffer.h"
+#include "base/disk.h"
+#include "base/work.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,6 +51,9 @@ struct node_host {
     void (*memory_purge)(void *context);
     /* DEBUG SLEEP: the whole thread waits. */
     void (*sleep_us)(void *context, uint64_t us);
+    /* Where long work is handed in, and the folder that the setting `dir` names. Each has a context of its own. */
+    struct work_queue work;
+    struct disk disk;
 };
 
 #endif

@@ -119,10 +119,9 @@ static void append_databases(const struct node *node, struct buffer *text) {
 }
 
 static void append_jobs(const struct node *node, struct buffer *text) {
-    static const char *const names[JOB_COUNT] = {[JOB_EXPIRE] = "expire",
-                                                 [JOB_RECLAIM] = "reclaim",
-                                                 [JOB_CLIENTS] = "clients",
-                                                 [JOB_RESIZE] = "resize"};
+    static const char *const names[JOB_COUNT] = {
+        [JOB_EXPIRE] = "expire",         [JOB_RECLAIM] = "reclaim", [JOB_CLIENTS] = "clients",
+        [JOB_CHECKPOINT] = "checkpoint", [JOB_LOAD] = "load",       [JOB_RESIZE] = "resize"};
     for (unsigned i = 0; i < JOB_COUNT; i++) {
         const struct histogram *steps = &node->statistics.jobs[i];
         buffer_append_format(text, "job_%s:steps=%llu,p50_usec=%.3f,p99_usec=%.3f,max_usec=%.3f\r\n",
@@ -178,6 +177,14 @@ static void append_rows(struct buffer *text, const struct info_values *values, e
         append_row(text, values, &rows.rows[i]);
 }
 
+/* What a save, or the loading, has done so far: only while there is one. */
+static void append_progress(struct buffer *text, const struct info_values *values) {
+    if (values->persistence.saving)
+        append_rows(text, values, INFO_SAVING);
+    if (values->persistence.loading)
+        append_rows(text, values, INFO_LOADING);
+}
+
 void info_append(struct node *node, const struct argument *names, uint32_t name_count, struct buffer *text) {
     struct info_values values;
     bool is_collected = false, is_first = true;
@@ -195,6 +202,8 @@ void info_append(struct node *node, const struct argument *names, uint32_t name_
             info_collect(node, &values);
         is_collected = true;
         append_rows(text, &values, section->table);
+        if (section->table == INFO_PERSISTENCE)
+            append_progress(text, &values);
     }
 }
 

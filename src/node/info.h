@@ -18,11 +18,10 @@
 /* Everything that rows show, gathered once for an INFO. */
 struct info_values {
     struct memory_report memory;
+    struct persistence_report persistence;
     uint64_t arch_bits, tcp_port, wall_us, uptime_s, uptime_days, hz, lru_clock, maxclients;
     uint64_t connected_clients, blocked_clients, clients_in_transaction, clients_watching, watched_pairs;
     uint64_t maxmemory, reclaim_pending, reclaimed;
-    uint64_t changes;
-    int64_t started_s;
     uint64_t operations_per_s;
     double input_kib_per_s, output_kib_per_s;
     uint64_t expired, hits, misses, expire_ms, turns, turn_us;
@@ -61,6 +60,8 @@ enum info_table {
     INFO_CLIENTS,
     INFO_MEMORY,
     INFO_PERSISTENCE,
+    INFO_SAVING,  /* behind it while a save runs */
+    INFO_LOADING, /* and while keys are loaded */
     INFO_STATS,
     INFO_REPLICATION,
     INFO_CPU,

@@ -120,24 +120,24 @@ static const struct info_row memory_rows[] = {
 };
 
 static const struct info_row persistence_rows[] = {
-    ZERO("loading"),
+    COUNT("loading", persistence.loading),
     ZERO("async_loading"),
-    ZERO("current_cow_peak"),
-    ZERO("current_cow_size"),
+    COUNT("current_cow_peak", persistence.copied_bytes),
+    COUNT("current_cow_size", persistence.copied_bytes),
     ZERO("current_cow_size_age"),
-    CONSTANT("current_fork_perc", "0.00"),
-    ZERO("current_save_keys_processed"),
-    ZERO("current_save_keys_total"),
-    COUNT("rdb_changes_since_last_save", changes),
-    ZERO("rdb_bgsave_in_progress"),
-    VALUE("rdb_last_save_time", INFO_SIGNED, started_s),
-    CONSTANT("rdb_last_bgsave_status", "ok"),
-    CONSTANT("rdb_last_bgsave_time_sec", "-1"),
-    CONSTANT("rdb_current_bgsave_time_sec", "-1"),
-    ZERO("rdb_saves"),
-    ZERO("rdb_last_cow_size"),
-    ZERO("rdb_last_load_keys_expired"),
-    ZERO("rdb_last_load_keys_loaded"),
+    VALUE("current_fork_perc", INFO_RATIO, persistence.percent),
+    COUNT("current_save_keys_processed", persistence.keys_done),
+    COUNT("current_save_keys_total", persistence.keys_total),
+    COUNT("rdb_changes_since_last_save", persistence.changes),
+    COUNT("rdb_bgsave_in_progress", persistence.saving),
+    VALUE("rdb_last_save_time", INFO_SIGNED, persistence.saved_s),
+    VALUE("rdb_last_bgsave_status", INFO_POINTER, persistence.last_status),
+    VALUE("rdb_last_bgsave_time_sec", INFO_SIGNED, persistence.last_duration_s),
+    VALUE("rdb_current_bgsave_time_sec", INFO_SIGNED, persistence.elapsed_s),
+    COUNT("rdb_saves", persistence.saves),
+    COUNT("rdb_last_cow_size", persistence.last_copied_bytes),
+    COUNT("rdb_last_load_keys_expired", persistence.expired_keys),
+    COUNT("rdb_last_load_keys_loaded", persistence.loaded_keys),
     ZERO("aof_enabled"),
     ZERO("aof_rewrite_in_progress"),
     ZERO("aof_rewrite_scheduled"),
@@ -150,6 +150,23 @@ static const struct info_row persistence_rows[] = {
     ZERO("aof_last_cow_size"),
     ZERO("module_fork_in_progress"),
     ZERO("module_fork_last_cow_size"),
+    VALUE("checkpoint_last_error", INFO_POINTER, persistence.last_error),
+};
+
+static const struct info_row saving_rows[] = {
+    VALUE("checkpoint_percent", INFO_RATIO, persistence.percent),
+    COUNT("checkpoint_keys", persistence.records),
+    COUNT("checkpoint_bytes", persistence.stored_bytes),
+    VALUE("checkpoint_seconds_left", INFO_SIGNED, persistence.seconds_left),
+};
+
+static const struct info_row loading_rows[] = {
+    VALUE("loading_start_time", INFO_SIGNED, persistence.loading_start_s),
+    COUNT("loading_total_bytes", persistence.loading_total_bytes),
+    ZERO("loading_rdb_used_mem"),
+    COUNT("loading_loaded_bytes", persistence.loading_loaded_bytes),
+    VALUE("loading_loaded_perc", INFO_RATIO, persistence.loading_percent),
+    VALUE("loading_eta_seconds", INFO_SIGNED, persistence.loading_seconds_left),
 };
 
 static const struct info_row stats_rows[] = {
@@ -249,6 +266,7 @@ struct info_rows info_rows_of(enum info_table table) {
         [INFO_MEMORY] = ROWS(memory_rows), [INFO_PERSISTENCE] = ROWS(persistence_rows),
         [INFO_STATS] = ROWS(stats_rows),   [INFO_REPLICATION] = ROWS(replication_rows),
         [INFO_CPU] = ROWS(cpu_rows),       [INFO_CLUSTER] = ROWS(cluster_rows),
+        [INFO_SAVING] = ROWS(saving_rows), [INFO_LOADING] = ROWS(loading_rows),
     };
 #undef ROWS
     return tables[table];
@@ -276,7 +294,6 @@ static void collect_statistics(const struct node *node, struct info_values *valu
     values->expired = counters->expired;
     values->hits = counters->hits;
     values->misses = counters->misses;
-    values->changes = counters->changes;
 }
 
 static void take_policy(void *context, const char *name, const char *value) {
@@ -300,13 +317,13 @@ void info_collect(struct node *node, struct info_values *values) {
     memory_report_collect(node, &values->memory);
     collect_settings(node, values);
     collect_statistics(node, values);
+    persistence_report(node, &values->persistence);
     snprintf(values->build_id, sizeof values->build_id, "%016llx",
              (unsigned long long)checksum_bytes(REDIS_KV_VERSION, sizeof REDIS_KV_VERSION - 1));
     values->wall_us = (uint64_t)node->wall_us;
     values->uptime_s = (node->monotonic_ns - node->started_monotonic_ns) / 1000000000;
     values->uptime_days = values->uptime_s / 86400;
     values->lru_clock = (uint64_t)(node->wall_ms / 1000) & 0xffffff;
-    values->started_s = node->started_wall_ms / 1000;
     values->connected_clients = values->memory.clients.connected;
     values->blocked_clients = values->memory.clients.blocked;
     values->clients_in_transaction = values->memory.clients.in_transaction;

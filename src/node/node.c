@@ -43,23 +43,18 @@ static void set_time(struct node *node, uint64_t monotonic_ns, int64_t wall_us) 
     node_apply_limits(node);
 }
 
-static uint64_t thread_cpu_ns(const struct node *node) {
-    return node->host.thread_cpu_ns(node->host.context);
-}
-
-/* Notes a step of a job that began when the thread had taken so much processor time. */
-static void note_step(struct node *node, enum job job, uint64_t started_cpu_ns) {
-    histogram_record(&node->statistics.jobs[job], thread_cpu_ns(node) - started_cpu_ns, 1);
+void node_note_step(struct node *node, enum job job, uint64_t started_cpu_ns) {
+    histogram_record(&node->statistics.jobs[job], node_thread_cpu_ns(node) - started_cpu_ns, 1);
 }
 
 static void move_begins(void *context) {
     struct node *node = context;
-    node->move_started_cpu_ns = thread_cpu_ns(node);
+    node->move_started_cpu_ns = node_thread_cpu_ns(node);
 }
 
 static void move_ends(void *context) {
     struct node *node = context;
-    note_step(node, JOB_RESIZE, node->move_started_cpu_ns);
+    node_note_step(node, JOB_RESIZE, node->move_started_cpu_ns);
 }
 
 static bool make_parts(struct node *node, const struct node_options *options) {
@@ -116,10 +111,13 @@ struct node *node_new(const struct node_options *options) {
         snprintf(node->run_id + 2 * i, 3, "%02x", options->run_id[i]);
     set_time(node, options->monotonic_ns, options->wall_us);
     node->started_monotonic_ns = options->monotonic_ns;
-    node->started_wall_ms = node->wall_ms;
     node->next_session_id = 1;
     node->startup_bytes = node->mem->used_bytes;
     node->next_tick_ms = node->monotonic_ms + TICK_MS;
+    if (!persistence_begin(node, options)) {
+        free_parts(node);
+        return NULL;
+    }
     return node;
 }
 
@@ -127,6 +125,7 @@ void node_free(struct node *node) {
     if (node == NULL)
         return;
     CHECK(list_is_empty(&node->sessions));
+    persistence_release(node);
     free_parts(node);
 }
 
@@ -223,6 +222,8 @@ void node_close(struct node *node, struct session *session) {
         list_remove(&session->monitor);
     if (session->flags & SESSION_PAUSED)
         list_remove(&session->paused);
+    if (session->flags & SESSION_BLOCKED)
+        list_remove(&session->waiting);
     buffer_release(&session->input);
     buffer_release(&session->pending);
     buffer_release(&session->name);
@@ -237,16 +238,22 @@ struct session *node_first_session(struct node *node) {
     return link == NULL ? NULL : LIST_ENTRY(link, struct session, all);
 }
 
-/* CLIENT PAUSE is over: what it held back goes on. */
-static void unpause(struct node *node) {
-    node->pause_until_ms = 0;
-    node->keyspace->expiry_is_paused = false;
+void node_release_held(struct node *node) {
+    if (node->pause_until_ms != 0 || node->persistence.holds_commands)
+        return;
     LIST_FOR_EACH(link, &node->paused) {
         struct session *session = LIST_ENTRY(link, struct session, paused);
         list_remove(link);
         session->flags = (session->flags & ~SESSION_PAUSED) | SESSION_RESUME;
         node_raise(node, session);
     }
+}
+
+/* CLIENT PAUSE is over. */
+static void unpause(struct node *node) {
+    node->pause_until_ms = 0;
+    node->keyspace->expiry_is_paused = false;
+    node_release_held(node);
 }
 
 void node_turn(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
@@ -312,22 +319,19 @@ static void tick(struct node *node) {
     sample_rate(&statistics->input_rate, statistics->input_bytes, node->monotonic_ms);
     sample_rate(&statistics->output_rate, statistics->output_bytes, node->monotonic_ms);
     mem_note_peak(node->mem);
-    uint64_t started_cpu_ns = thread_cpu_ns(node);
+    uint64_t started_cpu_ns = node_thread_cpu_ns(node);
     check_timeouts(node);
-    note_step(node, JOB_CLIENTS, started_cpu_ns);
+    node_note_step(node, JOB_CLIENTS, started_cpu_ns);
     node->expire_units_left = EXPIRE_UNITS_PER_TICK;
     node->next_tick_ms = node->monotonic_ms + TICK_MS;
-}
-
-static uint64_t clock_ns(const struct node *node) {
-    return node->host.clock_ns(node->host.context);
+    persistence_tick(node);
 }
 
 /* One bounded step of a job on the keyspace. Returns the units spent. */
 static uint32_t step(struct node *node, enum job job, uint32_t (*work)(struct keyspace *, uint32_t)) {
-    uint64_t started_cpu_ns = thread_cpu_ns(node);
+    uint64_t started_cpu_ns = node_thread_cpu_ns(node);
     uint32_t spent = work(node->keyspace, JOB_STEP_UNITS);
-    note_step(node, job, started_cpu_ns);
+    node_note_step(node, job, started_cpu_ns);
     return spent;
 }
 
@@ -336,9 +340,9 @@ static uint32_t expire_step(struct node *node) {
     int64_t threshold_ms = node->config->latency_monitor_threshold_ms;
     if (threshold_ms == 0)
         return step(node, JOB_EXPIRE, keyspace_expire_step);
-    uint64_t started_ns = clock_ns(node);
+    uint64_t started_ns = node_clock_ns(node);
     uint32_t spent = step(node, JOB_EXPIRE, keyspace_expire_step);
-    uint64_t duration_ns = clock_ns(node) - started_ns;
+    uint64_t duration_ns = node_clock_ns(node) - started_ns;
     if (duration_ns >= (uint64_t)threshold_ms * 1000000)
         latency_note(node, "expire-cycle", duration_ns);
     return spent;
@@ -347,18 +351,18 @@ static uint32_t expire_step(struct node *node) {
 uint32_t node_work(struct node *node) {
     if (node->monotonic_ms >= node->next_tick_ms)
         tick(node);
-    bool more = false;
-    if (node->expire_units_left != 0 && !node->active_expiry_is_off) {
+    bool more = persistence_step(node);
+    if (node->expire_units_left != 0 && !node->active_expiry_is_off && !node->persistence.is_loading) {
         uint32_t spent = expire_step(node);
         node->expire_units_left =
             spent == 0 || spent >= node->expire_units_left ? 0 : node->expire_units_left - spent;
-        more = node->expire_units_left != 0;
+        more = more || node->expire_units_left != 0;
     }
     if (keyspace_reclaim_pending(node->keyspace) != 0 || node->keyspace->reclaim->queued != 0) {
         step(node, JOB_RECLAIM, keyspace_reclaim_step);
         more = more || node->keyspace->reclaim->queued != 0;
     }
-    node->statistics.turn_duration_ns += clock_ns(node) - node->monotonic_ns;
+    node->statistics.turn_duration_ns += node_clock_ns(node) - node->monotonic_ns;
     if (more || !list_is_empty(&node->attention))
         return 0;
     return node->next_tick_ms > node->monotonic_ms ? (uint32_t)(node->next_tick_ms - node->monotonic_ms) : 0;
@@ -399,6 +403,14 @@ struct session *node_attention(struct node *node) {
     return session;
 }
 
+void node_stop(struct node *node, enum node_stop how) {
+    persistence_stop(node, how, false);
+}
+
 enum node_shutdown node_shutdown_wish(const struct node *node) {
     return node->shutdown;
+}
+
+bool node_end(struct node *node) {
+    return persistence_end(node);
 }

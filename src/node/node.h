@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "node/config.h"
 #include "node/host.h"
+#include "node/identity.h"
 #include "node/session.h"
 
 struct node;
@@ -31,13 +32,17 @@ struct node_options {
     uint8_t hash_seed[HASH_SEED_SIZE];
     uint64_t random_seed;
     uint8_t run_id[20]; /* random, new at every start */
+    /* Who the node is: taken before, and released after node_free(), by the world; a work item of the node's may change it.
+     * NULL: nobody in particular, nothing is noted on disk. */
+    struct identity *identity;
+    bool start_empty; /* go on without data where no checkpoint can be loaded */
     uint64_t monotonic_ns;
     int64_t wall_us;
 };
 
-/* NULL: no memory. */
+/* NULL: no memory. Where the host has a disk, loading begins at once: work items are submitted, clients may come meanwhile. */
 struct node *node_new(const struct node_options *options);
-/* All sessions must be closed. */
+/* All sessions must be closed, and node_end() must have returned true, unless the host has no disk. */
 void node_free(struct node *node);
 
 /* Begins a turn of the loop: sets the time of all that follows. */
@@ -90,8 +95,27 @@ bool node_wants_close(const struct session *session);
 /* The next session that needs the world's hand (output from elsewhere, to be closed, to be read again); NULL: none. */
 struct session *node_attention(struct node *node);
 
-enum node_shutdown { NODE_RUNNING, NODE_SHUTDOWN, NODE_SHUTDOWN_NOSAVE };
-/* What SHUTDOWN has asked for. */
+enum node_stop {
+    NODE_STOP_DEFAULT, /* saves if there are save rules */
+    NODE_STOP_SAVE,
+    NODE_STOP_NOSAVE
+};
+
+/* Asks the node to come to its end, as SHUTDOWN does; for signals. No command is executed from now on. The world goes on as
+ * before until node_shutdown_wish() says that the end has come. If the save fails, the log says why, and the node serves
+ * on. May be repeated: NODE_STOP_NOSAVE gives up a save that runs. */
+void node_stop(struct node *node, enum node_stop how);
+
+enum node_shutdown {
+    NODE_RUNNING,
+    NODE_SHUTDOWN, /* all that was to be saved is durable */
+    NODE_SHUTDOWN_NOSAVE,
+    NODE_SHUTDOWN_REFUSED /* the data could not be loaded, the log says why: the process has failed */
+};
 enum node_shutdown node_shutdown_wish(const struct node *node);
+
+/* Gives up what runs (a half-written checkpoint is removed). true: the helper has nothing of the node's any more. Until then
+ * the world has the helper run what it has, and asks again. To be called before node_free(), at any time. */
+bool node_end(struct node *node);
 
 #endif

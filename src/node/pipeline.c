@@ -187,10 +187,12 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
     batch->end = end;
 }
 
-/* Whether CLIENT PAUSE holds this request back. */
+/* Whether CLIENT PAUSE holds this request back, or the coming end. */
 static bool is_paused(const struct node *node, const struct session *session, const struct command *command) {
-    if (LIKELY(node->pause_until_ms == 0) || command == NULL)
+    if (LIKELY(node->pause_until_ms == 0 && !node->persistence.holds_commands) || command == NULL)
         return false;
+    if (node->persistence.holds_commands)
+        return command->id != COMMAND_ID_SHUTDOWN;
     if (!node->pause_writes_only)
         return command->id != COMMAND_ID_CLIENT && command->id != COMMAND_ID_SHUTDOWN;
     if (command->id == COMMAND_ID_EXEC)
@@ -224,6 +226,8 @@ static void hold(struct node *node, struct session *session, const struct batch 
     session->input = held;
     session->input_needed = 0;
     session->input_parsed = parsed;
+    if (session->flags & SESSION_BLOCKED)
+        return; /* it is known where it waits */
     session->flags |= SESSION_PAUSED;
     list_append(&node->paused, &session->paused);
 }
@@ -261,14 +265,10 @@ static void book(struct node *node, struct session *session, uint32_t first, uin
     }
 }
 
-static uint64_t clock_ns(const struct node *node) {
-    return node->host.clock_ns(node->host.context);
-}
-
-/* Runs the batch; returns how many requests ran (fewer where one closes the session or is held back). What is timed by itself
+/* Runs the batch; returns how many requests ran (fewer where one closes the session, waits or is held back). What is timed by itself
  * (INFO, CONFIG and SLOWLOG among it) finds all before it booked, and is no part of what is shared out. */
 static uint32_t run(struct node *node, struct session *session, const struct batch *batch) {
-    uint64_t started_ns = clock_ns(node);
+    uint64_t started_ns = node_clock_ns(node);
     uint32_t i = 0, booked = 0;
     for (; i < batch->count; i++) {
         struct batched_request *request = &node->batch[i];
@@ -278,7 +278,7 @@ static uint32_t run(struct node *node, struct session *session, const struct bat
             fetch_lines(node, request + 1);
         bool is_timed = request->command != NULL && node_is_timed(request->command, request->argc);
         if (UNLIKELY(is_timed) && i != booked) {
-            uint64_t now_ns = clock_ns(node);
+            uint64_t now_ns = node_clock_ns(node);
             book(node, session, booked, i, now_ns - started_ns);
             booked = i;
             started_ns = now_ns;
@@ -289,15 +289,15 @@ static uint32_t run(struct node *node, struct session *session, const struct bat
         request->command = ran;
         if (UNLIKELY(is_timed) && ran == NULL) {
             booked = i + 1;
-            started_ns = clock_ns(node);
+            started_ns = node_clock_ns(node);
         }
-        if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW))) {
+        if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW | SESSION_BLOCKED))) {
             i++;
             break;
         }
     }
     if (LIKELY(i != booked))
-        book(node, session, booked, i, clock_ns(node) - started_ns);
+        book(node, session, booked, i, node_clock_ns(node) - started_ns);
     return i;
 }
 

@@ -1,5 +1,4 @@
-/* server_commands.c - the small commands about the server: TIME, ROLE, WAIT, LOLWUT, SHUTDOWN..., COMMAND, and
- * every HELP.
+/* server_commands.c - the small commands about the server: TIME, ROLE, WAIT, LOLWUT, COMMAND, and every HELP.
  *
  * May touch: node, cmd. Must never know: processes, files.
  * Tests: tests/unit/node/server_test.c.
@@ -19,12 +18,6 @@ void handle_time(struct node *node, struct session *session, struct call *call) 
     reply_array(call->reply, 2);
     reply_bulk_integer(call->reply, node->wall_us / 1000000);
     reply_bulk_integer(call->reply, node->wall_us % 1000000);
-}
-
-/* Nothing is saved yet: what is on disk is what the node started from. */
-void handle_lastsave(struct node *node, struct session *session, struct call *call) {
-    (void)session;
-    reply_integer(call->reply, node->started_wall_ms / 1000);
 }
 
 void handle_role(struct node *node, struct session *session, struct call *call) {
@@ -48,51 +41,6 @@ void handle_wait(struct node *node, struct session *session, struct call *call) 
         reply_error(call->reply, "ERR timeout is negative");
     else
         reply_integer(call->reply, 0);
-}
-
-/* ---- SHUTDOWN ---- */
-
-enum shutdown_word { WORD_SAVE = 1, WORD_NOSAVE = 2, WORD_NOW = 4, WORD_FORCE = 8, WORD_ABORT = 16 };
-
-/* Which words are given; 0 with *is_fine false: one is none, or they contradict each other. */
-static unsigned shutdown_words(const struct call *call, bool *is_fine) {
-    static const struct {
-        const char *word;
-        enum shutdown_word bit;
-    } words[] = {{"save", WORD_SAVE},
-                 {"nosave", WORD_NOSAVE},
-                 {"now", WORD_NOW},
-                 {"force", WORD_FORCE},
-                 {"abort", WORD_ABORT}};
-    unsigned given = 0;
-    *is_fine = true;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        unsigned found = 0;
-        for (unsigned w = 0; w < sizeof words / sizeof *words; w++)
-            if (argument_is(&call->argv[i], words[w].word))
-                found = words[w].bit;
-        *is_fine = *is_fine && found != 0;
-        given |= found;
-    }
-    if ((given & WORD_ABORT && given != WORD_ABORT) || (given & WORD_SAVE && given & WORD_NOSAVE))
-        *is_fine = false;
-    return given;
-}
-
-void handle_shutdown(struct node *node, struct session *session, struct call *call) {
-    bool is_fine;
-    unsigned given = shutdown_words(call, &is_fine);
-    if (!is_fine) {
-        reply_error(call->reply, ERROR_SYNTAX);
-    } else if (given & WORD_ABORT) {
-        /* A shutdown is not a process that takes time: there is never one to be stopped. */
-        reply_error(call->reply, "ERR No shutdown in progress.");
-    } else {
-        node_log(node, NODE_LOG_WARNING, "A client asks for the server's end (SHUTDOWN): %s",
-                 session->peer_address);
-        node->shutdown = given & WORD_NOSAVE ? NODE_SHUTDOWN_NOSAVE : NODE_SHUTDOWN;
-        node_kill(node, session, false);
-    }
 }
 
 /* ---- LOLWUT ---- */

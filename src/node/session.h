@@ -32,11 +32,13 @@
 #define SESSION_UNIX_SOCKET   (1u << 11)
 #define SESSION_PAUSED        (1u << 12) /* has a complete request that CLIENT PAUSE holds back */
 #define SESSION_READONLY      (1u << 13)
-#define SESSION_BLOCKED       (1u << 14) /* waits inside a command (WAIT, later others) */
+#define SESSION_BLOCKED       (1u << 14) /* waits inside a command: SAVE, SHUTDOWN, DEBUG RELOAD */
 #define SESSION_LISTED        (1u << 15) /* is on the attention list */
 #define SESSION_IN_EXEC       (1u << 16)
 #define SESSION_CLOGGED       (1u << 17) /* its output has to drain before more of its input is executed */
 #define SESSION_RESUME        (1u << 18) /* what held it back is over: its input is to be looked at again */
+#define SESSION_WAITS_SILENTLY \
+    (1u << 19) /* blocked, and CLIENT REPLY swallows the reply of the command that it waits in */
 
 /* What keeps the input of a session from being read and executed. */
 #define SESSION_HELD \
@@ -58,6 +60,7 @@ struct session {
     struct list_node attention; /* node->attention */
     struct list_node monitor;   /* node->monitors */
     struct list_node paused;    /* node->paused */
+    struct list_node waiting;   /* blocked: a list of who waits for the same */
     void *owner;                /* the world's object */
     uint64_t id;
     uint32_t flags; /* SESSION_* */

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "cmd/call.h"
 #include "node/node.h"
+#include "node/persistence.h"
 #include "node/statistics.h"
 #include "proto/request.h"
 
@@ -19,9 +20,10 @@ struct batched_request {
         *command;   /* NULL: unknown; a subcommand's row where there is one, after its execution */
     uint32_t first; /* its arguments in node->arguments */
     uint32_t argc;
-    bool is_counted;     /* it ran and its share of the batch's duration is to be booked */
-    uint8_t lines_ahead; /* of its first key's record: to be asked for while the request before it runs */
-    uint16_t first_key;  /* in node->batch_keys; behind the last if it has none */
+    bool is_counted; /* it ran and its share of the batch's duration is to be booked */
+    uint8_t
+        lines_ahead; /* the last line of its first key's record that is to be asked for while the request before runs */
+    uint16_t first_key; /* in node->batch_keys; behind the last if it has none */
 };
 
 struct node {
@@ -33,12 +35,12 @@ struct node {
     struct list sessions; /* all, oldest first */
     struct list attention;
     struct list monitors;
-    struct list paused; /* sessions that CLIENT PAUSE holds back */
+    struct list paused; /* sessions that CLIENT PAUSE, or persistence.holds_commands, holds back */
     uint32_t session_count;
     uint64_t next_session_id;
     uint64_t monotonic_ns, monotonic_ms;
     uint64_t started_monotonic_ns;
-    int64_t wall_us, wall_ms, started_wall_ms;
+    int64_t wall_us, wall_ms;
     char run_id[41];
     size_t startup_bytes;    /* held when node_new() was done */
     uint64_t pause_until_ms; /* monotonic; 0: no pause */
@@ -62,7 +64,21 @@ struct node {
         *batch_records[BATCH_KEYS];      /* likely theirs, or NULL; once requests run, mere addresses */
     uint8_t batch_displaced[BATCH_KEYS]; /* keys that fetch_keys() looks for once more */
     uint32_t batch_key_count;
+    struct persistence persistence;
 };
+
+/* The host's clock, for durations. */
+static inline uint64_t node_clock_ns(const struct node *node) {
+    return node->host.clock_ns(node->host.context);
+}
+
+/* Processor time that the thread has taken, for the steps of jobs. */
+static inline uint64_t node_thread_cpu_ns(const struct node *node) {
+    return node->host.thread_cpu_ns(node->host.context);
+}
+
+/* Notes a step of a job that began when the thread had taken so much processor time. */
+void node_note_step(struct node *node, enum job job, uint64_t started_cpu_ns);
 
 /* A command of the node: connection, introspection, transactions. Writes exactly one reply through call->reply. */
 typedef void node_handler(struct node *node, struct session *session, struct call *call);
@@ -87,6 +103,20 @@ const struct command *node_dispatch(struct node *node, struct session *session, 
 /* Books `count` calls of a command with their average duration; notes them in the slow log where argv is given. */
 void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,
                uint64_t duration_ns, struct argument *argv, uint32_t argc);
+
+/* Whether the client is on this machine: what settings mean that allow something "local" clients only. */
+bool node_is_local(const struct session *session);
+
+/* Lets the session wait inside the command that it runs, which has written no reply: nothing more of its input is looked
+ * at. It is put on the list `waiting`, until node_unblock(), or until it is closed. */
+void node_block(struct session *session, struct list *waiting);
+
+/* The end of the wait: takes it off its list, writes the reply of its command (NULL: OK, else an error) and goes on. Not to be
+ * called while a command of this session runs. */
+void node_unblock(struct node *node, struct session *session, const char *error);
+
+/* What CLIENT PAUSE, or persistence.holds_commands, has held back goes on, unless the other one still holds it. */
+void node_release_held(struct node *node);
 
 /* Looks for complete requests in the session's input and executes them (after a hold, an unpause). */
 void node_process_input(struct node *node, struct session *session);

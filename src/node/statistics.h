@@ -37,6 +37,8 @@ enum job {
     JOB_EXPIRE,
     JOB_RECLAIM,
     JOB_CLIENTS,
+    JOB_CHECKPOINT,
+    JOB_LOAD,
     JOB_RESIZE, /* DICT_LONG_MOVE records or more move; within a command, or within a step of JOB_EXPIRE */
     JOB_COUNT
 };

@@ -76,6 +76,13 @@ uint32_t transaction_command_flags(const struct session *session) {
     return flags;
 }
 
+uint32_t transaction_common_flags(const struct session *session) {
+    uint32_t flags = UINT32_MAX;
+    for (uint32_t i = 0; i < session->queued; i++)
+        flags &= session->queue[i].command->flags;
+    return flags;
+}
+
 bool transaction_has_writes(const struct session *session) {
     return transaction_command_flags(session) & (COMMAND_WRITE | COMMAND_MAY_REPLICATE);
 }

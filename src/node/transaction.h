@@ -25,6 +25,9 @@ bool transaction_has_writes(const struct session *session);
 /* The flags of all queued commands together: what EXEC has to be allowed. */
 uint32_t transaction_command_flags(const struct session *session);
 
+/* The flags that all queued commands have; all flags if there is none. */
+uint32_t transaction_common_flags(const struct session *session);
+
 /* An EXEC that is refused as a whole (`reason`: an error text, its ERR left out) ends the transaction and
  * replies so. */
 void transaction_refuse(struct node *node, struct session *session, const char *reason);

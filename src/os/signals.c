@@ -19,6 +19,7 @@ int signals_open(void) {
         return -1;
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     return signalfd(-1, &requests, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

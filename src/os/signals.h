@@ -2,8 +2,8 @@
  *
  * SIGTERM and SIGINT are read from a descriptor in the loop like any other input. After the first one has been read,
  * the next SIGINT ends the process at once, so that somebody at a terminal need not wait for an orderly end.
- * SIGHUP and SIGPIPE are ignored: the end of a terminal does not stop the server, and a write to a closed connection
- * is an error value.
+ * SIGHUP, SIGPIPE and SIGXFSZ are ignored: the end of a terminal does not stop the server, and a write to a closed
+ * connection, or to a file that has grown to the limit for files, is an error value.
  *
  * May touch: the process's signal mask and dispositions. Must never know: what stopping means.
  * To be opened before any thread is made, as threads inherit the mask.

@@ -81,6 +81,8 @@ static bool host_setting_changed(void *context, const char *name, char error[256
     struct server *server = context;
     if (strcmp(name, "port") == 0 || strcmp(name, "bind") == 0)
         return server_listen(server, error);
+    if (strcmp(name, "dir") == 0)
+        return server_move(server, error);
     if (strcmp(name, "jemalloc-bg-thread") == 0) {
         if (allocator_set_background(server->config->jemalloc_background_thread))
             return true;
@@ -140,5 +142,7 @@ void host_fill(struct node_host *host, struct server *server) {
         .config_write = host_config_write,
         .memory_purge = host_memory_purge,
         .sleep_us = host_sleep_us,
+        .work = {.context = server->worker, .submit = worker_submit},
+        .disk = server->disk,
     };
 }

@@ -16,18 +16,23 @@
 #define CONFIG_FILE_SIZE_MAX (16 * 1024 * 1024)
 
 static void print_help(void) {
-    puts("Usage: redis-kv [/path/to/redis-kv.conf] [--directive value ...]\n"
-         "       redis-kv - (the config comes from standard input)\n"
-         "       redis-kv -v or --version\n"
-         "       redis-kv -h or --help\n"
-         "       redis-kv [/path/to/redis-kv.conf] [--directive value ...] --check-config\n"
-         "\n"
-         "Examples:\n"
-         "       redis-kv                            serves on port 6379 with the defaults\n"
-         "       redis-kv redis-kv.conf --port 7000  a directive on the command line wins over the file\n"
-         "       redis-kv --maxmemory 100mb --save ''\n"
-         "\n"
-         "Directives have the names of redis.conf. redis-cli is the client.");
+    puts(
+        "Usage: redis-kv [/path/to/redis-kv.conf] [--directive value ...]\n"
+        "       redis-kv - (the config comes from standard input)\n"
+        "       redis-kv -v or --version\n"
+        "       redis-kv -h or --help\n"
+        "       redis-kv [/path/to/redis-kv.conf] [--directive value ...] --check-config\n"
+        "       redis-kv [/path/to/redis-kv.conf] [--directive value ...] --start-empty\n"
+        "\n"
+        "Examples:\n"
+        "       redis-kv                            serves on port 6379 with the defaults\n"
+        "       redis-kv redis-kv.conf --port 7000  a directive on the command line wins over the file\n"
+        "       redis-kv --maxmemory 100mb --save ''\n"
+        "\n"
+        "--check-config reads the config, says whether it is valid, and ends. --start-empty starts without data\n"
+        "where there should be a checkpoint and none can be loaded; damaged files are set aside, not removed.\n"
+        "\n"
+        "Directives have the names of redis.conf. redis-cli is the client.");
 }
 
 static bool read_included(void *context, const char *pattern, struct buffer *text,
@@ -101,12 +106,12 @@ static bool apply_arguments(struct options *options, int argc, char **argv) {
     return done;
 }
 
-/* Takes --check-config out of the arguments. */
-static bool take_check_config(int *argc, char **argv) {
+/* Takes a word that is no directive out of the arguments. */
+static bool take_flag(int *argc, char **argv, const char *flag) {
     bool found = false;
     int kept = 0;
     for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--check-config") == 0)
+        if (strcmp(argv[i], flag) == 0)
             found = true;
         else
             argv[kept++] = argv[i];
@@ -118,7 +123,8 @@ static bool take_check_config(int *argc, char **argv) {
 enum options_result options_read(struct options *options, int argc, char **argv) {
     memset(options, 0, sizeof *options);
     argc--, argv++;
-    bool check = take_check_config(&argc, argv);
+    bool check = take_flag(&argc, argv, "--check-config");
+    options->start_empty = take_flag(&argc, argv, "--start-empty");
     if (argc >= 1 && (strcmp(argv[0], "-v") == 0 || strcmp(argv[0], "--version") == 0)) {
         printf("redis-kv server v=%s sha=00000000:0 malloc=%s bits=%zu redis=%s\n", REDIS_KV_VERSION,
                RELEASE_ALLOCATOR, sizeof(void *) * 8, REDIS_LEVEL_VERSION);

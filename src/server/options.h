@@ -13,6 +13,7 @@
 struct options {
     struct config config;
     char config_path[4096]; /* absolute; "" without a config file */
+    bool start_empty;       /* --start-empty: also where no checkpoint can be loaded */
     struct mem mem;         /* what the config's texts come from; the node's, too */
 };
 

@@ -7,6 +7,7 @@
  */
 #include "server/server.h"
 
+#include "node/persistence.h"
 #include "node/release.h"
 #include "os/allocator.h"
 #include "os/clock.h"
@@ -25,7 +26,10 @@
 /* Connections taken per turn and listener: a storm of them must not hold up those that are there. */
 #define ACCEPTS_PER_TURN 256
 /* Out of descriptors: so long nobody is accepted, unless a connection is closed meanwhile. */
-#define LISTEN_AGAIN_NS   UINT64_C(100000000)
+#define LISTEN_AGAIN_NS UINT64_C(100000000)
+/* Keys are loaded before the first client is let in, unless it takes longer than this; then clients are told that they are
+ * being loaded. */
+#define LOAD_ALONE_NS     UINT64_C(500000000)
 #define OTHER_DESCRIPTORS 32
 /* Of a connection that is being closed, unread input is taken up to this, so that the last reply is not destroyed by a reset. */
 #define DRAIN_MAX (64 * 1024)
@@ -36,12 +40,11 @@ static void listen_again(struct server *server) {
         loop_change(server->loop, &server->listeners[i], LOOP_READ);
 }
 
-static void pause_listening(struct server *server) {
+static void pause_listening(struct server *server, uint64_t pause_ns) {
     server->is_listening = false;
-    server->listen_again_ns = clock_monotonic_ns() + LISTEN_AGAIN_NS;
+    server->listen_again_ns = clock_monotonic_ns() + pause_ns;
     for (size_t i = 0; i < server->listener_count; i++)
         loop_change(server->loop, &server->listeners[i], 0);
-    server_log(server, NODE_LOG_WARNING, "Out of file descriptors: no new connections until some are closed");
 }
 
 static void connection_close(struct server *server, struct connection *connection) {
@@ -146,7 +149,11 @@ static void accept_some(struct server *server, struct loop_source *listener) {
         switch (listener_accept(listener->fd, &fd, &peer)) {
         case LISTENER_ACCEPTED: connection_open(server, fd, &peer); break;
         case LISTENER_EMPTY: return;
-        case LISTENER_EXHAUSTED: pause_listening(server); return;
+        case LISTENER_EXHAUSTED:
+            server_log(server, NODE_LOG_WARNING,
+                       "Out of file descriptors: no new connections until some are closed");
+            pause_listening(server, LISTEN_AGAIN_NS);
+            return;
         case LISTENER_FAILED:
             server_log(server, NODE_LOG_WARNING, "Accepting connections failed: %s", strerror(errno));
             return;
@@ -225,14 +232,18 @@ static void signal_came(struct server *server) {
             }
             server->interrupted = true;
             server_log(server, NODE_LOG_WARNING, "Received SIGINT, shutting down");
-            server->is_stopping = true;
+            node_stop(server->node, NODE_STOP_DEFAULT);
             break;
         case SIGNALS_TERMINATE:
             server_log(server, NODE_LOG_WARNING, "Received SIGTERM, shutting down");
-            server->is_stopping = true;
+            node_stop(server->node, NODE_STOP_DEFAULT);
             break;
         }
     }
+}
+
+static bool is_supervised(const struct config *config) {
+    return strcmp(config->supervised, "systemd") == 0 || strcmp(config->supervised, "auto") == 0;
 }
 
 static void settle_attention(struct server *server) {
@@ -241,9 +252,28 @@ static void settle_attention(struct server *server) {
         connection_settle(server, session->owner);
 }
 
+/* Says that the keys are there and commands are served, once. */
+static void announce_ready(struct server *server) {
+    const struct config *config = server->config;
+    struct persistence_report report;
+    persistence_report(server->node, &report);
+    if (report.loading || node_shutdown_wish(server->node) != NODE_RUNNING)
+        return;
+    server->is_ready = true;
+    if (!server->is_listening)
+        listen_again(server);
+    if (config->port != 0)
+        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections on port %u", config->port);
+    if (server->unixsocket[0] != '\0')
+        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections at %s", server->unixsocket);
+    if (is_supervised(config))
+        process_notify("STATUS=Ready to accept connections\nREADY=1\n");
+}
+
 static void serve(struct server *server) {
     uint32_t wait_ms = 0;
-    while (!server->is_stopping) {
+    pause_listening(server, LOAD_ALONE_NS);
+    while (node_shutdown_wish(server->node) == NODE_RUNNING) {
         loop_wait(server->loop, (int)wait_ms);
         uint64_t now_ns = clock_monotonic_ns();
         node_turn(server->node, now_ns, clock_wall_us());
@@ -253,6 +283,8 @@ static void serve(struct server *server) {
                 connection_ready(server, (struct connection *)(void *)event.source, event.ready);
             else if (event.source->kind == SOURCE_LISTENER)
                 accept_some(server, event.source);
+            else if (event.source->kind == SOURCE_WORKER)
+                worker_collect(server->worker);
             else
                 signal_came(server);
         }
@@ -261,10 +293,8 @@ static void serve(struct server *server) {
         settle_attention(server);
         if (!server->is_listening && now_ns >= server->listen_again_ns)
             listen_again(server);
-        if (node_shutdown_wish(server->node) != NODE_RUNNING) {
-            server_log(server, NODE_LOG_WARNING, "User requested shutdown...");
-            server->is_stopping = true;
-        }
+        if (UNLIKELY(!server->is_ready))
+            announce_ready(server);
     }
 }
 
@@ -274,6 +304,8 @@ static bool make_node(struct server *server) {
     struct node_options options = {.mem = &server->options->mem,
                                    .host = &host,
                                    .config = server->config,
+                                   .identity = &server->identity,
+                                   .start_empty = server->options->start_empty,
                                    .monotonic_ns = clock_monotonic_ns(),
                                    .wall_us = clock_wall_us()};
     if (!entropy_fill(options.hash_seed, sizeof options.hash_seed) ||
@@ -332,11 +364,20 @@ static bool start(struct server *server) {
         server_log(server, NODE_LOG_WARNING, "Can't set up the event loop: %s", strerror(errno));
         return false;
     }
+    disk_init(&server->disk);
+    server->worker = worker_new(&server->options->mem);
+    if (server->worker == NULL || !loop_add(server->loop, &server->worker_source, worker_fd(server->worker),
+                                            SOURCE_WORKER, LOOP_READ)) {
+        server_log(server, NODE_LOG_WARNING, "Can't set up the helper thread: %s", strerror(errno));
+        return false;
+    }
     if (!server_listen(server, error)) {
         server_log(server, NODE_LOG_WARNING, "Failed listening on port %u (tcp): %s, aborting.", config->port,
                    error);
         return false;
     }
+    if (!server_take_identity(server))
+        return false;
     if (!make_node(server)) {
         server_log(server, NODE_LOG_WARNING, "Out of memory at the start");
         return false;
@@ -363,15 +404,9 @@ static void announce(struct server *server) {
     if (server->options->config_path[0] == '\0')
         server_log(server, NODE_LOG_NOTICE, "No config file was given: the defaults hold");
     log_warnings(server);
-    if (config->port != 0)
-        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections on port %u", config->port);
-    if (server->unixsocket[0] != '\0')
-        server_log(server, NODE_LOG_NOTICE, "Ready to accept connections at %s", server->unixsocket);
     if (config->pidfile[0] != '\0' && !process_write_pid_file(config->pidfile))
         server_log(server, NODE_LOG_WARNING, "Can't write the pid file '%s': %s", config->pidfile,
                    strerror(errno));
-    if (strcmp(config->supervised, "systemd") == 0 || strcmp(config->supervised, "auto") == 0)
-        process_notify("STATUS=Ready to accept connections\nREADY=1\n");
 }
 
 static void close_connections(struct server *server) {
@@ -381,8 +416,7 @@ static void close_connections(struct server *server) {
 }
 
 static void stop(struct server *server) {
-    if (server->node != NULL && (strcmp(server->config->supervised, "systemd") == 0 ||
-                                 strcmp(server->config->supervised, "auto") == 0))
+    if (server->node != NULL && is_supervised(server->config))
         process_notify("STOPPING=1\n");
     if (server->loop != NULL) {
         server_stop_listening(server);
@@ -390,16 +424,21 @@ static void stop(struct server *server) {
         if (server->signals.fd > 0)
             signals_close(server->signals.fd);
     }
+    while (server->node != NULL && !node_end(server->node))
+        worker_finish(server->worker);
     if (server->config->pidfile[0] != '\0')
         process_remove_pid_file(server->config->pidfile);
     server_log(server, NODE_LOG_NOTICE, "redis-kv is now ready to exit, bye bye...");
 #ifdef __SANITIZE_ADDRESS__
     /* So that a record that nobody holds any more is found out. */
-    node_free(server->node);
+    if (server->node != NULL)
+        node_free(server->node);
     server->node = NULL;
 #else
     /* The keyspace is not taken apart: the system takes the memory back at once. */
 #endif
+    worker_free(server->worker);
+    identity_release(&server->identity, &server->disk);
     loop_free(server->loop);
     log_sink_release(&server->log);
 }
@@ -418,24 +457,38 @@ static bool enter_folder(struct config *config) {
     return false;
 }
 
+static bool run(struct server *server) {
+    if (!open_log(server))
+        return false;
+    allocator_set_up();
+    if (server->config->jemalloc_background_thread && !allocator_set_background(true))
+        server_log(server, NODE_LOG_WARNING, "The allocator has no thread of its own: %s", strerror(errno));
+    bool is_fine = start(server);
+    if (is_fine) {
+        announce(server);
+        serve(server);
+        is_fine = node_shutdown_wish(server->node) != NODE_SHUTDOWN_REFUSED;
+    }
+    stop(server);
+    return is_fine;
+}
+
 int server_run(struct options *options) {
-    struct server server = {.options = options, .config = &options->config, .unix_listener = -1};
     if (!enter_folder(&options->config))
         return 1;
     if (options->config.daemonize && !process_daemonize()) {
         fprintf(stderr, "Can't go into the background: %s\n", strerror(errno));
         return 1;
     }
-    if (!open_log(&server))
+    struct server *server = mem_alloc_zeroed(&options->mem, sizeof *server);
+    if (server == NULL) {
+        fputs("Out of memory at the start\n", stderr);
         return 1;
-    allocator_set_up();
-    if (options->config.jemalloc_background_thread && !allocator_set_background(true))
-        server_log(&server, NODE_LOG_WARNING, "The allocator has no thread of its own: %s", strerror(errno));
-    bool started = start(&server);
-    if (started) {
-        announce(&server);
-        serve(&server);
     }
-    stop(&server);
-    return started ? 0 : 1;
+    server->options = options;
+    server->config = &options->config;
+    server->unix_listener = -1;
+    bool is_fine = run(server);
+    mem_free(&options->mem, server, sizeof *server);
+    return is_fine ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include "store/keyspace.h"
 
 #include "store/expire.h"
+#include "store/image.h"
 #include "store/reclaim.h"
 #include "store/watch.h"
 
@@ -23,8 +24,14 @@ struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE
         mem_free(mem, reclaim, sizeof *reclaim);
         return NULL;
     }
+    if (!actors_init(&keyspace->actors, mem)) {
+        mem_free(mem, keyspace, sizeof *keyspace);
+        mem_free(mem, watch, sizeof *watch);
+        mem_free(mem, reclaim, sizeof *reclaim);
+        return NULL;
+    }
     keyspace->mem = mem;
-    keyspace->actor = 1;
+    keyspace->actor = ACTOR_SELF;
     keyspace->value_size_max = VALUE_SIZE_MAX;
     keyspace->watch = watch;
     keyspace->reclaim = reclaim;
@@ -37,6 +44,7 @@ struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE
 
 void keyspace_free(struct keyspace *keyspace) {
     struct mem *mem = keyspace->mem;
+    CHECK(keyspace->image == NULL);
     for (uint32_t i = 0; i < DATABASE_COUNT; i++) {
         struct database *database = keyspace->databases[i];
         if (database == NULL)
@@ -48,6 +56,7 @@ void keyspace_free(struct keyspace *keyspace) {
     }
     reclaim_release(keyspace->reclaim);
     watch_release(keyspace->watch);
+    actors_release(&keyspace->actors);
     mem_free(mem, keyspace->reclaim, sizeof *keyspace->reclaim);
     mem_free(mem, keyspace->watch, sizeof *keyspace->watch);
     mem_free(mem, keyspace, sizeof *keyspace);
@@ -122,13 +131,15 @@ static void forget_oldest(struct version *version) {
 }
 
 /* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
- * others as a version holds, the oldest dot makes room (keyspace.h says what that means). */
+ * others as a version holds, the oldest dot makes room (keyspace.h says what that means). Alone, nobody will ever compare:
+ * our dot is enough, and keys of an earlier start do not pay for two. */
 static void stamp(struct keyspace *keyspace, const struct record *old, struct record_parts *parts,
                   struct dot others[VERSION_DOTS_MAX]) {
     parts->newest = (struct dot){.counter = next_stamp(keyspace, old), .actor = keyspace->actor};
     parts->others = NULL;
     parts->other_count = 0;
-    if (LIKELY(old == NULL || (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))))
+    if (LIKELY(old == NULL || keyspace->is_alone ||
+               (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))))
         return;
     struct version version;
     record_version(old, &version);
@@ -220,6 +231,15 @@ static inline void note_overwritten(struct keyspace *keyspace, const struct reco
         keyspace->counters.expired++;
 }
 
+/* A record that has left its table. */
+static inline void dispose(struct keyspace *keyspace, const struct database *database,
+                           const struct argument *key, struct record *record) {
+    if (UNLIKELY(keyspace->image != NULL))
+        image_dispose(keyspace->image, database, key->slot, key->hash, record);
+    else
+        record_free(keyspace->mem, record);
+}
+
 /* Puts a finished record in the place of `old` (or adds it); frees old. false: no memory, nothing changed. */
 static bool install(struct keyspace *keyspace, struct database *database, const struct argument *key,
                     struct record *old, struct dict_position *position, struct record *fresh) {
@@ -227,7 +247,7 @@ static bool install(struct keyspace *keyspace, struct database *database, const 
         note_overwritten(keyspace, old);
         account_remove(database, old);
         dict_replace(position, fresh);
-        record_free(keyspace->mem, old);
+        dispose(keyspace, database, key, old);
     } else if (!add_record(keyspace, &database->slots[key->slot], key->hash, fresh)) {
         return false;
     }
@@ -258,7 +278,7 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     uint8_t wanted =
         (uint8_t)(value->type | (expiry_ms != RECORD_NO_EXPIRY ? RECORD_EXPIRY : 0) |
                   (key_size > RECORD_SMALL_MAX || value->size > RECORD_SMALL_MAX ? RECORD_LONG : 0));
-    if (layout != wanted || record->actor != keyspace->actor)
+    if (layout != wanted || (record->actor != keyspace->actor && !keyspace->is_alone))
         return false;
     size_t old_size = record_size(record);
     size_t new_size = old_size - record_value_size(record) + value->size;
@@ -268,6 +288,22 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     /* As numbers: the data may be NULL, or of quite another object. */
     uintptr_t data = (uintptr_t)value->data, record_begin = (uintptr_t)begin;
     return data + value->size <= record_begin || data >= record_begin + old_size;
+}
+
+/* Whether an image stands in the way of a change in place. To be asked when nothing else speaks against it. */
+static inline bool image_allows(const struct keyspace *keyspace, const struct database *database,
+                                const struct argument *key, const struct record *record) {
+    return LIKELY(keyspace->image == NULL) ||
+           !image_forbids_change(keyspace->image, database, key->slot, key->hash, record);
+}
+
+/* Begins a change in place: what an image needs is given out, and the record has our stamp from now on. */
+static inline void restamp(struct keyspace *keyspace, const struct database *database,
+                           const struct argument *key, struct record *record) {
+    if (UNLIKELY(keyspace->image != NULL))
+        image_before_change(keyspace->image, database, key->slot, key->hash, record);
+    record->counter = next_stamp(keyspace, record);
+    record->actor = keyspace->actor;
 }
 
 static inline void set_value_size(struct record *record, uint32_t size) {
@@ -284,6 +320,7 @@ static inline void set_encoding(struct record *record, unsigned encoding) {
 
 static void write_in_place(struct keyspace *keyspace, struct database *database, const struct argument *key,
                            struct record *record, const struct value *value, int64_t expiry_ms) {
+    restamp(keyspace, database, key, record);
     if (UNLIKELY(expiry_ms != RECORD_NO_EXPIRY)) {
         database->expiry_sum_ms += (double)expiry_ms - (double)record_expiry_ms(record);
         memcpy(record->rest, &expiry_ms, sizeof expiry_ms);
@@ -291,7 +328,6 @@ static void write_in_place(struct keyspace *keyspace, struct database *database,
     }
     set_value_size(record, value->size);
     set_encoding(record, value->encoding);
-    record->counter = next_stamp(keyspace, record);
     touch_access(keyspace, record);
     if (value->size != 0)
         memcpy(record_value(record), value->data, value->size);
@@ -319,7 +355,8 @@ bool keyspace_put(struct keyspace *keyspace, uint32_t database_index, struct arg
     struct record *old = find_any(keyspace, database_index, key, &position);
     int64_t expiry_ms = expiry_after(keyspace, old, value->expiry_ms);
     struct database *database = keyspace->databases[database_index];
-    if (LIKELY(old != NULL) && LIKELY(fits_in_place(keyspace, old, key->size, value, expiry_ms))) {
+    if (LIKELY(old != NULL) && LIKELY(fits_in_place(keyspace, old, key->size, value, expiry_ms)) &&
+        image_allows(keyspace, database, key, old)) {
         note_overwritten(keyspace, old);
         write_in_place(keyspace, database, key, old, value, expiry_ms);
         changed(keyspace, database_index, key);
@@ -352,7 +389,8 @@ static bool put_many_in_place(struct keyspace *keyspace, uint32_t database, stru
         struct value value = pair_value(&pairs[2 * i + 1]);
         records[i] = find_any(keyspace, database, &pairs[2 * i], NULL);
         if (records[i] == NULL ||
-            !fits_in_place(keyspace, records[i], pairs[2 * i].size, &value, RECORD_NO_EXPIRY))
+            !fits_in_place(keyspace, records[i], pairs[2 * i].size, &value, RECORD_NO_EXPIRY) ||
+            !image_allows(keyspace, keyspace->databases[database], &pairs[2 * i], records[i]))
             return false;
     }
     struct database *of = keyspace->databases[database];
@@ -454,11 +492,13 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
                        struct entry *entry, uint32_t size, enum record_encoding encoding) {
     struct record *record = entry->record;
     struct value value = {.size = size, .type = (uint8_t)record_type(record), .encoding = (uint8_t)encoding};
-    if (LIKELY(fits_in_place(keyspace, record, record_key_size(record), &value, record_expiry_ms(record)))) {
+    const struct database *of = keyspace->databases[database];
+    if (LIKELY(fits_in_place(keyspace, record, record_key_size(record), &value, record_expiry_ms(record))) &&
+        image_allows(keyspace, of, key, record)) {
+        restamp(keyspace, of, key, record);
         uint32_t old_size = record_value_size(record);
         set_value_size(record, size);
         set_encoding(record, encoding);
-        record->counter = next_stamp(keyspace, record);
         uint8_t *bytes = record_value(record);
         if (size > old_size)
             memset(bytes + old_size, 0, size - old_size);
@@ -502,11 +542,12 @@ bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, str
     struct record *record = entry->record;
     struct database *database = keyspace->databases[database_index];
     keyspace_place(keyspace, key);
-    if (record->actor == keyspace->actor && !(record->flags & RECORD_VECTOR) &&
-        (record->flags & RECORD_EXPIRY) && expiry_ms != RECORD_NO_EXPIRY) {
+    if ((record->actor == keyspace->actor || keyspace->is_alone) && !(record->flags & RECORD_VECTOR) &&
+        (record->flags & RECORD_EXPIRY) && expiry_ms != RECORD_NO_EXPIRY &&
+        image_allows(keyspace, database, key, record)) {
+        restamp(keyspace, database, key, record);
         database->expiry_sum_ms += (double)expiry_ms - (double)record_expiry_ms(record);
         memcpy(record->rest, &expiry_ms, sizeof expiry_ms);
-        record->counter = next_stamp(keyspace, record);
         note_expiry(database, key, record);
         changed(keyspace, database_index, key);
         return true;
@@ -533,7 +574,7 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         watch_touch_expired(keyspace->watch, database_index, key);
     else
         watch_touch(keyspace->watch, database_index, key);
-    record_free(keyspace->mem, record); /* last: the key may be the record's own */
+    dispose(keyspace, database, key, record); /* last: the key may be the record's own */
 }
 
 static void observe_counter(struct keyspace *keyspace, uint64_t counter) {
@@ -596,7 +637,26 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database_index, struct a
         record_free(keyspace->mem, fresh);
         return false;
     }
+    if (keyspace->image != NULL)
+        image_note_foreign(keyspace->image, database, key->hash);
     *has_changed = true;
     changed(keyspace, database_index, key);
     return true;
+}
+
+enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
+                                 const struct record_parts *parts) {
+    struct dict_position position;
+    if (find_any(keyspace, database_index, key, &position) != NULL)
+        return LOAD_PRESENT;
+    struct database *database = database_for_write(keyspace, database_index);
+    struct record *fresh = database == NULL ? NULL : record_new(keyspace->mem, parts);
+    if (fresh == NULL)
+        return LOAD_NO_MEMORY;
+    if (!install(keyspace, database, key, NULL, &position, fresh)) {
+        record_free(keyspace->mem, fresh);
+        return LOAD_NO_MEMORY;
+    }
+    observe_counter(keyspace, parts->newest.counter);
+    return LOAD_ADDED;
 }

@@ -24,9 +24,11 @@
 #include "base/rng.h"
 #include "data/dict.h"
 #include "data/record.h"
+#include "store/actors.h"
 
 struct watch_registry;
 struct reclaim;
+struct image;
 
 struct database {
     uint64_t keys;        /* records that are not tombstones; expired ones count until reclaimed */
@@ -53,7 +55,8 @@ struct keyspace {
     struct hash_secret secret;
     int64_t now_ms; /* wall clock, set once per turn */
     uint32_t now_s;
-    uint16_t actor;        /* this node's own, interned */
+    uint16_t actor;        /* this node's own, interned: ACTOR_SELF */
+    bool is_alone;         /* no other copy of any key exists: a write needs no memory of those before it */
     uint64_t counter;      /* HLC: the last stamp given */
     bool expiry_is_paused; /* CLIENT PAUSE: expired keys are hidden, not reclaimed */
     bool is_silent; /* the change at hand is none to watchers and counters (BITFIELD that only makes room) */
@@ -64,6 +67,8 @@ struct keyspace {
     struct move_observer observer; /* of long moves; begins = NULL: nobody */
     struct rng random;
     struct watch_registry *watch;
+    struct actors actors;
+    struct image *image;                        /* that is being taken; NULL: none */
     struct reclaim *reclaim;                    /* databases that are being emptied in the background */
     uint32_t expire_database, expire_slot;      /* where the active expiry goes on */
     uint64_t expire_hash;                       /* and, in a slot of several leaves, with which */
@@ -151,12 +156,25 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database, struct argume
 bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
                     const struct record_parts *theirs, bool *changed);
 
+enum keyspace_load {
+    LOAD_ADDED,
+    LOAD_PRESENT,  /* the key is there already: nothing changed */
+    LOAD_NO_MEMORY /* nothing changed */
+};
+
+/* The door for a record of a checkpoint, while nobody else writes. It counts as no change, and nobody watches. */
+enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                                 const struct record_parts *parts);
+
 /* Number of keys of a database, as DBSIZE says it. */
 uint64_t keyspace_size(const struct keyspace *keyspace, uint32_t database);
 
 /* Empties a database (all: every one). The keys are gone at once, their memory is given back in steps by reclaim.
  * Adds the number of keys to changes, and returns it. false in *done: no memory for the hand-over, then it is emptied at once. */
 uint64_t keyspace_flush(struct keyspace *keyspace, uint32_t database);
+
+/* Has a database that is no longer one of the keyspace's emptied and freed: soon, or at once where there is no memory to queue it. */
+void keyspace_discard(struct keyspace *keyspace, struct database *database);
 
 /* Exchanges two databases. Watchers of keys in either are told. */
 void keyspace_swap(struct keyspace *keyspace, uint32_t first, uint32_t second);

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "store/image.h"
 #include "store/keyspace.h"
 #include "store/reclaim.h"
 #include "store/watch.h"
@@ -56,17 +57,23 @@ uint64_t keyspace_flush(struct keyspace *keyspace, uint32_t index) {
         return 0;
     watch_touch_database(keyspace->watch, index, exists, keyspace);
     uint64_t keys = database->keys;
-    if (flush_in_place(keyspace, database)) {
+    bool is_kept = keyspace->image != NULL && image_keeps_database(keyspace->image, database);
+    if (!is_kept && flush_in_place(keyspace, database)) {
         keyspace->counters.changes += keys;
         return keys;
     }
     keyspace->databases[index] = NULL;
     if (keyspace->expire_database == index)
         keyspace->expire_slot = 0, keyspace->expire_hash = 0;
-    if (!reclaim_take(keyspace->reclaim, database))
-        drain_now(keyspace, database);
+    if (!is_kept)
+        keyspace_discard(keyspace, database);
     keyspace->counters.changes += keys;
     return keys;
+}
+
+void keyspace_discard(struct keyspace *keyspace, struct database *database) {
+    if (!reclaim_take(keyspace->reclaim, database))
+        drain_now(keyspace, database);
 }
 
 void keyspace_swap(struct keyspace *keyspace, uint32_t first, uint32_t second) {

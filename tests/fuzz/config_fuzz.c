@@ -69,7 +69,7 @@ static void set_lines(struct config *config, const char *text, size_t size) {
                 pair[i] = (struct argument){(const uint8_t *)words.at[i].text, (uint32_t)words.at[i].size,
                                             ARGUMENT_NOT_PLACED, 0};
             show(config, &before);
-            if (!config_set(config, pair, 1, NULL, NULL, error)) {
+            if (!config_set(config, pair, 1, true, NULL, NULL, error)) {
                 show(config, &after);
                 CHECK(error[0] != '\0' && is_equal(&before, &after));
             }

@@ -14,6 +14,7 @@
 #include "harness.h"
 
 const struct test_case *startup_tests(void);        /* options, files, signals, ends */
+const struct test_case *folder_tests(void);         /* what is kept from one start to the next */
 const struct test_case *configuration_tests(void);  /* configuration files, CONFIG REWRITE */
 const struct test_case *listening_tests(void);      /* addresses, unix socket, idle clients, keepalive */
 const struct test_case *access_tests(void);         /* passwords, protected mode, limits before login */

@@ -37,6 +37,7 @@ static void help_shows_the_usage_and_exits_with_0(struct test *test) {
         CHECK_MATCHES(test, outcome.output, "^Usage: ");
         CHECK_CONTAINS(test, outcome.output, "--version");
         CHECK_CONTAINS(test, outcome.output, "--check-config");
+        CHECK_CONTAINS(test, outcome.output, "--start-empty");
     }
 }
 

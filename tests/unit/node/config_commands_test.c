@@ -61,6 +61,30 @@ Test(config_commands, what_the_host_refuses_is_taken_back) {
     conversation_end(&world);
 }
 
+Test(config_commands, dir_and_dbfilename_may_change_where_that_is_allowed) {
+    static const char refusal[] =
+        "-ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config\r\n";
+    WITH_CLIENT;
+    struct session *local = conversation_client(&world, 0);
+    EXPECT("CONFIG SET dir /data", refusal);
+    EXPECT("CONFIG SET enable-protected-configs yes",
+           "-ERR CONFIG SET failed (possibly related to argument 'enable-protected-configs') - can't set "
+           "immutable config\r\n");
+    world.config.enable_protected_configs_local = true;
+    snprintf(client->peer_address, sizeof client->peer_address, "10.0.0.1:5");
+    EXPECT("CONFIG SET dir /data", refusal);
+    cr_assert_str_eq(say(&world, local, "CONFIG SET dir /data"), "+OK\r\n");
+    cr_assert_str_eq(world.changed, "dir");
+    world.config.enable_protected_configs = true;
+    EXPECT("CONFIG SET dbfilename other.rdb", "+OK\r\n");
+    EXPECT("CONFIG SET dbfilename a/b",
+           "-ERR CONFIG SET failed (possibly related to argument 'dbfilename') - dbfilename can't be a path, "
+           "just a filename\r\n");
+    cr_assert_eq(strncmp(say(&world, client, "CONFIG SET dbfilename \"\""), "-ERR", 4), 0);
+    EXPECT("CONFIG GET dbfilename", "*2\r\n$10\r\ndbfilename\r\n$9\r\nother.rdb\r\n");
+    conversation_end(&world);
+}
+
 Test(config_commands, rewrite_needs_a_file) {
     WITH_CLIENT;
     EXPECT("CONFIG REWRITE", "-ERR The server is running without a config file\r\n");

@@ -90,7 +90,7 @@ static inline bool fixture_set_with(struct fixture *fixture, const char *const *
     for (; words[count] != NULL; count++)
         arguments[count] = fixture_argument(words[count]);
     memset(fixture->error, 0, sizeof fixture->error);
-    return config_set(&fixture->config, arguments, count / 2, changed, context, fixture->error);
+    return config_set(&fixture->config, arguments, count / 2, false, changed, context, fixture->error);
 }
 
 #define WORDS(...)        ((const char *const[]){__VA_ARGS__, NULL})

@@ -155,7 +155,7 @@ Test(config_rewrite, what_an_include_would_undo_is_written_behind_it) {
     /* timeout as before the include; hz as without any file: both must be written nevertheless. */
     cr_assert(SET(&fixture, "timeout", "5", "hz", "10", "save", "3 3"));
     check_rewrite(&fixture, text, files,
-                  "include a.conf\nport 7\n" MARKER "timeout 5\nhz 10\nsave \"\"\nsave 3 3\n");
+                  "include a.conf\nport 7\n" MARKER "timeout 5\nsave \"\"\nsave 3 3\nhz 10\n");
     fixture_end(&fixture);
 }
 

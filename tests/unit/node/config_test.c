@@ -335,10 +335,10 @@ Test(config, set_refuses_a_zero_byte_in_a_value) {
     fixture_begin(&fixture);
     struct argument pair[2] = {fixture_argument("requirepass"),
                                {(const uint8_t *)"a\0b", 3, ARGUMENT_NOT_PLACED, 0}};
-    cr_assert_not(config_set(&fixture.config, pair, 1, NULL, NULL, fixture.error));
+    cr_assert_not(config_set(&fixture.config, pair, 1, false, NULL, NULL, fixture.error));
     pair[0] = fixture_argument("save");
     pair[1] = (struct argument){(const uint8_t *)"1 1\0", 4, ARGUMENT_NOT_PLACED, 0};
-    cr_assert_not(config_set(&fixture.config, pair, 1, NULL, NULL, fixture.error));
+    cr_assert_not(config_set(&fixture.config, pair, 1, false, NULL, NULL, fixture.error));
     cr_assert_str_eq(fixture.config.requirepass, "");
     fixture_end(&fixture);
 }

@@ -276,7 +276,6 @@ Test(config_text, what_has_no_effect_is_warned_of_once) {
     cr_assert_str_eq(
         warnings(&fixture),
         "maxmemory-policy allkeys-lru has no effect: this server does not evict keys, its policy stays noeviction\n"
-        "save has no effect: this server does not write snapshots\n"
         "notify-keyspace-events has no effect: this server sends no keyspace events\n"
         "maxmemory-clients has no effect: see client-output-buffer-limit and client-query-buffer-limit\n");
     cr_assert_str_eq(fixture_get(&fixture, "maxmemory-policy"), "maxmemory-policy=noeviction\n");
@@ -366,14 +365,14 @@ Test(config_text, a_text_survives_a_failure_of_any_allocation_and_changes_nothin
                       strstr(fixture.problem.reason, "can't read the included file") != NULL,
                   "%s", fixture.problem.reason);
         cr_assert_str_eq(fixture_get(&fixture, "bind masterauth save logfile"),
-                         "bind=1.1.1.1 2.2.2.2\nlogfile=\nsave=1 1\nmasterauth=x\n");
+                         "bind=1.1.1.1 2.2.2.2\nsave=1 1\nlogfile=\nmasterauth=x\n");
         cr_assert_eq(fixture.config.warnings.size, warned);
         /* The buffer of warnings may have grown; nothing else may. */
         cr_assert_leq(fixture.mem.used_bytes, used + 1024);
     }
     cr_assert_gt(fuse, 20);
     cr_assert_str_eq(fixture_get(&fixture, "bind masterauth save logfile"),
-                     "bind=::1\nlogfile=/var/log/x\nsave=1 1 2 2\nmasterauth=\n");
+                     "bind=::1\nsave=1 1 2 2\nlogfile=/var/log/x\nmasterauth=\n");
     fixture_end(&fixture);
 }
 

@@ -23,6 +23,8 @@ static void host_log(void *context, enum node_log_level level, const char *text)
     (void)level;
     struct conversation *conversation = context;
     snprintf(conversation->logged, sizeof conversation->logged, "%s", text);
+    size_t size = strlen(conversation->log);
+    snprintf(conversation->log + size, sizeof conversation->log - size, "%s\n", text);
 }
 
 static void host_facts(void *context, struct host_facts *facts) {
@@ -80,6 +82,10 @@ static void host_sleep_us(void *context, uint64_t us) {
 /* ---- Life ---- */
 
 void conversation_begin(struct conversation *conversation) {
+    conversation_begin_at(conversation, &(struct conversation_place){0});
+}
+
+void conversation_begin_at(struct conversation *conversation, const struct conversation_place *place) {
     *conversation = (struct conversation){.wall_us = CONVERSATION_WALL_US, .clock_ns = 5000000000};
     struct node_host host = {.context = conversation,
                              .clock_ns = host_clock_ns,
@@ -91,10 +97,20 @@ void conversation_begin(struct conversation *conversation) {
                              .config_write = host_config_write,
                              .memory_purge = host_memory_purge,
                              .sleep_us = host_sleep_us};
+    if (place->disk != NULL) {
+        host.disk = *place->disk;
+        host.work = *place->work;
+    }
     cr_assert(config_init(&conversation->config, &conversation->config_mem));
+    struct config_problem problem;
+    if (place->settings != NULL)
+        cr_assert(config_apply_text(&conversation->config, place->settings, strlen(place->settings), NULL,
+                                    &problem));
     struct node_options options = {.mem = &conversation->mem,
                                    .host = &host,
                                    .config = &conversation->config,
+                                   .identity = place->identity,
+                                   .start_empty = place->start_empty,
                                    .random_seed = 1,
                                    .monotonic_ns = conversation->clock_ns,
                                    .wall_us = conversation->wall_us};

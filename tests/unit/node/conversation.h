@@ -23,6 +23,7 @@ struct conversation {
     uint64_t cpu_step_ns;   /* what each look finds it to have grown by */
     int64_t wall_us;
     char logged[512];    /* the last line of the log */
+    char log[8192];      /* all lines, each ended by a newline; later ones than fit in are lost */
     char changed[64];    /* the last setting that the host was told of */
     const char *refuses; /* a setting that the host does not let change, or NULL */
     const char *file;    /* the config file's text, NULL: none */
@@ -33,6 +34,17 @@ struct conversation {
 };
 
 void conversation_begin(struct conversation *conversation);
+
+/* The same with a disk and somebody who does the work; identity may be NULL. Settings are lines of a config file. */
+struct conversation_place {
+    const struct disk *disk;
+    const struct work_queue *work;
+    struct identity *identity;
+    const char *settings;
+    bool start_empty;
+};
+void conversation_begin_at(struct conversation *conversation, const struct conversation_place *place);
+
 /* Closes what is open, and demands that all memory is back. */
 void conversation_end(struct conversation *conversation);
 

@@ -60,10 +60,11 @@ Test(signals, a_second_request_to_terminate_is_one_more_request) {
     signals_close(fd);
 }
 
-Test(signals, a_lost_terminal_and_a_closed_connection_are_ignored) {
+Test(signals, a_lost_terminal_a_closed_connection_and_a_limit_of_files_are_ignored) {
     int fd = signals_open();
     raise(SIGHUP);
     raise(SIGPIPE);
+    raise(SIGXFSZ);
     cr_assert_eq(signals_read(fd), SIGNALS_NONE);
     signals_close(fd);
 }
