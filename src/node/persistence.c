@@ -123,12 +123,12 @@ bool persistence_begin(struct node *node, const struct node_options *options) {
     return begin_load(node, options->identity != NULL && options->identity->has_checkpoint);
 }
 
-/* The keys are there: what is in memory now is what is on disk. */
-static void begin_to_serve(struct node *node) {
+/* The keys are there: what is in memory now is what is on disk, but for `imported` keys that are in no checkpoint yet. */
+static void begin_to_serve(struct node *node, uint64_t imported) {
     struct persistence *persistence = &node->persistence;
     persistence->phase = PERSISTENCE_IDLE;
     persistence->is_loading = false;
-    persistence->saved_changes = node->keyspace->counters.changes;
+    persistence->saved_changes = node->keyspace->counters.changes - imported;
     persistence->saved_ms = node->monotonic_ms;
 }
 
@@ -164,8 +164,10 @@ static void log_loaded(struct node *node, const struct checkpoint_load_progress 
 static void loaded(struct node *node) {
     struct persistence *persistence = &node->persistence;
     const struct checkpoint_load_progress *progress = checkpoint_loader_progress(persistence->loader);
-    bool raises = must_raise(node, progress), is_noteworthy = progress->state == CHECKPOINT_LOADED;
-    uint64_t seen = progress->writer.incarnation;
+    bool raises = must_raise(node, progress);
+    bool is_noteworthy = progress->state == CHECKPOINT_LOADED && !progress->from_rdb;
+    uint64_t seen = progress->writer.incarnation,
+             imported = progress->from_rdb ? progress->records_loaded : 0;
     persistence->loaded_keys = progress->records_loaded;
     persistence->expired_keys = progress->records_expired;
     log_loaded(node, progress);
@@ -176,7 +178,7 @@ static void loaded(struct node *node) {
         submit_identity(node, seen);
         return;
     }
-    begin_to_serve(node);
+    begin_to_serve(node, imported);
     if (persistence->is_reloading)
         end_reload(node, NULL);
     if (is_noteworthy)
@@ -196,7 +198,7 @@ static void raised(struct node *node) {
                  "The checkpoint was written by a later start of this node: the incarnation is %llu now",
                  (unsigned long long)task->identity->actor.incarnation);
     actors_set_self(&node->keyspace->actors, &task->identity->actor);
-    begin_to_serve(node);
+    begin_to_serve(node, 0);
     note_checkpoint(node);
 }
 
@@ -213,7 +215,7 @@ static void not_loaded(struct node *node) {
     if (is_cancelled)
         return; /* is_loading stays: the keys are not all there */
     if (persistence->is_reloading) {
-        begin_to_serve(node);
+        begin_to_serve(node, 0);
         end_reload(node, "ERR Error trying to load the RDB dump, check server logs.");
     } else {
         node->shutdown = NODE_SHUTDOWN_REFUSED;

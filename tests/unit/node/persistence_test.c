@@ -220,6 +220,28 @@ Test(persistence, a_save_holds_what_was_there_when_it_began) {
     place_release(&place);
 }
 
+Test(persistence, what_is_imported_from_redis_is_still_to_be_saved) {
+    static const char file[] =
+        "REDIS0009\xfe\x00\x00\x03one\x05value\x00\x03two\x05value\xff\0\0\0\0\0\0\0\0";
+    WITH_PLACE;
+    simulated_disk_put(&place.disk, "dump.rdb", file, sizeof file - 1);
+    struct session *client = begin_and_load(&place);
+    EXPECT("GET two", "$5\r\nvalue\r\n");
+    EXPECT_FIELD("rdb_last_load_keys_loaded:2");
+    EXPECT_FIELD("rdb_changes_since_last_save:2");
+    say(&place.world, client, "SET three 3");
+    EXPECT_FIELD("rdb_changes_since_last_save:3");
+    say(&place.world, client, "BGSAVE");
+    settle(&place);
+    EXPECT_FIELD("rdb_changes_since_last_save:0");
+    cr_assert(has_file(&place, "dump.rdb.redis"));
+    end(&place);
+    client = begin_and_load(&place);
+    EXPECT("DBSIZE", ":3\r\n");
+    end(&place);
+    place_release(&place);
+}
+
 Test(persistence, without_a_disk_nothing_is_saved) {
     WITH_PLACE;
     conversation_begin(&place.world);
