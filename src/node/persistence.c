@@ -71,10 +71,15 @@ static void submit_identity(struct node *node, uint64_t seen_incarnation) {
     node->host.work.submit(node->host.work.context, &task->work);
 }
 
-/* From now on a start without a checkpoint is a mistake. */
+/* From now on a start without a checkpoint is a mistake. Not so where dbfilename was changed since the start: the identity's
+ * file goes with the name of before, under which there may be none. */
 static void note_checkpoint(struct node *node) {
     const struct identity_task *task = &node->persistence.identity;
-    if (task->identity != NULL && !task->is_in_flight && !task->is_done && !task->identity->has_checkpoint)
+    if (task->identity == NULL || task->is_in_flight || task->is_done || task->identity->has_checkpoint)
+        return;
+    size_t size = strlen(node->config->dbfilename);
+    if (strncmp(task->identity->name, node->config->dbfilename, size) == 0 &&
+        strcmp(task->identity->name + size, ".node") == 0)
         submit_identity(node, 0);
 }
 

@@ -18,6 +18,8 @@
 #define MOMENTS_MAX 1000000u
 /* A start and a save take about so many operations of the disk. */
 #define OPERATIONS_ABOUT 30
+/* Of the operations of a quiet save so many have a crash point. */
+#define QUIET_PERMILLE 60
 /* Every so many histories, one is run twice. */
 #define REPEAT_EVERY 10
 #define FAILURES_MAX 5
@@ -50,6 +52,8 @@ static void describe_disk(struct crash_history *history, const struct simulated_
 /* Spoils one of the files that are left, or two. */
 static void damage(struct crash_history *history, struct simulated_disk *disk, struct crash_promise *promise,
                    struct rng *rng) {
+    if (disk->change_count != 0)
+        return; /* what is left of it would depend on the next crash */
     static const char *const names[] = {CRASH_NAME, CRASH_NAME, CRASH_PREVIOUS, CRASH_NODE,
                                         CRASH_NAME ".temporary"};
     for (uint64_t count = chance_permille(rng, 400) ? 2 : 1; count > 0; count--) {
@@ -156,9 +160,11 @@ static void observe(void *context, enum disk_operation operation, const char *na
     }
     NOTE(history, "operation %" PRIu64 ": %s %s", history->disk.operations + 1,
          disk_operation_name(operation), name);
-    for (uint32_t draws = history->is_dirty ? history->conditions.draws : 1; draws > 0; draws--)
-        if (!crash_has_failed(history))
-            crash_point(history);
+    uint32_t draws = history->is_dirty ? history->conditions.draws : 1;
+    if (history->is_quiet)
+        draws = chance_permille(&history->chance_of_crashes, QUIET_PERMILLE);
+    for (; draws > 0 && !crash_has_failed(history); draws--)
+        crash_point(history);
     history->is_dirty = operation != DISK_OPEN && operation != DISK_READ && operation != DISK_LOCK &&
                         operation != DISK_CLOSE && operation != DISK_BEGIN_SYNC;
 }
@@ -204,13 +210,17 @@ static struct checkpoint_progress run_writer(struct crash_history *history, stru
     const struct crash_conditions *conditions = &history->conditions;
     struct crash_queue *queue = &history->life.queue;
     struct rng *random = &history->random;
-    uint64_t cancel_at = is_cancelled ? chance_magnitude(random, 1, 200) : UINT64_MAX;
+    /* Cancelled at some moment, or while the file is being finished. */
+    bool is_late = is_cancelled && chance_permille(random, 500);
+    uint64_t cancel_at = is_cancelled && !is_late ? chance_magnitude(random, 1, 200) : UINT64_MAX;
     enum checkpoint_state state = CHECKPOINT_WORKING;
     for (uint32_t moment = 1; state == CHECKPOINT_WORKING || state == CHECKPOINT_WAITING; moment++) {
         uint64_t draw = rng_below(random, 4);
         CHECK(moment < MOMENTS_MAX);
-        if (moment == cancel_at)
+        if (moment == cancel_at || (is_late && history->life.keyspace->image == NULL)) {
             checkpoint_writer_cancel(writer);
+            is_late = false;
+        }
         note_longs(history);
         if (chance_permille(random, writes_permille))
             write_some(history, 1);
@@ -338,7 +348,7 @@ static struct crash_conditions draw_conditions(struct rng *random) {
     struct crash_conditions conditions = {
         .mix = {.value_max = (uint32_t)chance_magnitude(random, 8, 6000),
                 .long_permille =
-                    chance_permille(random, 400) ? (uint32_t)chance_between(random, 100, 600) : 0,
+                    chance_permille(random, 500) ? (uint32_t)chance_between(random, 100, 600) : 0,
                 .flush_permille = chance_permille(random, 500) ? (uint32_t)chance_between(random, 1, 20) : 0,
                 .swap_permille = chance_permille(random, 500) ? (uint32_t)chance_between(random, 1, 40) : 0,
                 .expiry_permille =
@@ -349,6 +359,7 @@ static struct crash_conditions draw_conditions(struct rng *random) {
         .saves = (uint32_t)chance_between(random, 2, 6),
         .writes_permille = (uint32_t)chance_between(random, 0, 900),
         .budget_max = (uint32_t)chance_magnitude(random, 1, 2048),
+        .quiet_saves_max = (uint32_t)chance_between(random, 0, 8),
         .draws = (uint32_t)chance_between(random, 2, 6),
         .damage_permille = chance_permille(random, 500) ? (uint32_t)chance_between(random, 20, 600) : 0,
         .disturb_permille = (uint32_t)chance_between(random, 0, 300),
@@ -401,16 +412,27 @@ static void go_down(struct crash_history *history) {
     describe_disk(history, &history->disk, "down");
 }
 
-static void live(struct crash_history *history) {
-    come_up(history);
-    for (uint32_t i = 0; i < history->conditions.saves && !crash_has_failed(history); i++) {
-        write_some(history, rng_below(&history->random, history->conditions.writes_max + 1));
-        save(history);
-        if (crash_has_failed(history) ||
-            (!history->disk.is_stopped && !chance_permille(&history->random, 250)))
-            continue;
+/* Writes, a save, and perhaps another start. */
+static void live_on(struct crash_history *history, bool is_quiet) {
+    history->is_quiet = is_quiet;
+    write_some(history, rng_below(&history->random, history->conditions.writes_max + 1));
+    save(history);
+    if (!crash_has_failed(history) && is_quiet && !history->disk.is_stopped)
+        crash_point(history);
+    if (!crash_has_failed(history) && (history->disk.is_stopped || chance_permille(&history->random, 250))) {
         go_down(history);
         come_up(history);
+    }
+}
+
+static void live(struct crash_history *history) {
+    come_up(history);
+    for (uint32_t i = 0; i < history->conditions.saves; i++) {
+        uint64_t quiet = rng_below(&history->random, history->conditions.quiet_saves_max + 1);
+        for (; quiet > 0 && !crash_has_failed(history); quiet--)
+            live_on(history, true);
+        if (!crash_has_failed(history))
+            live_on(history, false);
     }
     if (history->life.keyspace != NULL)
         crash_end(history, &history->life);
@@ -461,7 +483,7 @@ static bool run_one(const struct crash_plan *plan, uint64_t seed, struct crash_t
     for (unsigned i = 0; i < SAW_COUNT; i++)
         tally->seen[i] += result.seen[i];
     if (result.has_failed) {
-        printf("FAILED crash seed=0x%" PRIx64 "  (sim --crashes 1 --first %" PRIu64 ")\n   %s\n", seed, seed,
+        printf("FAILED crash seed=0x%" PRIx64 "  (sim --crashes 1 --seed %" PRIu64 ")\n   %s\n", seed, seed,
                result.failure);
         return false;
     }

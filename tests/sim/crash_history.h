@@ -20,7 +20,7 @@
 #define CRASH_PREVIOUS CRASH_NAME ".previous"
 #define CRASH_NODE     CRASH_NAME ".node"
 /* Images of one history. */
-#define CRASH_IMAGES_MAX 16
+#define CRASH_IMAGES_MAX 64
 #define NO_IMAGE         (-1)
 
 /* Drawn from the seed. */
@@ -30,6 +30,7 @@ struct crash_conditions {
     uint32_t writes_max;       /* between two saves */
     uint32_t writes_permille;  /* of moments of a save: a write */
     uint32_t budget_max;       /* of a step */
+    uint32_t quiet_saves_max;  /* before each save at whose every operation there are crash points */
     uint32_t draws;            /* crash points at an operation that follows a change of the disk */
     uint32_t damage_permille;  /* of crashes: something is spoilt, too */
     uint32_t disturb_permille; /* of crashes: the first start ends with the power, or meets errors */
@@ -91,6 +92,7 @@ struct crash_history {
     int32_t save_count;
     bool is_dirty; /* the disk has changed since the last crash point */
     bool is_saving;
+    bool is_quiet; /* crash points are rare */
 };
 
 struct crash_start {

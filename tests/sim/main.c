@@ -1,6 +1,6 @@
 /* main.c - the simulator's command line: which seeds, for how long, and what is printed of them.
  *
- *   sim                     300 seeds, some twice; the simulator itself on trial; every allocation that can fail
+ *   sim                     300 seeds, some twice; the simulator itself on trial; every allocation that can fail; crashes
  *   sim --seed N            one run, with its hash: the same number, the same run
  *   sim --replay N          the same, and every event is printed
  *   sim --nightly           as without words, but for half an hour
@@ -9,6 +9,7 @@
  *   sim --seconds S         as many runs as fit into S seconds
  *   sim --selftest          whether the simulator sees what is wrong
  *   sim --allocations [WORD] the allocations that fail; of commands whose name begins with WORD
+ *   sim --crashes N         checkpoints and identities over at least N crashes of the disk (crash.h); with --seed one history
  * Further words:
  *   --first N               the first seed (1)
  *   --steps N               each run ends after so many events at the latest
@@ -20,6 +21,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "sim/allocations.h"
+#include "sim/crash.h"
 #include "sim/run.h"
 #include "sim/selftest.h"
 
@@ -31,6 +33,7 @@
 
 #define SEEDS_DEFAULT   300
 #define SECONDS_NIGHTLY 1800
+#define CRASHES_DEFAULT 20000
 /* Every so many runs, one is done a second time. */
 #define REPEAT_EVERY 20
 /* In so many runs everything rare should have been seen. */
@@ -43,6 +46,7 @@ struct plan {
     bool has_one_seed, has_allocations, has_runs, has_selftest;
     bool chooses; /* the words name the parts */
     const char *allocation_word;
+    uint64_t crashes; /* 0: none */
     struct run_options options;
 };
 
@@ -92,7 +96,7 @@ static bool read_word(const char *word, const char *value, struct plan *plan, in
     if (strcmp(word, "--seed") == 0 || strcmp(word, "--replay") == 0) {
         plan->first = number_of(value);
         plan->count = 1;
-        plan->has_one_seed = plan->has_runs = plan->chooses = true;
+        plan->has_one_seed = plan->chooses = true;
         plan->options.is_verbose = word[2] == 'r';
     } else if (strcmp(word, "--seeds") == 0) {
         plan->count = number_of(value);
@@ -100,6 +104,9 @@ static bool read_word(const char *word, const char *value, struct plan *plan, in
     } else if (strcmp(word, "--seconds") == 0) {
         plan->seconds = (double)number_of(value);
         plan->has_runs = plan->chooses = true;
+    } else if (strcmp(word, "--crashes") == 0) {
+        plan->crashes = number_of(value);
+        plan->chooses = true;
     } else if (strcmp(word, "--first") == 0) {
         plan->first = number_of(value);
     } else if (strcmp(word, "--steps") == 0) {
@@ -117,8 +124,15 @@ static bool read_words(int count, char **words, struct plan *plan) {
     for (int i = 1; i < count; i += taken)
         if (!read_word(words[i], i + 1 < count ? words[i + 1] : NULL, plan, &taken))
             return false;
-    if (!plan->chooses)
+    if (!plan->chooses) {
         plan->has_runs = plan->has_selftest = plan->has_allocations = true;
+        plan->crashes = CRASHES_DEFAULT;
+    }
+    /* The seed is that of a history, or of a run. */
+    if (plan->has_one_seed && plan->crashes != 0)
+        plan->crashes = 1;
+    else if (plan->has_one_seed)
+        plan->has_runs = true;
     if (plan->seconds == 0 && plan->count == 0)
         plan->count = SEEDS_DEFAULT;
     return true;
@@ -201,15 +215,24 @@ int main(int count, char **words) {
     if (!read_words(count, words, &plan)) {
         fprintf(stderr,
                 "usage: sim [--nightly] [--seed N | --replay N | --seeds N | --seconds S] [--selftest] "
-                "[--allocations [WORD]] [--first N] [--steps N] [--lines N]\n");
+                "[--allocations [WORD]] [--crashes N] [--first N] [--steps N] [--lines N]\n");
         return 2;
     }
     if (plan.has_runs) {
         run_seeds(&plan, &tally);
         look_for_unseen(&tally);
     }
-    if (plan.has_selftest)
+    if (plan.has_selftest) {
         selftest(&tally.passed, &tally.failed);
+        crash_selftest(&tally.passed, &tally.failed);
+    }
+    if (plan.crashes != 0) {
+        struct crash_plan crashes = {.first = plan.first,
+                                     .points = plan.crashes,
+                                     .last_lines = plan.options.last_lines,
+                                     .is_verbose = plan.options.is_verbose};
+        crash_histories(&crashes, &tally.passed, &tally.failed);
+    }
     if (plan.has_allocations) {
         struct allocation_tally of_allocations = {0};
         allocations_fail(plan.allocation_word, &of_allocations);

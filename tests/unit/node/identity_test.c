@@ -531,3 +531,47 @@ Test(identity, a_process_that_changes_its_file_stays_the_only_one) {
             break;
     }
 }
+
+/* The first process, which tries once more what failed at its very end while somebody else starts. */
+struct retry {
+    uint64_t at;
+    bool is_done;
+    struct identity identity;
+};
+
+static void try_again(void *context, enum disk_operation operation, const char *name) {
+    struct retry *retry = context;
+    (void)operation, (void)name;
+    if (retry->is_done || disk.operations + 1 != retry->at)
+        return;
+    retry->is_done = true;
+    disk.observe = NULL;
+    cr_expect_eq(identity_note_checkpoint(&retry->identity, &disk.disk), 0);
+    disk.observe = try_again;
+}
+
+Test(identity, a_change_that_is_tried_again_lets_nobody_in) {
+    for (uint64_t at = 1;; at++) {
+        struct retry retry = {.at = 0};
+        struct identity second;
+        begin();
+        take(&retry.identity, 1);
+        /* The last operation of it: the names are not durable. */
+        uint64_t operations = disk.operations;
+        cr_expect_eq(identity_raise(&retry.identity, &disk.disk, 1), 0);
+        uint64_t needed = disk.operations - operations;
+        disk.faults = (struct disk_faults){.fail_at = disk.operations + needed, .fail_error = EIO};
+        cr_expect_eq(identity_note_checkpoint(&retry.identity, &disk.disk), EIO);
+        cr_expect(!retry.identity.has_checkpoint);
+        disk.observe = try_again;
+        disk.observer = &retry;
+        retry.at = disk.operations + at;
+        cr_expect_eq(take(&second, 2), IDENTITY_BUSY, "at %" PRIu64, at);
+        disk.observe = NULL;
+        identity_release(&second, &disk.disk);
+        identity_release(&retry.identity, &disk.disk);
+        end();
+        if (!retry.is_done)
+            break;
+    }
+}
