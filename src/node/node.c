@@ -351,7 +351,8 @@ static uint32_t expire_step(struct node *node) {
 uint32_t node_work(struct node *node) {
     if (node->monotonic_ms >= node->next_tick_ms)
         tick(node);
-    bool more = persistence_step(node);
+    uint32_t wait_ms = persistence_step(node);
+    bool more = wait_ms == 0;
     if (node->expire_units_left != 0 && !node->active_expiry_is_off && !node->persistence.is_loading) {
         uint32_t spent = expire_step(node);
         node->expire_units_left =
@@ -365,7 +366,10 @@ uint32_t node_work(struct node *node) {
     node->statistics.turn_duration_ns += node_clock_ns(node) - node->monotonic_ns;
     if (more || !list_is_empty(&node->attention))
         return 0;
-    return node->next_tick_ms > node->monotonic_ms ? (uint32_t)(node->next_tick_ms - node->monotonic_ms) : 0;
+    if (node->next_tick_ms <= node->monotonic_ms)
+        return 0;
+    uint32_t tick_ms = (uint32_t)(node->next_tick_ms - node->monotonic_ms);
+    return tick_ms < wait_ms ? tick_ms : wait_ms;
 }
 
 bool node_wants_write(const struct session *session) {

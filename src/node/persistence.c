@@ -14,6 +14,9 @@
 /* Steps of one turn while no command has to be served: what a turn costs besides is then little. */
 #define STEPS_PER_TURN_ALONE 8
 #define LOAD_NOTE_MS         1000
+/* Beside clients a step is followed by a pause of so many times its length. A loop that never rests costs them more than the
+ * step itself: who wakes on its processor waits for the end of its time slice. */
+#define REST_FACTOR 2
 
 /* ---- Words ---------------------------------------------------------------------------------------------------- */
 
@@ -227,7 +230,7 @@ static void not_loaded(struct node *node) {
     }
 }
 
-static bool load_step(struct node *node) {
+static uint32_t load_step(struct node *node) {
     struct persistence *persistence = &node->persistence;
     enum checkpoint_load_state state = CHECKPOINT_LOAD_WORKING;
     for (unsigned i = 0; i < STEPS_PER_TURN_ALONE && state == CHECKPOINT_LOAD_WORKING; i++) {
@@ -236,14 +239,14 @@ static bool load_step(struct node *node) {
         node_note_step(node, JOB_LOAD, started_cpu_ns);
     }
     switch (state) {
-    case CHECKPOINT_LOAD_WORKING: return true;
-    case CHECKPOINT_LOAD_WAITING: return false;
-    case CHECKPOINT_LOAD_REFUSED: not_loaded(node); return true;
+    case CHECKPOINT_LOAD_WORKING: return 0;
+    case CHECKPOINT_LOAD_WAITING: return UINT32_MAX;
+    case CHECKPOINT_LOAD_REFUSED: not_loaded(node); return 0;
     case CHECKPOINT_LOADED:
     case CHECKPOINT_LOAD_NOTHING: break;
     }
     loaded(node);
-    return true;
+    return 0;
 }
 
 /* ---- Saving ----------------------------------------------------------------------------------------------------- */
@@ -292,6 +295,7 @@ enum save_start persistence_save(struct node *node, enum save_reason reason) {
     persistence->is_cancelled = false;
     persistence->is_scheduled = false;
     persistence->save_started_ms = node->monotonic_ms;
+    persistence->step_due_ns = 0;
     persistence->saves += reason != SAVE_FOR_STOP && reason != SAVE_FOR_RELOAD;
     node_log(node, NODE_LOG_NOTICE, "Saving %llu keys to %s",
              (unsigned long long)checkpoint_writer_progress(persistence->writer).keys_total,
@@ -380,17 +384,32 @@ static void not_saved(struct node *node, const struct checkpoint_progress *progr
         answer_all(node, &persistence->savers, error);
 }
 
-static bool save_step(struct node *node) {
+/* When the next step may be made, where clients have been heard since the last one. */
+static void rest(struct node *node, uint64_t started_ns) {
     struct persistence *persistence = &node->persistence;
+    bool has_clients = node->statistics.reads != persistence->step_reads && !persistence->holds_commands;
+    uint64_t now_ns = node_clock_ns(node);
+    persistence->step_reads = node->statistics.reads;
+    persistence->step_due_ns = has_clients ? now_ns + (now_ns - started_ns) * REST_FACTOR : 0;
+}
+
+static uint32_t save_step(struct node *node) {
+    struct persistence *persistence = &node->persistence;
+    if (node->monotonic_ns < persistence->step_due_ns)
+        return 1;
     unsigned steps = persistence->holds_commands ? STEPS_PER_TURN_ALONE : 1;
     enum checkpoint_state state = CHECKPOINT_WORKING;
+    uint64_t started_ns = node_clock_ns(node);
     for (; steps > 0 && state == CHECKPOINT_WORKING; steps--) {
         uint64_t started_cpu_ns = node_thread_cpu_ns(node);
         state = checkpoint_writer_step(persistence->writer, JOB_STEP_UNITS);
         node_note_step(node, JOB_CHECKPOINT, started_cpu_ns);
     }
-    if (state == CHECKPOINT_WORKING || state == CHECKPOINT_WAITING)
-        return state == CHECKPOINT_WORKING;
+    rest(node, started_ns);
+    if (state == CHECKPOINT_WAITING)
+        return UINT32_MAX;
+    if (state == CHECKPOINT_WORKING)
+        return persistence->step_due_ns == 0 ? 0 : 1;
     struct checkpoint_progress progress = checkpoint_writer_progress(persistence->writer);
     checkpoint_writer_free(persistence->writer);
     persistence->writer = NULL;
@@ -402,7 +421,7 @@ static bool save_step(struct node *node) {
         saved(node, &progress);
     else
         not_saved(node, &progress);
-    return true;
+    return 0;
 }
 
 enum save_start persistence_reload(struct node *node) {
@@ -540,20 +559,20 @@ static void look_at_identity(struct node *node) {
                  node->host.disk.error_text(task->error));
 }
 
-bool persistence_step(struct node *node) {
+uint32_t persistence_step(struct node *node) {
     struct persistence *persistence = &node->persistence;
-    bool more = false;
+    uint32_t wait_ms = UINT32_MAX;
     if (UNLIKELY(persistence->is_ending))
-        return false;
+        return UINT32_MAX;
     if (UNLIKELY(persistence->identity.is_done))
         look_at_identity(node);
     if (UNLIKELY(persistence->phase == PERSISTENCE_LOADING))
-        more = load_step(node);
+        wait_ms = load_step(node);
     else if (UNLIKELY(persistence->phase == PERSISTENCE_SAVING))
-        more = save_step(node);
+        wait_ms = save_step(node);
     if (UNLIKELY(persistence->is_stopping))
         advance_stop(node);
-    return more;
+    return wait_ms;
 }
 
 /* Whether a rule asks for a save now; the log is told which. */

@@ -60,6 +60,8 @@ struct persistence {
     enum save_reason reason;  /* of the save that runs */
     bool is_cancelled;        /* and whether its end is no news */
     uint64_t save_started_ms; /* monotonic */
+    uint64_t step_due_ns;     /* monotonic: no step before this; 0: at once */
+    uint64_t step_reads;      /* statistics.reads at the last step */
     uint64_t saved_ms;        /* monotonic, when the last one succeeded or, before that, the node began */
     int64_t saved_s;          /* the same by the wall clock */
     uint64_t saved_changes;   /* the keyspace's count of changes that is durable */
@@ -85,8 +87,9 @@ struct persistence {
 /* For node_new(), its last part: begins to load. false: no memory, nothing was begun. */
 bool persistence_begin(struct node *node, const struct node_options *options);
 
-/* A bounded step of what runs; true: there is more to do at once. Every turn. */
-bool persistence_step(struct node *node);
+/* A bounded step of what runs. Every turn. Returns after how many milliseconds the next one is to follow if nothing else happens:
+ * 0, 1, or UINT32_MAX for "nothing is to be done". */
+uint32_t persistence_step(struct node *node);
 
 /* Every tick: save rules, news for the log. */
 void persistence_tick(struct node *node);

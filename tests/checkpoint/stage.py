@@ -55,7 +55,7 @@ def expect_equal(got, wanted, what):
 
 def shortened(value):
     text = repr(value)
-    return text if len(text) <= 2000 else text[:2000] + "..."
+    return text if len(text) <= 1000 else text[:1000] + "..."
 
 
 def expect_in(part, text, what="the output"):

@@ -26,7 +26,7 @@ OVERFLOW_SECONDS = 9_200_000_000_000_000
 # Keys of LCS hold short values only: it takes time and memory in the product of both lengths.
 LCS_PREFIX = b"lcs:"
 
-NEVER = {b"MONITOR", b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"SYNC", b"PSYNC", b"BGSAVE", b"SAVE",
+NEVER = {b"MONITOR", b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"SYNC", b"PSYNC",
          b"BGREWRITEAOF",
          b"REPLICAOF", b"SLAVEOF", b"FAILOVER", b"MIGRATE"}
 
@@ -141,6 +141,15 @@ def _shutdown(args):
     return b"ABORT" in words or words >= {b"SAVE", b"NOSAVE"} or bool(words - {b"SAVE", b"NOSAVE", b"NOW", b"FORCE"})
 
 
+def _save(args):
+    # A scene saves, and waits for the end of it: the stream only may where it is an error.
+    return len(args) > 1
+
+
+def _bgsave(args):
+    return len(args) > 2 or len(args) == 2 and isinstance(args[1], bytes) and args[1].upper() != b"SCHEDULE"
+
+
 def _client(args):
     # Scenes pause, kill and silence connections: the stream only may where it is an error.
     sub = args[1].upper() if len(args) > 1 and isinstance(args[1], bytes) else b""
@@ -165,7 +174,7 @@ _CHECKS = {
     b"EXPIRE": _expire, b"PEXPIRE": _pexpire, b"EXPIREAT": _expireat, b"PEXPIREAT": _pexpireat,
     b"SETEX": _expire, b"PSETEX": _pexpire, b"SET": _time_options, b"GETEX": _time_options, b"RESTORE": _restore,
     b"SETRANGE": _setrange, b"SETBIT": _setbit, b"BITFIELD": _bitfield, b"LCS": _lcs, b"WAIT": _wait,
-    b"SHUTDOWN": _shutdown, b"CLIENT": _client, b"DEBUG": _debug, b"KEYS": _keys, b"SCAN": _keys,
+    b"SHUTDOWN": _shutdown, b"SAVE": _save, b"BGSAVE": _bgsave, b"CLIENT": _client, b"DEBUG": _debug, b"KEYS": _keys, b"SCAN": _keys,
 }
 
 
