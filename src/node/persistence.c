@@ -17,6 +17,8 @@
 /* Beside clients a step is followed by a pause of so many times its length. A loop that never rests costs them more than the
  * step itself: who wakes on its processor waits for the end of its time slice. */
 #define REST_FACTOR 2
+/* And a step is shorter then: requests that come meanwhile wait for its end. */
+#define STEP_UNITS_BESIDE_CLIENTS (JOB_STEP_UNITS / 4)
 
 /* ---- Words ---------------------------------------------------------------------------------------------------- */
 
@@ -398,11 +400,12 @@ static uint32_t save_step(struct node *node) {
     if (node->monotonic_ns < persistence->step_due_ns)
         return 1;
     unsigned steps = persistence->holds_commands ? STEPS_PER_TURN_ALONE : 1;
+    uint32_t budget = persistence->step_due_ns == 0 ? JOB_STEP_UNITS : STEP_UNITS_BESIDE_CLIENTS;
     enum checkpoint_state state = CHECKPOINT_WORKING;
     uint64_t started_ns = node_clock_ns(node);
     for (; steps > 0 && state == CHECKPOINT_WORKING; steps--) {
         uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-        state = checkpoint_writer_step(persistence->writer, JOB_STEP_UNITS);
+        state = checkpoint_writer_step(persistence->writer, budget);
         node_note_step(node, JOB_CHECKPOINT, started_cpu_ns);
     }
     rest(node, started_ns);

@@ -1,7 +1,7 @@
 /* worker.h - the helper thread: runs work items one by one beside the loop and hands them back through a descriptor.
  *
- * The thread runs at the lowest priority that the scheduler knows besides idle ones, so that it takes no time from the loop
- * where both want the same processor. It begins with the first item and sleeps while there is none.
+ * The thread runs as a batch job (SCHED_BATCH): what is handed to it does not take the processor from the loop at once. It begins
+ * with the first item and sleeps while there is none.
  * May touch: one thread, eventfd, scheduling of that thread. Must never know: what items do.
  * Invariants: items run and come back in the order in which they were submitted; signals are never delivered to the thread.
  * Tests: tests/unit/os/worker_test.c.

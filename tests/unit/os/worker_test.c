@@ -301,13 +301,13 @@ static void portrait_done(struct work *work) {
     (void)work;
 }
 
-Test(worker, the_thread_has_a_name_low_priority_and_no_signals) {
+Test(worker, the_thread_has_a_name_is_a_batch_job_and_takes_no_signals) {
     struct portrait portrait = {.work = {.run = portrait_run, .done = portrait_done}};
     int niceness = getpriority(PRIO_PROCESS, 0);
     worker_submit(worker, &portrait.work);
     worker_finish(worker);
     cr_assert_str_eq(portrait.name, "checkpoint");
-    cr_assert_eq(portrait.niceness, 19);
+    cr_assert_eq(portrait.niceness, niceness);
     cr_assert_eq(portrait.policy, SCHED_BATCH);
     cr_assert(portrait.blocks_all_signals);
     cr_assert_eq(getpriority(PRIO_PROCESS, 0), niceness, "the caller's priority is its own");
