@@ -280,7 +280,7 @@ enum save_start persistence_save(struct node *node, enum save_reason reason) {
     struct persistence *persistence = &node->persistence;
     if (persistence->phase == PERSISTENCE_OFF)
         return SAVE_NO_DISK;
-    if (persistence->phase != PERSISTENCE_IDLE)
+    if (persistence->phase != PERSISTENCE_IDLE || persistence->answers_with_note)
         return SAVE_RUNS_ALREADY;
     const struct checkpoint_options options = {.keyspace = node->keyspace,
                                                .disk = &node->host.disk,
@@ -346,6 +346,9 @@ static void saved(struct node *node, const struct checkpoint_progress *progress)
         persistence->stop_saves = false;
     if (persistence->reason == SAVE_FOR_RELOAD)
         begin_reload(node);
+    else if (persistence->identity.is_in_flight)
+        persistence->answers_with_note =
+            true; /* an answer says that nothing of it can be lost any more, the note neither */
     else
         answer_all(node, &persistence->savers, NULL);
 }
@@ -560,6 +563,10 @@ static void look_at_identity(struct node *node) {
     else if (task->error != 0)
         node_log(node, NODE_LOG_WARNING, "That there is a checkpoint could not be noted: %s",
                  node->host.disk.error_text(task->error));
+    if (node->persistence.answers_with_note) {
+        node->persistence.answers_with_note = false;
+        answer_all(node, &node->persistence.savers, NULL);
+    }
 }
 
 uint32_t persistence_step(struct node *node) {

@@ -72,7 +72,8 @@ struct persistence {
     uint32_t retry_delay_ms; /* behind a failure; 0: the last one was none */
     uint64_t retry_ms;       /* monotonic: not before */
     char last_error[PERSISTENCE_ERROR_SIZE];
-    struct list savers; /* sessions in SAVE or DEBUG RELOAD */
+    struct list savers;     /* sessions in SAVE or DEBUG RELOAD */
+    bool answers_with_note; /* they are answered when it is noted that there is a checkpoint */
 
     bool is_stopping;
     enum node_stop stop;  /* as it was asked for */

@@ -899,6 +899,26 @@ Test(persistence, a_node_remembers_that_there_was_a_checkpoint) {
     place_release(&place);
 }
 
+Test(persistence, save_is_answered_when_the_note_is_durable_too) {
+    WITH_PLACE;
+    struct session *client = begin_and_load(&place);
+    struct session *other = conversation_client(&place.world, 2);
+    EXPECT("SAVE", "");
+    bool has_waited_for_note = false;
+    for (unsigned i = 0; i < 100 && !place.identity.has_checkpoint; i++) {
+        if (has_file(&place, "dump.rdb")) {
+            has_waited_for_note = true;
+            EXPECT_HEARD(client, "");
+            EXPECT_OF(other, "SAVE", "-ERR Background save already in progress\r\n");
+        }
+        go_on(&place, 1);
+    }
+    cr_assert(has_waited_for_note);
+    EXPECT_HEARD(client, "+OK\r\n");
+    end(&place);
+    place_release(&place);
+}
+
 Test(persistence, a_node_remembers_the_checkpoint_that_it_found) {
     WITH_PLACE;
     leave_a_checkpoint(&place);
