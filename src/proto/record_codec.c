@@ -8,6 +8,7 @@
 #include "proto/record_codec.h"
 
 #include "base/checksum.h"
+#include "base/encode.h"
 #include "base/limits.h"
 
 #define CODEC_FORMAT        1
@@ -24,35 +25,15 @@
 
 /* ---- Writing ---- */
 
-static uint8_t *write_fixed(uint8_t *out, uint64_t value, unsigned size) {
-    for (unsigned i = 0; i < size; i++)
-        *out++ = (uint8_t)(value >> 8 * i);
-    return out;
-}
-
-static size_t varint_size(uint64_t value) {
-    size_t size = 1;
-    for (; value >= 0x80; value >>= 7)
-        size++;
-    return size;
-}
-
-static uint8_t *write_varint(uint8_t *out, uint64_t value) {
-    for (; value >= 0x80; value >>= 7)
-        *out++ = (uint8_t)(value | 0x80);
-    *out++ = (uint8_t)value;
-    return out;
-}
-
 static uint8_t *write_bytes(uint8_t *out, const uint8_t *data, uint32_t size) {
-    out = write_varint(out, size);
+    out = encode_varint(out, size);
     if (size != 0)
         memcpy(out, data, size);
     return out + size;
 }
 
 static uint8_t *write_dot(uint8_t *out, struct dot dot) {
-    return write_fixed(write_fixed(out, dot.actor, 2), dot.counter, 8);
+    return encode_fixed(encode_fixed(out, dot.actor, 2), dot.counter, 8);
 }
 
 static bool writes_expiry(const struct record_parts *parts, unsigned with) {
@@ -64,11 +45,11 @@ size_t record_codec_size(const struct record_parts *parts, unsigned with) {
     if (writes_expiry(parts, with))
         size += 8;
     if (with & RECORD_CODEC_VERSION)
-        size += DOT_SIZE + varint_size(parts->other_count) + (size_t)parts->other_count * DOT_SIZE;
+        size += DOT_SIZE + encode_varint_size(parts->other_count) + (size_t)parts->other_count * DOT_SIZE;
     if (with & RECORD_CODEC_KEY)
-        size += varint_size(parts->key_size) + parts->key_size;
+        size += encode_varint_size(parts->key_size) + parts->key_size;
     if (parts->type != RECORD_TOMBSTONE)
-        size += varint_size(parts->value_size) + parts->value_size;
+        size += encode_varint_size(parts->value_size) + parts->value_size;
     return size;
 }
 
@@ -80,9 +61,9 @@ uint8_t *record_codec_write(uint8_t *out, const struct record_parts *parts, unsi
     *out++ = CODEC_FORMAT;
     *out++ = (uint8_t)flags;
     if (flags & FLAG_EXPIRY)
-        out = write_fixed(out, (uint64_t)parts->expiry_ms, 8);
+        out = encode_fixed(out, (uint64_t)parts->expiry_ms, 8);
     if (flags & FLAG_VERSION) {
-        out = write_varint(write_dot(out, parts->newest), parts->other_count);
+        out = encode_varint(write_dot(out, parts->newest), parts->other_count);
         for (unsigned i = 0; i < parts->other_count; i++)
             out = write_dot(out, parts->others[i]);
     }
@@ -174,7 +155,7 @@ uint8_t *record_dump_write(uint8_t *out, const struct record_parts *parts) {
     uint8_t *begin = out;
     *out++ = DUMP_MARK;
     out = record_codec_write(out, parts, 0);
-    return write_fixed(out, checksum_bytes(begin, (size_t)(out - begin)), DUMP_CHECKSUM_SIZE);
+    return encode_fixed(out, checksum_bytes(begin, (size_t)(out - begin)), DUMP_CHECKSUM_SIZE);
 }
 
 enum record_dump_status record_dump_read(const uint8_t *data, size_t size, struct record_parts *parts) {

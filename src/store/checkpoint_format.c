@@ -8,6 +8,7 @@
 #include "store/checkpoint_format.h"
 
 #include "base/checksum.h"
+#include "base/encode.h"
 #include "base/limits.h"
 
 #define FRAME_MAGIC      0x184D2A5Bu
@@ -29,34 +30,14 @@
 
 /* ---- Writing ---- */
 
-static uint8_t *write_fixed(uint8_t *out, uint64_t value, unsigned size) {
-    for (unsigned i = 0; i < size; i++)
-        *out++ = (uint8_t)(value >> 8 * i);
-    return out;
-}
-
-static size_t varint_size(uint64_t value) {
-    size_t size = 1;
-    for (; value >= 0x80; value >>= 7)
-        size++;
-    return size;
-}
-
-static uint8_t *write_varint(uint8_t *out, uint64_t value) {
-    for (; value >= 0x80; value >>= 7)
-        *out++ = (uint8_t)(value | 0x80);
-    *out++ = (uint8_t)value;
-    return out;
-}
-
 static uint8_t *write_actor(uint8_t *out, const struct actor_identity *actor) {
     memcpy(out, actor->node_id, NODE_ID_SIZE);
-    return write_fixed(out + NODE_ID_SIZE, actor->incarnation, 8);
+    return encode_fixed(out + NODE_ID_SIZE, actor->incarnation, 8);
 }
 
 static uint8_t *frame_begin(uint8_t *out, char kind, size_t size) {
-    out = write_fixed(out, FRAME_MAGIC, 4);
-    out = write_fixed(out, size - CHECKPOINT_FRAME_HEAD_SIZE, 4);
+    out = encode_fixed(out, FRAME_MAGIC, 4);
+    out = encode_fixed(out, size - CHECKPOINT_FRAME_HEAD_SIZE, 4);
     memcpy(out, NAME, NAME_SIZE);
     out += NAME_SIZE;
     *out++ = (uint8_t)kind;
@@ -66,7 +47,7 @@ static uint8_t *frame_begin(uint8_t *out, char kind, size_t size) {
 static uint8_t *frame_end(uint8_t *frame, uint8_t *out, size_t size) {
     CHECK((size_t)(out - frame) + CHECKSUM_SIZE == size);
     const uint8_t *body = frame + CHECKPOINT_FRAME_HEAD_SIZE;
-    return write_fixed(out, checksum_bytes(body, (size_t)(out - body)), CHECKSUM_SIZE);
+    return encode_fixed(out, checksum_bytes(body, (size_t)(out - body)), CHECKSUM_SIZE);
 }
 
 uint8_t *checkpoint_header_write(uint8_t *out, const struct checkpoint_header *header,
@@ -75,45 +56,45 @@ uint8_t *checkpoint_header_write(uint8_t *out, const struct checkpoint_header *h
     uint8_t *frame = out;
     size_t size = CHECKPOINT_HEADER_SIZE(header->actor_count);
     out = frame_begin(frame, KIND_HEADER, size);
-    out = write_fixed(out, CHECKPOINT_VERSION, 2);
-    out = write_fixed(out, header->serial, 8);
+    out = encode_fixed(out, CHECKPOINT_VERSION, 2);
+    out = encode_fixed(out, header->serial, 8);
     out = write_actor(out, &header->writer);
-    out = write_fixed(out, header->counter, 8);
-    out = write_fixed(out, (uint64_t)header->time_ms, 8);
-    out = write_fixed(out, header->records_expected, 8);
-    out = write_fixed(out, header->actor_count, 2);
+    out = encode_fixed(out, header->counter, 8);
+    out = encode_fixed(out, (uint64_t)header->time_ms, 8);
+    out = encode_fixed(out, header->records_expected, 8);
+    out = encode_fixed(out, header->actor_count, 2);
     for (uint32_t i = 0; i < header->actor_count; i++)
         out = write_actor(out, &actors[i]);
-    out = write_fixed(out, 0, 2); /* sections */
+    out = encode_fixed(out, 0, 2); /* sections */
     return frame_end(frame, out, size);
 }
 
 uint8_t *checkpoint_block_head_write(uint8_t *out, const struct checkpoint_block_head *head) {
     uint8_t *frame = out;
     out = frame_begin(frame, KIND_BLOCK, CHECKPOINT_BLOCK_HEAD_SIZE);
-    out = write_fixed(out, head->serial, 8);
-    out = write_fixed(out, head->index, 8);
-    out = write_fixed(out, head->size, 4);
-    out = write_fixed(out, head->stored_size, 4);
-    out = write_fixed(out, head->records, 4);
-    out = write_fixed(out, head->checksum, 8);
+    out = encode_fixed(out, head->serial, 8);
+    out = encode_fixed(out, head->index, 8);
+    out = encode_fixed(out, head->size, 4);
+    out = encode_fixed(out, head->stored_size, 4);
+    out = encode_fixed(out, head->records, 4);
+    out = encode_fixed(out, head->checksum, 8);
     return frame_end(frame, out, CHECKPOINT_BLOCK_HEAD_SIZE);
 }
 
 uint8_t *checkpoint_footer_write(uint8_t *out, const struct checkpoint_footer *footer) {
     uint8_t *frame = out;
     out = frame_begin(frame, KIND_FOOTER, CHECKPOINT_FOOTER_SIZE);
-    out = write_fixed(out, footer->serial, 8);
-    out = write_fixed(out, footer->blocks, 8);
-    out = write_fixed(out, footer->records, 8);
-    out = write_fixed(out, footer->bytes, 8);
-    out = write_fixed(out, footer->chain, 8);
+    out = encode_fixed(out, footer->serial, 8);
+    out = encode_fixed(out, footer->blocks, 8);
+    out = encode_fixed(out, footer->records, 8);
+    out = encode_fixed(out, footer->bytes, 8);
+    out = encode_fixed(out, footer->chain, 8);
     return frame_end(frame, out, CHECKPOINT_FOOTER_SIZE);
 }
 
 uint64_t checkpoint_chain(uint64_t chain, uint64_t checksum) {
     uint8_t bytes[16];
-    write_fixed(write_fixed(bytes, chain, 8), checksum, 8);
+    encode_fixed(encode_fixed(bytes, chain, 8), checksum, 8);
     return checksum_bytes(bytes, sizeof bytes);
 }
 
@@ -127,7 +108,7 @@ uint8_t *checkpoint_database_write(uint8_t *out, uint32_t database) {
 uint8_t *checkpoint_part_write(uint8_t *out, const uint8_t *bytes, uint32_t size) {
     CHECK(size > 0 && size <= CHECKPOINT_BLOCK_SIZE - CHECKPOINT_PART_HEAD_MAX);
     *out++ = ENTRY_PART;
-    out = write_varint(out, size);
+    out = encode_varint(out, size);
     memcpy(out, bytes, size);
     return out + size;
 }
@@ -144,7 +125,7 @@ static struct record_parts long_first(const struct record_parts *parts) {
 
 size_t checkpoint_long_size(const struct record_parts *parts, uint32_t value_size) {
     struct record_parts first = long_first(parts);
-    return 1 + varint_size(parts->key_size - first.key_size) + varint_size(value_size) +
+    return 1 + encode_varint_size(parts->key_size - first.key_size) + encode_varint_size(value_size) +
            record_codec_size(&first, RECORD_CODEC_ALL);
 }
 
@@ -153,7 +134,7 @@ uint8_t *checkpoint_long_write(uint8_t *out, const struct record_parts *parts, u
     uint32_t key_left = parts->key_size - first.key_size;
     CHECK(key_left > 0 || value_size > 0);
     *out++ = ENTRY_LONG;
-    out = write_varint(write_varint(out, key_left), value_size);
+    out = encode_varint(encode_varint(out, key_left), value_size);
     return record_codec_write(out, &first, RECORD_CODEC_ALL);
 }
 
