@@ -37,7 +37,7 @@ struct checkpoint_writer {
     struct block *current, *free;
     uint32_t long_database,
         long_skip; /* of the long record at hand; bytes of its key that are written already */
-    uint32_t free_count, block_count, in_flight;
+    uint32_t free_count, block_count, blocks_max, in_flight;
     enum phase phase;
     bool must_abort; /* the helper has failed, or it is cancelled */
     struct checkpoint_progress progress;
@@ -133,7 +133,7 @@ static struct block *take_block(struct checkpoint_writer *writer) {
     if (block != NULL) {
         writer->free = block->next;
         writer->free_count--;
-    } else if (writer->block_count >= CHECKPOINT_BLOCKS_MAX) {
+    } else if (writer->block_count >= writer->blocks_max) {
         give_up(writer, "keys change faster than the disk takes them");
         return NULL;
     } else {
@@ -249,8 +249,10 @@ struct checkpoint_writer *checkpoint_writer_new(const struct checkpoint_options 
     struct checkpoint_writer *writer = mem_alloc_zeroed(mem, sizeof *writer);
     if (writer == NULL)
         return NULL;
+    size_t share = mem->used_bytes / CHECKPOINT_BLOCKS_DIVISOR / sizeof(struct block);
     writer->mem = mem;
     writer->queue = options->queue;
+    writer->blocks_max = share > CHECKPOINT_BLOCKS_MAX ? (uint32_t)share : CHECKPOINT_BLOCKS_MAX;
     writer->output = (struct checkpoint_output){
         .disk = options->disk, .serial = options->serial, .packed = mem_alloc(mem, CHECKPOINT_PACKED_SIZE)};
     if (writer->output.packed == NULL || !checkpoint_names_init(&writer->output.names, options->name)) {

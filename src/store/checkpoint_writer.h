@@ -19,8 +19,10 @@
 #include "store/keyspace.h"
 
 #define CHECKPOINT_POOL_BLOCKS 8
-/* More blocks than this waiting because of writers: the image is given up, memory is not the price of a slow disk. */
-#define CHECKPOINT_BLOCKS_MAX 256
+/* Further blocks hold what writers bring about while the disk is slow: up to so many, or up to this share of the memory in use at
+ * the begin if that is more. Beyond, the image is given up: memory is not the price of any disk. */
+#define CHECKPOINT_BLOCKS_MAX     256
+#define CHECKPOINT_BLOCKS_DIVISOR 2
 
 struct checkpoint_writer;
 
