@@ -218,9 +218,11 @@ static void run(struct load *load) {
             receive(load, events[i].data.ptr);
     }
     double seconds = (double)(now_ns() - started_ns) / 1e9;
-    printf("requests=%llu seconds=%.6f p50_ms=%.4f p99_ms=%.4f\n", (unsigned long long)load->answered,
-           seconds, (double)histogram_percentile(&load->latency_ns, 50) / 1e6,
-           (double)histogram_percentile(&load->latency_ns, 99) / 1e6);
+    printf("requests=%llu seconds=%.6f p50_ms=%.4f p99_ms=%.4f longest_ms=%.4f\n",
+           (unsigned long long)load->answered, seconds,
+           (double)histogram_percentile(&load->latency_ns, 50) / 1e6,
+           (double)histogram_percentile(&load->latency_ns, 99) / 1e6,
+           (double)histogram_percentile(&load->latency_ns, 100) / 1e6);
 }
 
 static void read_options(struct load *load, int argc, char **argv) {
