@@ -60,7 +60,7 @@ def keys_that_expire(pair, world):
     for name in names:
         ms = b"%d" % world.between(1, 30)
         commands += [Command(args) for args in world.pick((
-            [[b"SET", name, b"v", b"PX", ms]], [[b"PSETEX", name, ms, b"v"]],
+            [[b"SET", name, b"v", b"PX", ms]], [[b"SET", name, b"v", b"PXAT", b"2000"]], [[b"PSETEX", name, ms, b"v"]],
             [[b"SET", name, b"v"], [b"PEXPIRE", name, ms]], [[b"SET", name, b"1"], [b"GETEX", name, b"PX", ms]],
             [[b"SET", name, b"v", b"PX", b"900000000"], [b"PEXPIRE", name, ms, b"LT"]],
             [[b"SET", name, b"v"], [b"DUMP", name]] + [[b"PEXPIRE", name, ms, b"NX"]]))]

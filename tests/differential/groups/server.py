@@ -174,21 +174,7 @@ def small_ones(world):
         [b"MONITOR", b"x"]))]]
 
 
-def save(pair, world):
-    """A save on each side, from its begin to its end; within a transaction it is scheduled or refused."""
-    pair.run([Command([b"SET", world.key(), world.value()])])
-    pair.run([Command([world.word(form[0])] + form[1:]) for form in world.pick((
-        [[b"SAVE"]], [[b"BGSAVE"]], [[b"BGSAVE", b"SCHEDULE"]],
-        [[b"MULTI"], [b"SAVE"], [b"BGSAVE"], [b"EXEC"]],
-        [[b"MULTI"], [b"BGSAVE"], [b"BGSAVE"], [b"LASTSAVE"], [b"EXEC"]]))])
-    # What is scheduled begins a moment later: until then SAVE is answered, too, and the last of two has waited for it.
-    pair.wait_until([Command([b"SAVE"])], b"+OK\r\n")
-
-
 COMMANDS = [(2, info), (2, config_get), (3, config_set), (0.5, config_rest), (3, command_info), (4, command_keys),
             (1, command_list), (2, memory), (1, slowlog), (1.5, latency), (4, small_ones)]
-SCENES = [(0.3, save)]
-
-
 def generate(world):
     return world.weighted(COMMANDS)(world)

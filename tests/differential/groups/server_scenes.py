@@ -168,6 +168,15 @@ def purge(pair, world):
     pair.run([Command([b"MEMORY", b"PURGE"])])
 
 
-SCENES = [(0.5, slow_log), (0.8, counters), (0.4, histograms), (0.3, keyspace_section), (0.06, all_settings),
+def save(pair, world):
+    """A save on each side, from its begin to its end. One that a transaction schedules begins when the server likes: not here."""
+    pair.run([Command([b"SET", world.key(), world.value()])])
+    pair.run([Command([world.word(form[0])] + form[1:]) for form in world.pick((
+        [[b"SAVE"]], [[b"BGSAVE"]], [[b"BGSAVE", b"SCHEDULE"]],
+        [[b"MULTI"], [b"SAVE"], [b"LASTSAVE"], [b"EXEC"]]))])
+    pair.wait_until([Command([b"SAVE"])], b"+OK\r\n")
+
+
+SCENES = [(0.3, save), (0.5, slow_log), (0.8, counters), (0.4, histograms), (0.3, keyspace_section), (0.06, all_settings),
           (0.15, all_commands), (0.03, unknown_commands), (0.5, out_of_memory), (0.06, policies), (0.3, monitor),
           (0.1, purge)]
