@@ -306,9 +306,9 @@ static void send_bytes(struct stage *stage, struct client *client, size_t size) 
 
 /* ---- Requests ---- */
 
-/* What is left to the simulator: see above. */
+/* What is left to the simulator: see above. And what betrays a web page, and ends the connection. */
 static bool is_left_out(const struct request *request) {
-    static const char *const names[] = {"config", "debug", "monitor", "shutdown"};
+    static const char *const names[] = {"config", "debug", "monitor", "shutdown", "post", "host:"};
     static const char *const of_client[] = {"kill", "pause", "unpause"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (argument_is(&request->argv[0], names[i]))
