@@ -248,7 +248,8 @@ static void change_fields(struct call *call, uint32_t count, uint32_t size) {
     const uint8_t *bytes;
     uint32_t old_size = entry.record == NULL ? 0 : record_value_size(entry.record);
     if (size <= old_size && !operations_change(call, record_value_const(entry.record), old_size)) {
-        record_set_encoding(entry.record, ENCODING_RAW); /* as SETBIT of a bit that is set */
+        /* As SETBIT of a bit that is set. */
+        keyspace_describe(call->keyspace, call->database, key, &entry, ENCODING_RAW);
         bytes = record_value_const(entry.record);
         size = old_size;
     } else {

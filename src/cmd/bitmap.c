@@ -46,7 +46,8 @@ void setbit_command(struct call *call) {
     uint32_t old_size = entry.record == NULL ? 0 : record_value_size(entry.record);
     uint32_t size = (uint32_t)(offset >> 3) + 1;
     if (size <= old_size && bits_get(record_value_const(entry.record), offset) == (bit == 1)) {
-        record_set_encoding(entry.record, ENCODING_RAW); /* no change, but OBJECT ENCODING tells */
+        /* No change, but OBJECT ENCODING tells. */
+        keyspace_describe(call->keyspace, call->database, key, &entry, ENCODING_RAW);
         reply_integer(call->reply, bit);
         return;
     }

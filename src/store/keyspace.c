@@ -559,6 +559,17 @@ bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, str
     return rebuild(keyspace, database_index, key, entry, &parts);
 }
 
+void keyspace_describe(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
+                       struct entry *entry, enum record_encoding encoding) {
+    const struct database *database = keyspace->databases[database_index];
+    if (UNLIKELY(keyspace->image != NULL)) {
+        if (!image_allows(keyspace, database, key, entry->record))
+            return; /* so long a string is raw anyway */
+        restamp(keyspace, database, key, entry->record);
+    }
+    record_set_encoding(entry->record, encoding);
+}
+
 void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                      struct entry *entry, enum remove_reason reason) {
     struct database *database = keyspace->databases[database_index];

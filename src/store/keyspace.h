@@ -144,6 +144,11 @@ uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database, struct ar
 bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database, struct argument *key,
                          struct entry *entry, int64_t expiry_ms);
 
+/* Changes only how the string at entry is described (record_set_encoding). It is no change for watchers and counters; while an
+ * image is taken the record gets a new stamp, as the image knows later states by it. */
+void keyspace_describe(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                       struct entry *entry, enum record_encoding encoding);
+
 enum remove_reason { REMOVE_DELETED, REMOVE_EXPIRED, REMOVE_MOVED };
 
 /* Takes a key out; entry->record is NULL afterwards. REMOVE_DELETED adds 1 to changes;

@@ -34,6 +34,7 @@ struct saying {
     size_t bytes;          /* of this allocation */
     bool is_inline;        /* as people type it */
     bool has_run;
+    bool is_waiting;  /* it was begun, and its answer comes later */
     bool is_answered; /* and an answer is to come */
 };
 
@@ -53,6 +54,7 @@ struct conversation {
     bool is_monitor;                /* lines come at any time */
     bool was_known;                 /* it said the password once, or none was asked for */
     bool was_killed;                /* CLIENT KILL */
+    bool has_killed_itself;         /* and was not answered */
     bool is_ended;                  /* the node executes nothing more of it */
     bool is_known_closed;           /* and has closed it */
     bool lost_replies;              /* not all that was produced was sent */

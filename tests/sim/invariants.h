@@ -10,6 +10,7 @@
 #include "sim/machine.h"
 #include "sim/model.h"
 #include "sim/sightings.h"
+#include "store/keyspace.h"
 
 /* Around one piece of background work: I-STEP. */
 struct step_watch {
@@ -27,6 +28,10 @@ void invariants_check(struct machine *machine, struct model *model, struct sight
 
 /* Whether the live keys of the node are those of the model. */
 bool node_equals_model(const struct machine *machine, struct model *model, char *difference, size_t size);
+
+/* Visits all keys of a keyspace, expired ones included. */
+void keyspace_each(struct keyspace *keyspace, void (*visit)(void *context, const struct model_record *record),
+                   void *context);
 
 /* One number for all keys that the node holds, with their values, expiry and encoding; stamps do not count. */
 uint64_t node_fingerprint(const struct node *node);

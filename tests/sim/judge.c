@@ -123,6 +123,12 @@ static void sight_answer(const struct view *view, const struct saying *request, 
         see(judge, SIGHTING_BROKEN_TRANSACTION);
     else if (argument_is(&request->argv[0], "exec") && reply_is_nil(answer, size))
         see(judge, SIGHTING_STALE_TRANSACTION);
+    else if (reply_is_error(answer, size, "LOADING"))
+        see(judge, SIGHTING_LOADING);
+    else if (reply_is_error(answer, size, "MISCONF"))
+        see(judge, SIGHTING_NOT_SAVED);
+    else if (argument_is(&request->argv[0], "save") && request->is_waiting)
+        see(judge, SIGHTING_SAVE_ANSWERED);
     else if (argument_is(&request->argv[0], "exec") && size > 4 && answer[0] == '*' && answer[1] != '0')
         see(judge, SIGHTING_TRANSACTION);
     else if (argument_is(&request->argv[0], "scan") && request->argc > 1 && request->argv[1].size > 1 &&
@@ -152,13 +158,17 @@ static void judge_memory_limit(const struct view *view, const struct saying *req
 }
 
 /* CLIENT KILL ID n, done or queued: whoever that is may be closed from now on. */
-static void note_kill(const struct view *view, const struct saying *request) {
+static void note_kill(const struct view *view, const struct saying *request, const uint8_t *answer) {
     int64_t id = 0;
     if (request->argc < 4 || !argument_is(&request->argv[0], "client") ||
         !argument_is(&request->argv[1], "kill"))
         return;
     for (uint32_t i = 0; i < request->argv[3].size; i++)
         id = id * 10 + (request->argv[3].data[i] - '0');
+    /* Nothing behind it is executed; where it is answered, nothing more is answered either. */
+    if (answer == NULL && view->production->is_closing && view->conversation->id == (uint64_t)id &&
+        !model_in_transaction(view->conversation->session))
+        view->conversation->has_killed_itself = true;
     for (struct connection *connection = view->judge->machine->connections; connection != NULL;
          connection = connection->next) {
         struct conversation *conversation = connection->watch;
@@ -174,9 +184,10 @@ static void judge_answer(struct view *view, struct saying *request, const uint8_
                                   .argc = request->argc,
                                   .answer = answer,
                                   .answer_size = size,
-                                  .memory_may_fail = view->production->memory_failed};
+                                  .memory_may_fail = view->production->memory_failed,
+                                  .has_waited = request->is_waiting};
     note(view, request, answer, size);
-    note_kill(view, request);
+    note_kill(view, request, answer);
     switch (model_run(judge->model, conversation->session, &asked, &judge->expected)) {
     case MODEL_RIGHT: break;
     case MODEL_UNKNOWN: judge->unknown++; break;
@@ -186,6 +197,7 @@ static void judge_answer(struct view *view, struct saying *request, const uint8_
         break;
     }
     judge->judged++;
+    keeper_judged(&judge->keeper);
     if (answer == NULL)
         see(judge, SIGHTING_SILENT_COMMAND);
     else
@@ -234,6 +246,25 @@ static void judge_malformed(struct view *view, struct saying *request, bool is_c
     view->size = 0;
 }
 
+/* The session is in the middle of a request: SAVE has begun, or the end of the process. */
+static void judge_wait(const struct view *view, struct saying *request) {
+    struct judge *judge = view->judge;
+    struct model_saving *saving = model_saving(judge->model);
+    if (!view->production->is_waiting || request->is_waiting)
+        return;
+    request->is_waiting = true;
+    if (argument_is(&request->argv[0], "save")) {
+        if (saving->is_saving)
+            world_fail(judge->world, "SAVE waits while another save runs");
+        saving->is_saving = true;
+        keeper_judged(&judge->keeper);
+    } else if (!argument_is(&request->argv[0], "shutdown")) {
+        char words[140];
+        describe(words, sizeof words, request);
+        world_fail(judge->world, "client %u waits in %s", view->conversation->client, words);
+    }
+}
+
 /* The oldest request that has not run, if the node has all of its bytes. true: it was dealt with, go on. */
 static bool judge_next(struct view *view) {
     struct conversation *conversation = view->conversation;
@@ -267,8 +298,10 @@ static bool judge_next(struct view *view) {
         }
         if (size == 0 && view->size != 0)
             fail_answer(view, request, view->data, view->size, "one whole reply", 15);
-        if (size == 0)
+        if (size == 0) {
+            judge_wait(view, request);
             return false;
+        }
         bool is_alone = size == view->size;
         judge_answer(view, request, view->data, size);
         if (is_alone && !request->next)
@@ -283,7 +316,7 @@ static bool judge_next(struct view *view) {
     request->has_run = true;
     conversation->was_known = conversation->was_known || model_is_authenticated(conversation->session);
     conversation->to_run = request->next;
-    conversation->is_ended = model_is_closing(conversation->session);
+    conversation->is_ended = model_is_closing(conversation->session) || conversation->has_killed_itself;
     conversation->is_monitor = model_is_monitor(conversation->session);
     return !world_has_failed(view->judge->world);
 }
@@ -351,6 +384,8 @@ static void produced(void *context, struct connection *connection, const struct 
         judge_monitor(&view);
     if (!world_has_failed(judge->world))
         judge_rest(&view);
+    if (!world_has_failed(judge->world))
+        keeper_produced(&judge->keeper);
     if (judge->judged >= judge->next_check && !world_has_failed(judge->world)) {
         judge->next_check = judge->judged + CHECK_EVERY;
         judge_check(judge);
@@ -367,6 +402,8 @@ static const char *reason_to_close(const struct judge *judge, const struct conne
     uint64_t waiting = connection->produced - connection->sent;
     if (conversation->lacked_memory)
         return "memory";
+    if (node_shutdown_wish(judge->machine->node) != NODE_RUNNING)
+        return "the process ends";
     if (conversation->was_killed)
         return "killed";
     if (conversation->refusal != NULL || (conversation->is_ended && waiting == 0))
@@ -391,6 +428,8 @@ static void closed(void *context, struct connection *connection, enum close_caus
                    (unsigned long long)(judge->world->now_ns - conversation->active_ns) / 1000000);
     else if (strcmp(reason, "idle") == 0)
         see(judge, SIGHTING_IDLE_CLIENT);
+    else if (strcmp(reason, "the process ends") == 0)
+        see(judge, SIGHTING_SHUTDOWN);
     else if (strcmp(reason, "killed") == 0)
         see(judge, SIGHTING_KILLED_CLIENT);
     if (cause == CLOSED_WITHOUT_MEMORY || conversation->lacked_memory)
@@ -425,8 +464,29 @@ static void turn(void *context, bool clock_went_back) {
         world_fail(judge->world, "I-CLOCK: it is %lld ms, and %lld ms for the keys", (long long)now_ms,
                    (long long)judge->machine->node->keyspace->now_ms);
     model_set_time(judge->model, now_ms);
+    keeper_turn(&judge->keeper);
     if (clock_went_back)
         model_settle_ghosts(judge->model, is_there, judge);
+}
+
+static void logged(void *context, const char *text) {
+    struct judge *judge = context;
+    keeper_logged(&judge->keeper, text);
+}
+
+static void worked(void *context) {
+    struct judge *judge = context;
+    keeper_worked(&judge->keeper);
+}
+
+static void ends(void *context, enum process_end end) {
+    struct judge *judge = context;
+    keeper_ends(&judge->keeper, end);
+}
+
+static void begun(void *context) {
+    struct judge *judge = context;
+    keeper_begun(&judge->keeper);
 }
 
 void judge_check(struct judge *judge) {
@@ -446,14 +506,27 @@ void judge_init(struct judge *judge, struct world *world, const struct swarm *sw
                                     .has_memory_limit = swarm->maxmemory != 0};
     judge->model = model_new(&options);
     model_set_time(judge->model, world_wall_us(world) / 1000);
+    *model_saving(judge->model) =
+        (struct model_saving){.has_disk = true,
+                              .stops_writes = swarm->disk.stops_writes && swarm->disk.rule_changes != 0,
+                              .may_be_given_up = swarm->mix.shutdowns != 0};
+    keeper_init(&judge->keeper, machine, judge->model, sightings);
     buffer_init(&judge->expected, &world->mem);
 }
 
 void judge_release(struct judge *judge) {
+    keeper_release(&judge->keeper);
     model_free(judge->model);
     buffer_release(&judge->expected);
 }
 
 struct machine_observer judge_observer(struct judge *judge) {
-    return (struct machine_observer){.context = judge, .turn = turn, .produced = produced, .closed = closed};
+    return (struct machine_observer){.context = judge,
+                                     .turn = turn,
+                                     .produced = produced,
+                                     .closed = closed,
+                                     .logged = logged,
+                                     .worked = worked,
+                                     .ends = ends,
+                                     .begun = begun};
 }

@@ -12,6 +12,7 @@
 #define SIM_JUDGE_H
 
 #include "sim/conversation.h"
+#include "sim/keeper.h"
 #include "sim/machine.h"
 #include "sim/model.h"
 #include "sim/sightings.h"
@@ -21,6 +22,7 @@ struct judge {
     const struct swarm *swarm;
     struct machine *machine;
     struct model *model;
+    struct keeper keeper;
     struct buffer expected;
     struct sightings *sightings;
     uint64_t judged, unknown;

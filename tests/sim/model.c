@@ -31,6 +31,10 @@ void model_set_time(struct model *model, int64_t now_ms) {
         model->latest_ms = now_ms;
 }
 
+struct model_saving *model_saving(struct model *model) {
+    return &model->saving;
+}
+
 void model_keep_ghosts(struct model *model, bool keep) {
     model->reclaims_nothing = keep;
 }
@@ -97,7 +101,7 @@ static bool arity_fits(const struct model_command *row, uint32_t argc) {
 /* A refused EXEC is the end of its transaction. */
 static void refuse(struct model_call *call, const struct model_command *row, const char *code,
                    const char *words) {
-    char text[200];
+    char text[600];
     snprintf(text, sizeof text, words, row->name);
     if (strcmp(row->name, "exec") == 0) {
         answer_error(call, "EXECABORT Transaction discarded because of: %s%s", code, text);
@@ -120,6 +124,30 @@ static bool is_refused(struct model_call *call, const struct model_command *row)
         refuse(call, row, "NOAUTH ", "Authentication required.");
     else if (session->in_multi && row->flags & MODEL_NOT_IN_MULTI)
         refuse(call, row, "", "Command not allowed inside a transaction");
+    else
+        return false;
+    return true;
+}
+
+#define WORDS_NOT_SAVED                                                                                       \
+    "Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that " \
+    "may modify the data set are disabled, because this instance is configured to report errors during "      \
+    "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for " \
+    "details about the RDB error."
+
+/* What is not done while keys are loaded, or cannot be saved; the error is answered then. */
+static bool is_refused_by_disk(struct model_call *call, const struct model_command *row) {
+    const struct model_saving *saving = &call->model->saving;
+    bool is_exec = strcmp(row->name, "exec") == 0;
+    /* This comes first. */
+    if (call->from_queue ||
+        (is_exec && reply_begins(call, "-EXECABORT Transaction discarded because of: OOM")))
+        return false;
+    bool writes = is_exec ? session_queue_has(call->session, MODEL_WRITES) : row->flags & MODEL_WRITES;
+    if (saving->has_failed && saving->stops_writes && (writes || strcmp(row->name, "ping") == 0))
+        refuse(call, row, "MISCONF ", WORDS_NOT_SAVED);
+    else if (saving->is_loading && !(row->flags & (MODEL_LOADING | MODEL_ANYTHING)))
+        refuse(call, row, "LOADING ", "Redis is loading the dataset in memory");
     else
         return false;
     return true;
@@ -173,6 +201,8 @@ static enum model_verdict run_without_memory(struct model_call *call, const stru
         session_reset_transaction(call->model, session);
         return MODEL_LOST;
     }
+    if (strcmp(row->name, "bgsave") == 0)
+        call->model->saving.has_failed = true;
     if (strcmp(row->name, "watch") == 0 || strcmp(row->name, "hello") == 0) {
         /* They may have done a part of their work: see there. */
         row->run(call);
@@ -206,6 +236,10 @@ enum model_verdict model_run_call(struct model_call *call) {
         mark_broken(call);
         return MODEL_RIGHT;
     }
+    if (is_refused_by_disk(call, row)) {
+        mark_broken(call);
+        return compare(call);
+    }
     call->is_without_memory = call->memory_may_fail && reply_begins(call, "-OOM out of memory");
     if (call->is_without_memory)
         return run_without_memory(call, row);
@@ -228,6 +262,7 @@ enum model_verdict model_run(struct model *model, struct model_session *session,
                               .answer = request->answer,
                               .answer_size = request->answer_size,
                               .memory_may_fail = request->memory_may_fail,
+                              .has_waited = request->has_waited,
                               .out = expected};
     session->skips_this = false;
     return model_run_call(&call);

@@ -37,12 +37,28 @@ void model_set_time(struct model *model, int64_t now_ms);
 struct model_session *model_open(struct model *model, uint64_t id);
 void model_close(struct model *model, struct model_session *session);
 
+/* What saving and loading mean for commands. Kept up to date by who watches the server; all zero: it has no disk. */
+struct model_saving {
+    bool has_disk;
+    bool is_loading;      /* most commands are refused */
+    bool is_saving;       /* another save cannot begin */
+    bool is_noting;       /* it is over, and a note about it is not durable yet */
+    bool stops_writes;    /* by the settings, while */
+    bool has_failed;      /* the last save in the background has */
+    bool has_ended_well;  /* the last one of all */
+    bool may_be_given_up; /* SAVE, by somebody who calls the server's end off */
+    int64_t saved_s;      /* LASTSAVE */
+};
+
+struct model_saving *model_saving(struct model *model);
+
 struct model_request {
     const struct argument *argv;
     uint32_t argc;
     const uint8_t *answer; /* NULL: none was given, or it is not known */
     size_t answer_size;
     bool memory_may_fail; /* -OOM is right, and then nothing has changed */
+    bool has_waited;      /* the answer did not come at once */
 };
 
 enum model_verdict {

@@ -388,12 +388,12 @@ static void run_bitfield_ro(struct model_call *call) {
 
 static const struct model_command rows[] = {
     {"bitcount", -2, 0, run_bitcount},
-    {"bitfield", -2, MODEL_NEEDS_MEMORY, run_bitfield},
+    {"bitfield", -2, MODEL_NEEDS_MEMORY | MODEL_WRITES, run_bitfield},
     {"bitfield_ro", -2, 0, run_bitfield_ro},
-    {"bitop", -4, MODEL_NEEDS_MEMORY, run_bitop},
+    {"bitop", -4, MODEL_NEEDS_MEMORY | MODEL_WRITES, run_bitop},
     {"bitpos", -3, 0, run_bitpos},
     {"getbit", 3, 0, run_getbit},
-    {"setbit", 4, MODEL_NEEDS_MEMORY, run_setbit},
+    {"setbit", 4, MODEL_NEEDS_MEMORY | MODEL_WRITES, run_setbit},
     {0},
 };
 

@@ -81,6 +81,7 @@ struct model {
     int64_t now_ms, latest_ms; /* latest_ms: the latest time since ghosts were settled */
     bool tells_nobody;         /* for now, changes are none to those who watch */
     bool reclaims_nothing;     /* for now, the server keeps what has expired */
+    struct model_saving saving;
     struct model_database databases[MODEL_DATABASES];
     uint64_t births, listings;
     uint64_t scan_bits; /* in use */
@@ -97,7 +98,7 @@ struct model_call {
     const char *name;      /* of the command, lower case */
     const uint8_t *answer; /* what the server said, NULL: nothing or not known */
     size_t answer_size;
-    bool memory_may_fail;
+    bool memory_may_fail, has_waited;
     bool is_without_memory; /* it did: what is run on is told so */
     bool from_queue;        /* of a transaction */
     struct buffer *out;     /* what it should have said */
@@ -112,6 +113,8 @@ typedef void model_command_run(struct model_call *call);
 #define MODEL_CONTROL      4u /* runs inside MULTI */
 #define MODEL_NOT_IN_MULTI 8u
 #define MODEL_ANYTHING     16u /* exists, but the model does not know it */
+#define MODEL_WRITES       32u /* refused while saving does not work */
+#define MODEL_LOADING      64u /* done also while keys are loaded */
 
 struct model_command {
     const char *name;
@@ -157,6 +160,8 @@ void model_dumps_trim(struct model *model, unsigned kept);
 void session_reset_transaction(struct model *model, struct model_session *session);
 void scan_forget(struct model *model, struct model_session *session);
 void session_queue(struct model_call *call);
+/* Whether a row of a queued command has one of the flags. */
+bool session_queue_has(const struct model_session *session, unsigned flags);
 /* Finds the row that a call means; NULL: there is no such command. */
 const struct model_command *model_row(const struct argument *argv, uint32_t argc);
 /* Runs one command with all that stands before it. */

@@ -276,6 +276,57 @@ static void run_monitor(struct model_call *call) {
     answer_text(call, "+OK");
 }
 
+/* ---- Saving ---- */
+
+#define WORDS_NO_DISK     "ERR There is no disk to save to"
+#define WORDS_SAVES_NOW   "ERR Background save already in progress"
+#define WORDS_SAVE_FAILED "-ERR Saving failed ("
+
+/* Begins one, or answers why not. */
+static bool begin_save(struct model_call *call) {
+    struct model_saving *saving = &call->model->saving;
+    if (!saving->has_disk)
+        answer_error(call, WORDS_NO_DISK);
+    else if (saving->is_saving || saving->is_noting)
+        answer_error(call, WORDS_SAVES_NOW);
+    else
+        return saving->is_saving = true;
+    return false;
+}
+
+/* The answer comes when the keys are saved, or not. */
+static void run_save(struct model_call *call) {
+    const struct model_saving *saving = &call->model->saving;
+    if (!call->has_waited) {
+        if (begin_save(call) && call->answer != NULL)
+            judge(call, false, "no answer before the keys are saved");
+    } else if (saving->may_be_given_up && reply_begins(call, WORDS_SAVE_FAILED "given up)")) {
+        judge(call, true, "");
+    } else if (saving->has_ended_well) {
+        answer_text(call, "+OK");
+    } else {
+        judge(call, reply_begins(call, WORDS_SAVE_FAILED), WORDS_SAVE_FAILED);
+    }
+}
+
+static void run_bgsave(struct model_call *call) {
+    const struct model_saving *saving = &call->model->saving;
+    if (call->argc > 2 || (call->argc == 2 && !word_is(&call->argv[1], "schedule")))
+        answer_error(call, WORDS_SYNTAX);
+    else if (call->from_queue && saving->has_disk && !saving->is_saving)
+        answer_text(call, "+Background saving scheduled");
+    else if (begin_save(call))
+        answer_text(call, "+Background saving started");
+}
+
+static void run_lastsave(struct model_call *call) {
+    answer_integer(call, call->model->saving.saved_s);
+    if (!call->model->saving.has_disk) {
+        call->is_judged = true;
+        call->verdict = MODEL_UNKNOWN;
+    }
+}
+
 /* ---- Transactions ---- */
 
 void session_queue(struct model_call *call) {
@@ -411,10 +462,10 @@ static void run_queue(struct model_call *call) {
     call->verdict = verdict;
 }
 
-static bool queue_needs_memory(const struct model_session *session) {
+bool session_queue_has(const struct model_session *session, unsigned flags) {
     for (const struct queued_call *queued = session->queue; queued != NULL; queued = queued->next) {
         const struct model_command *row = model_row(queued->argv, queued->argc);
-        if (row != NULL && row->flags & MODEL_NEEDS_MEMORY)
+        if (row != NULL && row->flags & flags)
             return true;
     }
     return false;
@@ -430,7 +481,7 @@ static void run_exec(struct model_call *call) {
     bool was_left = call->answer != NULL && reply_is_nil(call->answer, call->answer_size);
     bool is_stale = session->watch_broken || (session->watch_unsure && was_left);
     if (reply_begins(call, "-EXECABORT Transaction discarded because of: OOM"))
-        judge(call, call->model->options.has_memory_limit && queue_needs_memory(session),
+        judge(call, call->model->options.has_memory_limit && session_queue_has(session, MODEL_NEEDS_MEMORY),
               "there is no limit");
     else if (session->is_broken)
         answer_error(call, "EXECABORT Transaction discarded because of previous errors.");
@@ -484,37 +535,39 @@ static void run_unwatch(struct model_call *call) {
 }
 
 static const struct model_command rows[] = {
-    {"auth", -2, MODEL_WITHOUT_AUTH, run_auth},
+    {"auth", -2, MODEL_WITHOUT_AUTH | MODEL_LOADING, run_auth},
+    {"bgsave", -1, 0, run_bgsave},
     {"client", -2, MODEL_ANYTHING, NULL},
-    {"client|getname", 2, 0, run_client_getname},
-    {"client|id", 2, 0, run_client_id},
-    {"client|reply", 3, 0, run_client_reply},
-    {"client|setname", 3, 0, run_client_setname},
+    {"client|getname", 2, MODEL_LOADING, run_client_getname},
+    {"client|id", 2, MODEL_LOADING, run_client_id},
+    {"client|reply", 3, MODEL_LOADING, run_client_reply},
+    {"client|setname", 3, MODEL_LOADING, run_client_setname},
     {"command", -1, MODEL_ANYTHING, NULL},
     {"config", -2, MODEL_ANYTHING, NULL},
     {"debug", -2, MODEL_ANYTHING, NULL},
-    {"discard", 1, MODEL_CONTROL, run_discard},
-    {"echo", 2, 0, run_echo},
-    {"exec", 1, MODEL_CONTROL, run_exec},
-    {"hello", -1, MODEL_WITHOUT_AUTH, run_hello},
+    {"discard", 1, MODEL_CONTROL | MODEL_LOADING, run_discard},
+    {"echo", 2, MODEL_LOADING, run_echo},
+    {"exec", 1, MODEL_CONTROL | MODEL_LOADING, run_exec},
+    {"hello", -1, MODEL_WITHOUT_AUTH | MODEL_LOADING, run_hello},
     {"info", -1, MODEL_ANYTHING, NULL},
-    {"lastsave", 1, MODEL_ANYTHING, NULL},
+    {"lastsave", 1, MODEL_LOADING, run_lastsave},
     {"latency", -2, MODEL_ANYTHING, NULL},
     {"lolwut", -1, MODEL_ANYTHING, NULL},
     {"memory", -2, MODEL_ANYTHING, NULL},
-    {"monitor", 1, 0, run_monitor},
-    {"multi", 1, MODEL_CONTROL, run_multi},
+    {"monitor", 1, MODEL_LOADING, run_monitor},
+    {"multi", 1, MODEL_CONTROL | MODEL_LOADING, run_multi},
     {"ping", -1, 0, run_ping},
-    {"quit", -1, MODEL_WITHOUT_AUTH | MODEL_CONTROL, run_quit},
-    {"reset", 1, MODEL_WITHOUT_AUTH | MODEL_CONTROL, run_reset},
+    {"quit", -1, MODEL_WITHOUT_AUTH | MODEL_CONTROL | MODEL_LOADING, run_quit},
+    {"reset", 1, MODEL_WITHOUT_AUTH | MODEL_CONTROL | MODEL_LOADING, run_reset},
     {"role", 1, MODEL_ANYTHING, NULL},
-    {"select", 2, 0, run_select},
-    {"shutdown", -1, MODEL_ANYTHING, NULL},
+    {"save", 1, MODEL_NOT_IN_MULTI, run_save},
+    {"select", 2, MODEL_LOADING, run_select},
+    {"shutdown", -1, MODEL_ANYTHING | MODEL_NOT_IN_MULTI, NULL},
     {"slowlog", -2, MODEL_ANYTHING, NULL},
     {"time", 1, MODEL_ANYTHING, NULL},
-    {"unwatch", 1, 0, run_unwatch},
+    {"unwatch", 1, MODEL_LOADING, run_unwatch},
     {"wait", 3, MODEL_ANYTHING, NULL},
-    {"watch", -2, MODEL_CONTROL, run_watch},
+    {"watch", -2, MODEL_CONTROL | MODEL_LOADING, run_watch},
     {0},
 };
 

@@ -23,22 +23,45 @@ struct run {
     struct workload workload;
     struct client *clients;
     uint64_t requests_left;
+    uint32_t ends_left; /* of processes, in the middle of the run */
 };
 
 static void begin(struct run *run, const struct run_options *options, struct sightings *sightings) {
     world_init(&run->world, options->seed);
     run->world.trace.prints_all = options->is_verbose;
     swarm_draw(&run->swarm, world_random(&run->world, CHANCE_SWARM));
+    run->machine.world = &run->world; /* the judge looks at it before it begins */
     judge_init(&run->judge, &run->world, &run->swarm, &run->machine, sightings);
     struct machine_observer observer = judge_observer(&run->judge);
     machine_start(&run->machine, &run->world, &run->swarm, &observer, sightings);
     workload_init(&run->workload, &run->world, &run->swarm);
     run->requests_left = run->swarm.requests;
+    run->ends_left = run->swarm.disk.ends;
     run->clients = world_alloc(&run->world, run->swarm.clients * sizeof *run->clients);
     for (uint32_t i = 0; i < run->swarm.clients; i++) {
         client_init(&run->clients[i], &run->machine, &run->workload, i, &run->requests_left, sightings);
         client_start(&run->clients[i]);
     }
+}
+
+/* The process comes to its end, one way or the other; if it was asked to, later, or not at all. */
+static void end_process(struct run *run) {
+    struct rng *rng = world_random(&run->world, CHANCE_DISK);
+    static const enum node_stop ways[] = {NODE_STOP_DEFAULT, NODE_STOP_SAVE, NODE_STOP_NOSAVE};
+    uint64_t way = rng_below(rng, 3);
+    if (way == 0 && run->swarm.disk.may_stop)
+        machine_ask_to_end(&run->machine, ways[rng_below(rng, 3)]);
+    else
+        machine_end(&run->machine, way == 1 ? PROCESS_KILLED : PROCESS_LOST_POWER);
+}
+
+/* Spread evenly over the requests. */
+static void maybe_end_process(struct run *run) {
+    uint64_t requests = run->swarm.requests;
+    if (run->ends_left == 0 || run->requests_left > requests * run->ends_left / (run->swarm.disk.ends + 1))
+        return;
+    run->ends_left--;
+    end_process(run);
 }
 
 static bool anybody_waits(const struct run *run) {
@@ -75,6 +98,23 @@ static void make_peace(struct run *run) {
     }
 }
 
+/* A last process on what the others have left. */
+static void end_at_last(struct run *run) {
+    struct world *world = &run->world;
+    uint64_t until_ns = world->now_ns + PEACE_NS;
+    uint32_t processes = run->machine.processes;
+    if (!run->swarm.disk.ends_at_last || world_has_failed(world))
+        return;
+    judge_check(&run->judge);
+    end_process(run);
+    while ((run->machine.processes == processes || keeper_is_loading(&run->judge.keeper)) &&
+           !world_has_failed(world) && world->now_ns < until_ns && world_step(world))
+        continue;
+    if (run->machine.processes == processes || keeper_is_loading(&run->judge.keeper))
+        world_fail(world, "I-LIVE: a process does not %s",
+                   run->machine.processes == processes ? "end" : "come to the end of its loading");
+}
+
 static void finish(struct run *run) {
     if (!world_has_failed(&run->world))
         judge_check(&run->judge);
@@ -88,6 +128,7 @@ static void finish(struct run *run) {
 
 static void describe(const struct run *run) {
     const struct swarm *swarm = &run->swarm;
+    const struct disk_conditions *disk = &swarm->disk;
     const struct network_faults *network = &swarm->network;
     printf("conditions: %u clients, pipeline %u, %u requests, %u keys, values up to %u, %u databases\n",
            swarm->clients, swarm->pipeline_max, swarm->requests, swarm->mix.keys, swarm->mix.value_max,
@@ -106,6 +147,13 @@ static void describe(const struct run *run) {
         (unsigned long long)swarm->jump_every_ns / 1000000, (unsigned long long)swarm->jump_max_ms,
         swarm->no_memory_permille, swarm->no_memory_depth, (unsigned long long)swarm->maxmemory,
         swarm->has_password, swarm->maxclients, swarm->timeout_s);
+    printf(
+        "disk: rule %u s %u changes, failures stop writes %d, helper %llu-%llu us, errors %u/1000, full %u/1000, "
+        "ends %u, may stop %d, saves %u, SAVE %d, SHUTDOWN %u, long values %u/1000\n",
+        disk->rule_s, disk->rule_changes, disk->stops_writes, (unsigned long long)disk->help_min_ns / 1000,
+        (unsigned long long)disk->help_max_ns / 1000, disk->error_permille, disk->full_permille, disk->ends,
+        disk->may_stop, swarm->mix.saves, swarm->mix.waits_for_saves, swarm->mix.shutdowns,
+        swarm->mix.long_values);
 }
 
 void run_world(const struct run_options *options, struct run_result *result, struct sightings *sightings) {
@@ -116,11 +164,14 @@ void run_world(const struct run_options *options, struct run_result *result, str
         describe(&run);
     struct world *world = &run.world;
     bool is_spoilt = options->spoil == NULL;
-    while (run.requests_left > 0 && world->steps < steps && !world_has_failed(world) && world_step(world))
+    while (run.requests_left > 0 && world->steps < steps && !world_has_failed(world) && world_step(world)) {
+        maybe_end_process(&run);
         if (!is_spoilt && run.judge.judged >= SPOILT_AFTER)
             is_spoilt = options->spoil(&run.machine);
+    }
     if (!world_has_failed(world))
         make_peace(&run);
+    end_at_last(&run);
     finish(&run);
     *result = (struct run_result){.has_failed = world_has_failed(world),
                                   .hash = world->trace.hash,

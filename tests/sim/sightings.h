@@ -32,7 +32,24 @@
     X(KILLED_CLIENT, "a connection closed by CLIENT KILL")                        \
     X(SILENT_COMMAND, "a command whose reply was not asked for")                  \
     X(MONITOR_LINE, "a line for MONITOR")                                         \
-    X(PARTIAL_WRITE, "output that the connection did not take at once")
+    X(PARTIAL_WRITE, "output that the connection did not take at once")           \
+    X(SAVED, "a checkpoint that was completed, and held the image")               \
+    X(SAVED_MEANWHILE, "one with records given out because of writers")           \
+    X(SAVED_LONG, "one with a long record")                                       \
+    X(SAVE_ANSWERED, "SAVE answered behind its save")                             \
+    X(SAVE_FAILED, "a save that failed because of the disk")                      \
+    X(SAVE_WITHOUT_MEMORY, "a save that found no memory")                         \
+    X(SAVE_GIVEN_UP, "a save given up because of the server's end")               \
+    X(NOT_SAVED, "a write refused because saving does not work")                  \
+    X(LOADING, "a command refused because keys are loaded")                       \
+    X(STOPPED, "a process that was asked to end, saved and ended")                \
+    X(STOP_FAILED, "a process that did not end, for it could not save")           \
+    X(SHUTDOWN, "a process that a client has ended")                              \
+    X(KILLED, "a process killed, and the next one")                               \
+    X(POWER_CUT, "lost power, and the next process")                              \
+    X(POWER_IN_SAVE, "lost power in the middle of a save")                        \
+    X(LOADED, "keys loaded from a checkpoint")                                    \
+    X(LOADED_UNREPORTED, "a checkpoint loaded that was never reported complete")
 
 enum sighting {
 #define X(name, words) SIGHTING_##name,

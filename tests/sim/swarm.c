@@ -83,6 +83,30 @@ static void draw_process(struct swarm *swarm, struct rng *rng) {
     swarm->shuffles_sessions = is_on(rng);
 }
 
+static void draw_disk(struct swarm *swarm, struct rng *rng) {
+    struct disk_conditions *disk = &swarm->disk;
+    disk->help_min_ns = chance_magnitude(rng, 1000, 100000);
+    disk->help_max_ns = disk->help_min_ns + chance_magnitude(rng, 1000, is_on(rng) ? 50 * MS : MS);
+    if (is_on(rng)) {
+        disk->rule_s = (uint32_t)chance_between(rng, 1, 4);
+        disk->rule_changes = (uint32_t)chance_magnitude(rng, 1, 2000);
+    }
+    disk->stops_writes = is_on(rng);
+    if (chance_permille(rng, 250))
+        disk->error_permille = (uint32_t)chance_magnitude(rng, 1, 100);
+    if (chance_permille(rng, 250))
+        disk->full_permille = (uint32_t)chance_magnitude(rng, 1, 100);
+    disk->trouble_max_ns = chance_magnitude(rng, 10 * MS, 10 * S);
+    disk->ends = chance_permille(rng, 300) ? (uint32_t)chance_between(rng, 1, 3) : 0;
+    disk->may_stop = true;
+    disk->ends_at_last = is_on(rng);
+    swarm->mix.saves = weight(rng, 20);
+    swarm->mix.waits_for_saves = is_on(rng);
+    swarm->mix.shutdowns = chance_permille(rng, 100) ? 1 : 0;
+    if (chance_permille(rng, 150))
+        swarm->mix.long_values = (uint32_t)chance_magnitude(rng, 1, 20);
+}
+
 /* Thousands of keys that expire at the same moment: little may come between. */
 static void make_waves(struct swarm *swarm) {
     swarm->mix.bulk_loads = 20;
@@ -94,6 +118,13 @@ static void make_waves(struct swarm *swarm) {
     swarm->think_max_ns = 10 * MS;
     swarm->maxmemory = swarm->jump_every_ns = 0;
     swarm->requests = swarm->requests < 8000 ? 8000 : swarm->requests;
+}
+
+/* A disk that hardly ever works, and a process that shall save and end. */
+static void make_bad_disk(struct swarm *swarm) {
+    swarm->disk.full_permille = swarm->disk.error_permille = 300;
+    swarm->disk.ends = 3;
+    swarm->mix.shutdowns = 2;
 }
 
 /* Clients that take their time. */
@@ -117,9 +148,17 @@ void swarm_draw(struct swarm *swarm, struct rng *rng) {
         make_waves(swarm);
     else if (chance_permille(rng, 80))
         make_idlers(swarm);
+    draw_disk(swarm, rng);
+    if (chance_permille(rng, 60))
+        make_bad_disk(swarm);
     /* Silent requests say nothing about what became of them: they do not go together with what may refuse them. */
     if (swarm->no_memory_permille != 0 || swarm->maxmemory != 0 || swarm->mix.pauses != 0)
         swarm->mix.silences = 0;
+    /* Nor with what may let them wait. */
+    if (swarm->mix.silences != 0) {
+        swarm->disk.may_stop = swarm->mix.waits_for_saves = false;
+        swarm->mix.shutdowns = 0;
+    }
     /* A byte at a time makes each request dear: fewer of them. */
     const struct network_faults *network = &swarm->network;
     if ((network->arrive_max != 0 && network->arrive_max < 16) ||
@@ -127,11 +166,18 @@ void swarm_draw(struct swarm *swarm, struct rng *rng) {
         swarm->requests = swarm->requests / 8 + 100;
     if (network->write_max != 0 && network->write_max < 16)
         swarm->requests = swarm->requests / 4 + 100;
+    /* Nor are long values to come in small pieces. */
+    if ((network->arrive_max != 0 && network->arrive_max < 1024) ||
+        (network->read_max != 0 && network->read_max < 1024) ||
+        (network->write_max != 0 && network->write_max < 1024) || network->window < 1024)
+        swarm->mix.long_values = 0;
 }
 
 void swarm_heal(struct swarm *swarm) {
     swarm->network = (struct network_faults){.delay_min_ns = 1000, .delay_max_ns = 2000, .window = 262144};
     swarm->pause_permille = swarm->no_memory_permille = swarm->foreign_permille = 0;
     swarm->jump_every_ns = 0;
+    swarm->disk.error_permille = swarm->disk.full_permille = 0;
+    swarm->disk.help_min_ns = swarm->disk.help_max_ns = 10000;
     swarm->slow_call_ns = 50;
 }

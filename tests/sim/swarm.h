@@ -35,7 +35,23 @@ struct workload_mix {
     uint32_t expiry_max_ms; /* times to live */
     uint32_t malformed, partial, inline_form, unknown_words, long_calls, introspection, transactions, scans,
         flushes, expiry_heavy, bulk_loads, switches, kills, pauses, silences;
-    bool one_slot; /* all keys share a hash tag */
+    uint32_t long_values; /* of values: longer than a checkpoint writes at once */
+    uint32_t saves, shutdowns;
+    bool waits_for_saves; /* SAVE, too */
+    bool one_slot;        /* all keys share a hash tag */
+};
+
+/* Saving, and what goes wrong with it. 0 always means: never. */
+struct disk_conditions {
+    uint32_t rule_s, rule_changes;     /* one save rule; rule_changes 0: there is none */
+    bool stops_writes;                 /* while saving does not work */
+    uint64_t help_min_ns, help_max_ns; /* what the helper takes for a piece of work */
+    uint32_t error_permille;           /* of pieces of work: from there on operations fail for a while */
+    uint32_t full_permille;            /* of pieces of work: from there on there is no room for a while */
+    uint64_t trouble_max_ns;
+    uint32_t ends; /* of the process, in the middle of the run */
+    bool may_stop; /* some of them because it was asked to; else it is killed, or the power fails */
+    bool ends_at_last;
 };
 
 struct swarm {
@@ -45,6 +61,7 @@ struct swarm {
     uint32_t requests; /* in all, after which the run comes to its end */
     struct network_faults network;
     struct workload_mix mix;
+    struct disk_conditions disk;
     uint32_t pause_permille; /* of turns: the whole process stands still */
     uint64_t pause_max_ns;
     uint64_t jump_every_ns; /* the wall clock jumps about so often */

@@ -264,6 +264,20 @@ static void draft_kill(struct draft *draft, struct rng *rng, uint64_t some_id) {
     }
 }
 
+static void draft_save(struct workload *workload) {
+    struct draft *draft = &workload->draft;
+    struct rng *rng = world_random(workload->world, CHANCE_WORKLOAD);
+    if (chance_permille(rng, 200)) {
+        draft_text(draft, "LASTSAVE");
+    } else if (workload->swarm->mix.waits_for_saves && chance_permille(rng, 400)) {
+        draft_text(draft, "SAVE");
+    } else {
+        draft_text(draft, "BGSAVE");
+        if (chance_permille(rng, 300))
+            draft_text(draft, chance_permille(rng, 900) ? "SCHEDULE" : "NOW");
+    }
+}
+
 /* Steps of a transaction, a SCAN or a silence that goes on. false: there is none to take now. */
 static bool draft_continuation(struct workload *workload, struct script *script, uint64_t some_id) {
     struct draft *draft = &workload->draft;
@@ -272,6 +286,8 @@ static bool draft_continuation(struct workload *workload, struct script *script,
         if (script->queued_left-- > 0) {
             if (chance_permille(rng, 40 * workload->swarm->mix.kills))
                 draft_kill(draft, rng, some_id);
+            else if (workload->swarm->mix.saves != 0 && chance_permille(rng, 20))
+                draft_save(workload);
             else
                 workload_call(workload, script);
             return true;
@@ -354,14 +370,24 @@ static void draft_switch(struct workload *workload) {
     }
 }
 
+/* Mostly the end of the process; who says so is answered only where it does not come. */
+static void draft_shutdown(struct draft *draft, struct rng *rng) {
+    static const char *const words[] = {NULL, "NOSAVE", "SAVE", "ABORT", "NOW", "WHENEVER"};
+    const char *word = words[rng_below(rng, sizeof words / sizeof *words)];
+    draft_text(draft, "SHUTDOWN");
+    if (word != NULL)
+        draft_text(draft, word);
+}
+
 /* Something besides ordinary commands; false: an ordinary one is to come. */
 static bool draft_unusual(struct workload *workload, struct script *script, uint64_t some_id) {
     struct draft *draft = &workload->draft;
     const struct workload_mix *mix = &workload->swarm->mix;
     struct rng *rng = world_random(workload->world, CHANCE_WORKLOAD);
     uint64_t place = rng_below(rng, 2000);
-    uint64_t shares[] = {mix->malformed, mix->partial, mix->transactions, mix->scans,    mix->introspection,
-                         mix->switches,  mix->kills,   mix->pauses,       mix->silences, 2};
+    uint64_t shares[] = {mix->malformed, mix->partial,  mix->transactions, mix->scans,    mix->introspection,
+                         mix->switches,  mix->kills,    mix->pauses,       mix->silences, 2,
+                         mix->saves,     mix->shutdowns};
     unsigned chosen = 0;
     while (chosen < sizeof shares / sizeof *shares && place >= shares[chosen])
         place -= shares[chosen++];
@@ -400,6 +426,8 @@ static bool draft_unusual(struct workload *workload, struct script *script, uint
             draft_empty(draft, rng);
         }
         return true;
+    case 10: draft_save(workload); return true;
+    case 11: draft_shutdown(draft, rng); return true;
     default: return false;
     }
 }

@@ -7,6 +7,9 @@
 #include <stdio.h>
 
 #define BULK_KEYS 1000
+/* About where a record becomes long for a checkpoint, and beyond. */
+#define LONG_FIRST 65000
+#define LONG_LAST  200000
 /* More than a background step takes. */
 #define WAVE_KEYS 500
 
@@ -55,6 +58,8 @@ void workload_key(struct workload *workload) {
 static void long_value(struct workload *workload) {
     struct rng *rng = dice(workload);
     size_t size = chance_magnitude(rng, 1, workload->swarm->mix.value_max);
+    if (sometimes(workload, workload->swarm->mix.long_values))
+        size = chance_between(rng, LONG_FIRST, LONG_LAST);
     uint8_t bytes[2048];
     uint64_t seed = rng_next64(rng);
     struct buffer value;
@@ -256,7 +261,8 @@ static void call_keys(struct workload *workload) {
 static void call_two_keys(struct workload *workload) {
     static const char *const words[] = {"RENAME", "RENAMENX", "COPY", "LCS"};
     const char *word = ONE_OF(workload, words);
-    if (strcmp(word, "LCS") == 0 && workload->swarm->mix.value_max > 200)
+    if (strcmp(word, "LCS") == 0 &&
+        (workload->swarm->mix.value_max > 200 || workload->swarm->mix.long_values != 0))
         word = "COPY"; /* the model's table would be too large */
     text(workload, word);
     workload_key(workload);
@@ -517,7 +523,6 @@ void workload_introspection(struct workload *workload) {
         {"MEMORY", "DOCTOR"},
         {"TIME"},
         {"ROLE"},
-        {"LASTSAVE"},
         {"LOLWUT"},
         {"WAIT", "0", "0"},
         {"OBJECT", "HELP"},

@@ -23,6 +23,7 @@ enum chance {
     CHANCE_WORKLOAD,
     CHANCE_MEMORY,
     CHANCE_NODE,
+    CHANCE_DISK,
     CHANCE_COUNT
 };
 
