@@ -67,6 +67,9 @@ void answer_error(struct model_call *call, const char *format, ...) {
     int size = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     CHECK(size >= 0 && size < (int)sizeof text);
+    /* Ends of lines are no part of an error: at the end they go, elsewhere they are spaces. */
+    while (size > 0 && (text[size - 1] == '\r' || text[size - 1] == '\n'))
+        text[--size] = '\0';
     for (int i = 0; i < size; i++)
         if (text[i] == '\r' || text[i] == '\n')
             text[i] = ' ';
