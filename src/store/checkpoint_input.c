@@ -8,6 +8,7 @@
 #include "store/checkpoint_input.h"
 
 #include "base/checksum.h"
+#include "proto/rdb.h"
 #include "store/checkpoint_output.h"
 
 #include <errno.h>
@@ -73,7 +74,7 @@ static enum checkpoint_input_status judge_begin(struct checkpoint_input *input, 
         return damaged(input, "header at byte 0: does not begin as one");
     if (is_zeros(begin, size))
         return damaged(input, "the file begins with zeros");
-    input->is_rdb = size >= 5 && memcmp(begin, "REDIS", 5) == 0;
+    input->is_rdb = size >= RDB_MAGIC_SIZE && memcmp(begin, RDB_MAGIC, RDB_MAGIC_SIZE) == 0;
     return CHECKPOINT_INPUT_FOREIGN;
 }
 

@@ -50,7 +50,6 @@ struct checkpoint_loader {
     enum phase phase, after;
     enum candidate candidate;
     bool is_damaged[CANDIDATE_COUNT];
-    bool has_seen[CANDIDATE_COUNT];
     bool is_cancelled;
     struct checkpoint_input input; /* the helper's while anything is in flight */
     bool helper_has_ended;         /* likewise: nothing is read any more */
@@ -282,7 +281,6 @@ static void could_not_read(struct checkpoint_loader *loader, int error) {
 
 static void opened(struct checkpoint_loader *loader) {
     const char *name = candidate_name(loader, loader->candidate);
-    loader->has_seen[loader->candidate] = loader->open_status != CHECKPOINT_INPUT_MISSING;
     switch (loader->open_status) {
     case CHECKPOINT_INPUT_GOOD: begin_blocks(loader); return;
     case CHECKPOINT_INPUT_MISSING: next_candidate(loader); return;

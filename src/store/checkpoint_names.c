@@ -8,13 +8,11 @@
 #include "store/checkpoint_names.h"
 
 #include "base/check.h"
+#include "proto/rdb.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define RDB_MAGIC      "REDIS"
-#define RDB_MAGIC_SIZE 5u
 
 /* So many files of one ending, and nobody who looks at them: enough. */
 #define NUMBERED_MAX 1000u

@@ -156,10 +156,6 @@ static void send_current(struct checkpoint_writer *writer) {
     writer->current = NULL;
     if (block == NULL)
         return;
-    if (block->size == 0) {
-        release_block(writer, block);
-        return;
-    }
     writer->progress.bytes += block->size;
     submit(writer, &block->work);
 }
@@ -192,7 +188,6 @@ static bool take_record(void *context, uint32_t database, const struct record *r
     uint8_t *end = record_codec_write(block->data + block->size, &parts, RECORD_CODEC_ALL);
     block->size = (uint32_t)(end - block->data);
     block->records++;
-    writer->progress.records++;
     return true;
 }
 
@@ -207,7 +202,6 @@ static bool begin_long(void *context, uint32_t database, const struct record *re
     uint8_t *end = checkpoint_long_write(block->data + block->size, &parts, parts.value_size);
     block->size = (uint32_t)(end - block->data);
     block->records++;
-    writer->progress.records++;
     writer->long_database = database;
     /* The begin of the key is in that entry. */
     writer->long_skip = parts.key_size < CHECKPOINT_LONG_KEY_MAX ? parts.key_size : CHECKPOINT_LONG_KEY_MAX;
@@ -274,11 +268,17 @@ struct checkpoint_writer *checkpoint_writer_new(const struct checkpoint_options 
     return writer;
 }
 
+/* How far the image is. */
+static void note_image(const struct checkpoint_writer *writer, struct checkpoint_progress *progress) {
+    progress->keys_done = writer->image.looked_at;
+    progress->records = writer->image.records;
+    progress->copied_bytes = writer->image.copied_bytes;
+}
+
 static void end_image(struct checkpoint_writer *writer) {
     if (!writer->has_image)
         return;
-    writer->progress.keys_done = writer->image.looked_at;
-    writer->progress.copied_bytes = writer->image.copied_bytes;
+    note_image(writer, &writer->progress);
     image_end(&writer->image);
     writer->has_image = false;
 }
@@ -342,10 +342,8 @@ void checkpoint_writer_cancel(struct checkpoint_writer *writer) {
 struct checkpoint_progress checkpoint_writer_progress(const struct checkpoint_writer *writer) {
     struct checkpoint_progress progress = writer->progress;
     progress.state = state_of(writer);
-    if (writer->has_image) {
-        progress.keys_done = writer->image.looked_at;
-        progress.copied_bytes = writer->image.copied_bytes;
-    }
+    if (writer->has_image)
+        note_image(writer, &progress);
     return progress;
 }
 
