@@ -38,10 +38,14 @@ static void add_check(char *out, const struct text *text, size_t size) {
     memcpy(out, line, CHECK_SIZE);
 }
 
+void identity_print_id(const struct actor_identity *actor, char text[IDENTITY_ID_SIZE]) {
+    for (size_t i = 0; i < NODE_ID_SIZE; i++)
+        snprintf(text + 2 * i, 3, "%02x", actor->node_id[i]);
+}
+
 static void write_text(struct text *text, const struct actor_identity *actor, bool has_checkpoint) {
-    char id[2 * NODE_ID_SIZE + 1];
-    for (unsigned i = 0; i < NODE_ID_SIZE; i++)
-        snprintf(id + (size_t)i * 2, 3, "%02x", actor->node_id[i]);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(actor, id);
     text->size = (size_t)snprintf(text->bytes, sizeof text->bytes - CHECK_SIZE,
                                   TITLE "1\nid %s\nincarnation %" PRIu64 "\ncheckpoint %s\n", id,
                                   actor->incarnation, has_checkpoint ? "yes" : "no");

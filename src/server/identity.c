@@ -13,11 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_id(const struct identity *identity, char text[2 * NODE_ID_SIZE + 1]) {
-    for (size_t i = 0; i < NODE_ID_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", identity->actor.node_id[i]);
-}
-
 /* Another process is the node that this one would be. */
 static bool go_on_beside(struct server *server) {
     const struct config *config = server->config;
@@ -40,7 +35,7 @@ bool server_take_identity(struct server *server) {
     const struct config *config = server->config;
     struct identity *identity = &server->identity;
     uint8_t fresh_id[NODE_ID_SIZE];
-    char id[2 * NODE_ID_SIZE + 1];
+    char id[IDENTITY_ID_SIZE];
     int error = 0;
     if (!entropy_fill(fresh_id, sizeof fresh_id)) {
         server_log(server, NODE_LOG_WARNING, "The system gives no random bytes: %s", strerror(errno));
@@ -50,7 +45,7 @@ bool server_take_identity(struct server *server) {
         identity_take(identity, &server->disk, config->dbfilename, fresh_id, &error);
     snprintf(server->home, sizeof server->home, "%s", config->dir);
     server->keeps_identity = identity->is_kept;
-    print_id(identity, id);
+    identity_print_id(&identity->actor, id);
     switch (status) {
     case IDENTITY_TAKEN:
         server_log(server, NODE_LOG_NOTICE, "This is node %s, incarnation %llu (%s/%s)", id,
