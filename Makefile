@@ -89,7 +89,7 @@ ifeq ($(LTO),1)
 OPTIMISATION += -flto=auto
 endif
 
-LIBRARIES := -llz4 -llzf -lm -lpthread
+LIBRARIES := -llz4 -llzf -lhiredis -lnettle -lm -lpthread
 ifeq ($(MALLOC),jemalloc)
 LANGUAGE += -DREDIS_KV_JEMALLOC
 LIBRARIES := $(shell $(CC) -print-file-name=libjemalloc_pic.a 2>/dev/null) $(LIBRARIES)

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes that a varint may take. */
 #define ENCODE_VARINT_MAX 10
@@ -19,6 +20,23 @@ static inline uint8_t *encode_fixed(uint8_t *out, uint64_t value, unsigned size)
     for (unsigned i = 0; i < size; i++)
         *out++ = (uint8_t)(value >> 8 * i);
     return out;
+}
+
+/* The same for the widths that are written most: one store each, which compilers do not make of the loop above. */
+static inline uint8_t *encode_u16(uint8_t *out, uint16_t value) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap16(value);
+#endif
+    memcpy(out, &value, sizeof value);
+    return out + sizeof value;
+}
+
+static inline uint8_t *encode_u64(uint8_t *out, uint64_t value) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    memcpy(out, &value, sizeof value);
+    return out + sizeof value;
 }
 
 /* LEB128 in its shortest form. */

@@ -50,6 +50,13 @@ void *mem_resize(struct mem *mem, void *pointer, size_t old_size, size_t new_siz
 /* Gives a block back; `size` is what it was allocated (or last resized) with. NULL is allowed. */
 void mem_free(struct mem *mem, void *pointer, size_t size);
 
+/* Counts memory that a library takes from the allocator by itself: `counted` bytes of it are counted so far, it is `now`
+ * bytes now. Returns `now`. */
+static inline size_t mem_recount(struct mem *mem, size_t counted, size_t now) {
+    mem->used_bytes += now - counted;
+    return now;
+}
+
 /* Keeps the high-water mark; called once per turn, as it is not worth a compare per allocation. */
 static inline void mem_note_peak(struct mem *mem) {
     if (mem->used_bytes > mem->peak_bytes)

@@ -216,8 +216,12 @@ static void run_operations(struct call *call, const uint8_t *bytes, size_t size,
             continue;
         }
         reply_integer(call->reply, operation.action == FIELD_SET ? old : result);
-        if (target != NULL)
-            bits_write_field(target, operation.offset, operation.width, (uint64_t)result);
+        if (target == NULL)
+            continue;
+        bits_write_field(target, operation.offset, operation.width, (uint64_t)result);
+        uint32_t first = (uint32_t)(operation.offset / 8);
+        uint32_t end = (uint32_t)((operation.offset + operation.width + 7) / 8);
+        keyspace_note_range(call->keyspace, first, end - first);
     }
 }
 

@@ -61,6 +61,7 @@ void setbit_command(struct call *call) {
     }
     bool old = bits_get(bytes, offset);
     bits_set(bytes, offset, bit == 1);
+    keyspace_note_range(call->keyspace, (uint32_t)(offset >> 3), 1);
     reply_integer(call->reply, old);
 }
 

@@ -48,6 +48,10 @@ struct mem;
 #define COMMAND_TIMED     (UINT32_C(1) << 24) /* a short request may take long: its own duration is measured */
 #define COMMAND_RESEND    (UINT32_C(1) << 25) /* may be sent again after it may have run (idempotent) */
 #define COMMAND_CONTAINER (UINT32_C(1) << 26) /* has subcommands */
+#define COMMAND_LOCAL     (UINT32_C(1) << 27) /* never forwarded: it is about this node */
+#define COMMAND_SPREAD \
+    (UINT32_C(1) << 28) /* on the plain port of a cluster's node it speaks for the whole cluster */
+#define COMMAND_SPLIT (UINT32_C(1) << 29) /* its keys may be of several nodes: split by node, and gathered */
 
 /* ACL categories, in the order in which COMMAND prints them. */
 #define CATEGORY_KEYSPACE    (UINT32_C(1) << 0)

@@ -36,6 +36,11 @@ static bool parse_database(struct call *call, uint32_t index, uint32_t *database
     return true;
 }
 
+/* Whether other nodes may hold copies of these keys: then database 0 is all that there is. */
+static bool is_in_cluster(const struct call *call) {
+    return call->keyspace->ledger != NULL;
+}
+
 static bool same_key(const struct argument *a, const struct argument *b) {
     return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
 }
@@ -154,6 +159,10 @@ void copy_command(struct call *call) {
             return;
         }
     }
+    if (is_in_cluster(call) && database != 0) {
+        reply_error(call->reply, "ERR Copying to another database is not allowed in cluster mode");
+        return;
+    }
     if (database == call->database && same_key(from, to)) {
         reply_error(call->reply, ERROR_SAME_OBJECT);
         return;
@@ -173,6 +182,10 @@ void copy_command(struct call *call) {
 void move_command(struct call *call) {
     struct argument *key = &call->argv[1];
     uint32_t database;
+    if (is_in_cluster(call)) {
+        reply_error(call->reply, "ERR MOVE is not allowed in cluster mode");
+        return;
+    }
     if (!parse_database(call, 2, &database))
         return;
     if (database == call->database) {
@@ -192,14 +205,28 @@ void move_command(struct call *call) {
 /* ---- Whole databases ---- */
 
 void randomkey_command(struct call *call) {
-    struct record *record = keyspace_random(call->keyspace, call->database);
+    struct record *record = call->slots == NULL ? keyspace_random(call->keyspace, call->database)
+                                                : keyspace_random_of_slots(call->keyspace, call->slots);
     if (record == NULL)
         reply_null(call->reply);
     else
         reply_bulk(call->reply, record_key(record), record_key_size(record));
 }
 
+/* Keys of the slots that the command is about. */
+static uint64_t keys_of_slots(const struct call *call) {
+    uint64_t keys = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (call->slots[slot >> 6] >> (slot & 63) & 1)
+            keys += keyspace_slot_size(call->keyspace, slot);
+    return keys;
+}
+
 void dbsize_command(struct call *call) {
+    if (call->slots != NULL) {
+        reply_integer(call->reply, (int64_t)keys_of_slots(call));
+        return;
+    }
     reply_integer(call->reply, (int64_t)keyspace_size(call->keyspace, call->database));
 }
 
@@ -213,10 +240,18 @@ static bool flush_options_are_good(struct call *call) {
     return false;
 }
 
+/* Shared slots are flushed by a stamp, which tells the other copies what is to go. */
+static void flush(struct call *call, uint32_t database) {
+    if (call->slots != NULL && database == 0)
+        keyspace_flush_slots(call->keyspace, call->slots, keyspace_stamp(call->keyspace));
+    else
+        keyspace_flush(call->keyspace, database);
+}
+
 void flushdb_command(struct call *call) {
     if (!flush_options_are_good(call))
         return;
-    keyspace_flush(call->keyspace, call->database);
+    flush(call, call->database);
     reply_ok(call->reply);
 }
 
@@ -224,7 +259,7 @@ void flushall_command(struct call *call) {
     if (!flush_options_are_good(call))
         return;
     for (uint32_t database = 0; database < DATABASE_COUNT; database++)
-        keyspace_flush(call->keyspace, database);
+        flush(call, database);
     reply_ok(call->reply);
 }
 
@@ -241,6 +276,10 @@ static bool parse_swap_index(struct call *call, uint32_t index, const char *erro
 
 void swapdb_command(struct call *call) {
     int64_t first, second;
+    if (is_in_cluster(call)) {
+        reply_error(call->reply, "ERR SWAPDB is not allowed in cluster mode");
+        return;
+    }
     if (!parse_swap_index(call, 1, "ERR invalid first DB index", &first) ||
         !parse_swap_index(call, 2, "ERR invalid second DB index", &second))
         return;

@@ -111,6 +111,12 @@ static void bring_forward(struct buffer *out, size_t begin, size_t middle) {
     memcpy(out->data + begin, moved, size);
 }
 
+static uint64_t scan_some(struct call *call, uint64_t cursor, uint32_t count, struct scan *scan) {
+    if (call->slots != NULL)
+        return keyspace_scan_slots(call->keyspace, call->slots, cursor, count, scan_visit, scan);
+    return keyspace_scan(call->keyspace, call->database, cursor, count, scan_visit, scan);
+}
+
 void scan_command(struct call *call) {
     struct scan scan = {.reply = call->reply};
     uint64_t cursor;
@@ -124,7 +130,7 @@ void scan_command(struct call *call) {
     reply_array(call->reply, 2);
     size_t begin = reply_mark(call->reply);
     size_t place = reply_deferred(call->reply);
-    cursor = keyspace_scan(call->keyspace, call->database, cursor, count, scan_visit, &scan);
+    cursor = scan_some(call, cursor, count, &scan);
     call->keyspace->counters.hits += scan.typed; /* Redis looks each of them up */
     if (!reply_is_complete(call->reply))
         return;
@@ -143,7 +149,7 @@ void keys_command(struct call *call) {
     size_t place = reply_deferred(call->reply);
     uint64_t cursor = 0;
     do {
-        cursor = keyspace_scan(call->keyspace, call->database, cursor, COUNT_MAX, scan_visit, &scan);
+        cursor = scan_some(call, cursor, COUNT_MAX, &scan);
     } while (cursor != 0 && reply_is_complete(call->reply));
     if (reply_is_complete(call->reply))
         reply_deferred_set(call->reply, place, '*', scan.found);

@@ -33,6 +33,7 @@ void append_command(struct call *call) {
     }
     if (tail->size != 0)
         memcpy(bytes + old_size, tail->data, tail->size);
+    keyspace_note_range(call->keyspace, old_size, tail->size);
     reply_integer(call->reply, (int64_t)size);
 }
 
@@ -93,5 +94,6 @@ void setrange_command(struct call *call) {
         return;
     }
     memcpy(bytes + offset, patch->data, patch->size);
+    keyspace_note_range(call->keyspace, (uint32_t)offset, patch->size);
     reply_integer(call->reply, size);
 }

@@ -81,7 +81,7 @@ void record_parts(const struct record *record, struct record_parts *parts, struc
         .key = record_key(record),
         .value = record_value_const(record),
         .key_size = record_key_size(record),
-        .value_size = record_value_size(record),
+        .value_size = record_type(record) == RECORD_TOMBSTONE ? 0 : record_value_size(record),
         .expiry_ms = record_expiry_ms(record),
         .newest = {.counter = record->counter, .actor = record->actor},
         .type = (uint8_t)record_type(record),
@@ -111,17 +111,16 @@ void record_version(const struct record *record, struct version *version) {
     CHECK(fits);
 }
 
-enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool *theirs_wins,
-                               struct version *joined) {
+enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
+                               bool *theirs_wins, struct version *joined) {
     switch (version_compare(ours, theirs)) {
     case VERSION_EQUAL:
     case VERSION_DESCENDS: return MERGE_KEEP;
     case VERSION_PRECEDES: return MERGE_REPLACE;
     default: break;
     }
-    struct dot our_highest = version_highest(ours), their_highest = version_highest(theirs);
-    *theirs_wins = their_highest.counter != our_highest.counter ? their_highest.counter > our_highest.counter
-                                                                : their_highest.actor > our_highest.actor;
+    uint64_t our_highest = version_highest(ours).counter, their_highest = version_highest(theirs).counter;
+    *theirs_wins = their_highest != our_highest ? their_highest > our_highest : theirs_win_ties;
     *joined = *ours;
     if (version_join(joined, theirs))
         return MERGE_JOIN;

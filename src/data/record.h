@@ -11,7 +11,8 @@
  *   key bytes, value bytes
  *
  * A key of at most 255 bytes with a value of at most 255 bytes thus pays 16 bytes, 10 of them for its version.
- * A tombstone is a record without a value. Numbers are in host order: a record never leaves the process
+ * A tombstone is a record without a value: where it was made of a record in its place, bytes of the dead value may still belong to
+ * its allocation; they count for record_size() only. Numbers are in host order: a record never leaves the process
  * in this form (proto/record_codec does that).
  * May touch: base, data/version. Must never know: tables, time, who holds it.
  * Tests: tests/unit/data/record_test.c.
@@ -166,10 +167,10 @@ void record_free(struct mem *mem, struct record *record);
 
 /* Writes the parts over `record`, whose allocation has the size class that the parts need
  * (mem_class(record_size) == mem_class(record_parts_size)). parts->key may be the record's own key;
- * parts->value must not overlap the record, or be NULL (then bytes of the value are undefined). */
+ * parts->value must not overlap the record, or be NULL (then the bytes where the value stands are left as they are). */
 void record_write(struct record *record, const struct record_parts *parts);
 
-/* Takes a record apart (key and value point into it). `others` has room for VERSION_DOTS_MAX dots. */
+/* Takes a record apart (key and value point into it; a tombstone's value is empty). `others` has room for VERSION_DOTS_MAX dots. */
 void record_parts(const struct record *record, struct record_parts *parts, struct dot *others);
 
 /* The whole version of a record. */
@@ -182,11 +183,12 @@ enum record_merge {
     MERGE_JOIN     /* concurrent: the winner's value under the joined version (record_merge fills it in) */
 };
 
-/* *The* merge rule. Concurrent strings and tombstones: the highest counter wins, ties by actor; the
+/* *The* merge rule. Concurrent strings and tombstones: the highest counter wins; where both have the same one, theirs wins if
+ * theirs_win_ties (the caller compares the identities of the actors: their numbers are other ones elsewhere). The
  * joined version covers both. On MERGE_JOIN, *theirs_wins says whose value stays and *joined is filled.
  * Commutative and idempotent in its outcome; associative while all versions together name at most VERSION_DOTS_MAX actors.
  * Beyond, nothing is joined: the winner stays whole under its own version (MERGE_REPLACE or MERGE_KEEP). */
-enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool *theirs_wins,
-                               struct version *joined);
+enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
+                               bool *theirs_wins, struct version *joined);
 
 #endif

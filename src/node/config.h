@@ -35,6 +35,9 @@ struct output_limit {
     uint32_t soft_s;
 };
 
+/* Which copy answers reads. All but the first may give values that the coordinator has replaced already. */
+enum read_from { READ_FROM_PRIMARY, READ_FROM_NEAREST, READ_FROM_RANDOM, READ_FROM_ROUND_ROBIN, READ_FROM_FASTEST };
+
 struct save_rule {
     int64_t seconds, changes;
 };
@@ -53,6 +56,21 @@ struct config {
     uint32_t tcp_backlog, tcp_keepalive_s, timeout_s;
     bool protected_mode;
     uint32_t maxclients;
+    /* cluster */
+    bool cluster_enabled;
+    uint32_t cluster_port, peer_port; /* 0: port + 5000, port + 10000 (config_cluster_port, config_peer_port) */
+    char *cluster_seeds;              /* host:port words with blanks between */
+    char *cluster_seeds_file;         /* a file of such words, read again now and then */
+    char *cluster_secret, *cluster_zone;
+    uint32_t cluster_weight;
+    uint32_t replication_factor;
+    uint32_t gossip_interval_ms, suspect_timeout_ms;
+    int read_from;               /* enum read_from */
+    bool cluster_redirect_moved; /* cluster-redirect moved: clients of the cluster-port are sent to the coordinator */
+    bool cluster_replica_lists;
+    char *cluster_announce_ip; /* "": what others see */
+    uint32_t cluster_announce_port, cluster_announce_cluster_port, cluster_announce_peer_port; /* 0: the port itself */
+    uint64_t peer_output_limit;  /* bytes sent to a peer and not acknowledged */
     /* limits */
     uint64_t maxmemory, proto_max_bulk_len, client_query_buffer_limit;
     struct output_limit output_limits[CLIENT_CLASS_COUNT];
@@ -95,6 +113,11 @@ struct config {
 /* Defaults. false: no memory. */
 bool config_init(struct config *config, struct mem *mem);
 void config_release(struct config *config);
+
+/* The ports of a cluster's node as the settings mean them: those that are set, or derived from `port`; 0: it does not fit
+ * below 65536 (a start with cluster-enabled is refused then). */
+uint32_t config_cluster_port(const struct config *config);
+uint32_t config_peer_port(const struct config *config);
 
 /* How include directives get their text: fills `text` for a path (globs are expanded by the callee, which appends
  * several files' texts, each ended with a newline). false: `error`. */

@@ -6,8 +6,11 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "node/cluster_settings.h"
 #include "node/handlers.h"
 #include "store/reclaim.h"
+
+#include <stdio.h>
 
 /* ---- GET ---- */
 
@@ -38,6 +41,11 @@ void handle_config_get(struct node *node, struct session *session, struct call *
 
 static bool tell_host(void *context, const char *name, char error[CONFIG_ERROR_SIZE]) {
     struct node *node = context;
+    const char *reason;
+    if (cluster_keeps_setting(node, name, &reason)) {
+        snprintf(error, CONFIG_ERROR_SIZE, "%s", reason);
+        return false;
+    }
     return node->host.setting_changed(node->host.context, name, error);
 }
 
@@ -45,13 +53,15 @@ void handle_config_set(struct node *node, struct session *session, struct call *
     char error[CONFIG_ERROR_SIZE];
     bool may_protected = node->config->enable_protected_configs ||
                          (node->config->enable_protected_configs_local && node_is_local(session));
-    if (call->argc % 2 != 0)
+    if (call->argc % 2 != 0) {
         reply_error(call->reply, ERROR_SYNTAX);
-    else if (config_set(node->config, call->argv + 2, (call->argc - 2) / 2, may_protected, tell_host, node,
-                        error))
+    } else if (config_set(node->config, call->argv + 2, (call->argc - 2) / 2, may_protected, tell_host, node,
+                          error)) {
+        cluster_settings_changed(node);
         reply_ok(call->reply);
-    else
+    } else {
         reply_error_format(call->reply, "ERR %s", error);
+    }
 }
 
 /* ---- REWRITE ---- */

@@ -7,6 +7,8 @@
  */
 #include "node/config_table.h"
 
+#include "cluster/ring.h"
+
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -15,6 +17,10 @@ static const char *const loglevel_words[] = {"debug", "verbose", "notice", "warn
 static const char *const supervised_words[] = {"upstart", "systemd", "auto", "no", NULL};
 static const char *const facility_words[] = {"user",   "local0", "local1", "local2", "local3",
                                              "local4", "local5", "local6", "local7", NULL};
+static const char *const read_from_words[] = {
+    [READ_FROM_PRIMARY] = "primary",         [READ_FROM_NEAREST] = "nearest", [READ_FROM_RANDOM] = "random",
+    [READ_FROM_ROUND_ROBIN] = "round-robin", [READ_FROM_FASTEST] = "fastest", NULL,
+};
 static const char *const access_words[] = {"no", "yes", "local", NULL};
 static const char *const words_acl_pubsub_default[] = {"allchannels", "resetchannels", NULL};
 static const char *const words_appendfsync[] = {"everysec", "always", "no", NULL};
@@ -60,6 +66,11 @@ static const char *const words_tls_auth_clients[] = {"no", "yes", "optional", NU
 #define ACTS_TEXT(name_, member, flags_, default_, ...)                                                 \
     {                                                                                                   \
         .name = name_, .kind = SETTING_TEXT, FIELD(member), .flags = flags_, .default_value = default_, \
+        __VA_ARGS__                                                                                     \
+    }
+#define ACTS_LIST(name_, member, flags_, default_, ...)                                                 \
+    {                                                                                                   \
+        .name = name_, .kind = SETTING_LIST, FIELD(member), .flags = flags_, .default_value = default_, \
         __VA_ARGS__                                                                                     \
     }
 #define ACTS_SPECIAL(name_, kind_, flags_, default_, ...)                                                 \
@@ -109,6 +120,47 @@ static const struct setting settings[] = {
                  .help = "without a password, take only clients of this machine"),
     ACTS_INTEGER("maxclients", maxclients, 0, 1, UINT32_MAX, "10000",
                  .help = "how many clients may be connected"),
+
+    /* cluster */
+    ACTS_BOOLEAN("cluster-enabled", cluster_enabled, SETTING_IMMUTABLE, "no",
+                 .help = "be a node of a cluster, and speak with other nodes"),
+    ACTS_INTEGER("cluster-port", cluster_port, SETTING_IMMUTABLE, 0, 65535, "0",
+                 .help = "the port on which the node looks like one of a Redis Cluster; 0: port + 5000"),
+    ACTS_INTEGER("peer-port", peer_port, SETTING_IMMUTABLE, 0, 65535, "0",
+                 .help = "the port for other nodes; 0: port + 10000"),
+    ACTS_TEXT("cluster-secret", cluster_secret, SETTING_IMMUTABLE | SETTING_SECRET, "",
+              .help = "what all nodes of the cluster know, and nobody else; empty: none"),
+    ACTS_LIST("cluster-seeds", cluster_seeds, 0, "", .check = check_cluster_seeds,
+              .help = "nodes to join, each host:port or host:port@peerport"),
+    ACTS_TEXT("cluster-seeds-file", cluster_seeds_file, 0, "",
+              .help = "a file of such words, read again now and then; empty: none"),
+    ACTS_TEXT("cluster-zone", cluster_zone, 0, "", .check = check_cluster_zone,
+              .help = "where the node stands: the copies of a key are kept in different zones"),
+    ACTS_INTEGER("cluster-weight", cluster_weight, 0, 1, RING_WEIGHT_MAX, "1",
+                 .help = "the node's share of the keys, compared with those of other nodes"),
+    ACTS_INTEGER("replication-factor", replication_factor, SETTING_IMMUTABLE, 1, RING_COPIES_MAX, "3",
+                 .help = "how many nodes keep a copy of each key; the same number on all nodes"),
+    ACTS_INTEGER("gossip-interval", gossip_interval_ms, SETTING_IMMUTABLE, 50, 10000, "200",
+                 .help = "milliseconds between two rounds of gossip"),
+    ACTS_INTEGER("suspect-timeout", suspect_timeout_ms, SETTING_IMMUTABLE, 100, 600000, "1000",
+                 .help = "milliseconds of silence after which a node is suspected to be down"),
+    ACTS_WORD("read-from", read_from, 0, read_from_words, "primary",
+              .help = "which copy answers reads: primary, nearest, random, round-robin or fastest"),
+    ACTS_SPECIAL("cluster-redirect", SETTING_WORD, 0, "forward", .parse = parse_cluster_redirect,
+                 .format = format_cluster_redirect,
+                 .help = "what becomes of commands for other nodes on the cluster-port: forward, or moved"),
+    ACTS_BOOLEAN("cluster-replica-lists", cluster_replica_lists, 0, "no",
+                 .help = "name the other holders of a range in CLUSTER SLOTS"),
+    ACTS_TEXT("cluster-announce-ip", cluster_announce_ip, 0, "", .check = check_cluster_announce_ip,
+              .help = "the address or name under which others reach the node; empty: the one it listens on"),
+    ACTS_INTEGER("cluster-announce-port", cluster_announce_port, 0, 0, 65535, "0",
+                 .help = "the port under which others reach its port; 0: the same"),
+    ACTS_INTEGER("cluster-announce-cluster-port", cluster_announce_cluster_port, 0, 0, 65535, "0",
+                 .help = "the same for the cluster-port"),
+    ACTS_INTEGER("cluster-announce-bus-port", cluster_announce_peer_port, 0, 0, 65535, "0",
+                 .help = "the same for the peer-port"),
+    ACTS_MEMORY("peer-output-limit", peer_output_limit, 0, 1048576, INT64_MAX, "67108864",
+                .help = "bytes sent to another node that it has not acknowledged"),
 
     /* limits */
     ACTS_MEMORY("maxmemory", maxmemory, 0, 0, UINT64_MAX, "0",
@@ -219,19 +271,13 @@ static const struct setting settings[] = {
     KEPT_BOOLEAN("cluster-allow-pubsubshard-when-down", NULL, 0, "yes"),
     KEPT_BOOLEAN("cluster-allow-reads-when-down", NULL, 0, "no"),
     KEPT_BOOLEAN("cluster-allow-replica-migration", NULL, 0, "yes"),
-    KEPT_INTEGER("cluster-announce-bus-port", NULL, 0, 0, 65535, "0"),
     KEPT_LIKE_TEXT("cluster-announce-hostname", 0, "", check_cluster_announce_hostname),
     KEPT_TEXT("cluster-announce-human-nodename", NULL, 0, ""),
-    KEPT_TEXT("cluster-announce-ip", NULL, 0, ""),
-    KEPT_INTEGER("cluster-announce-port", NULL, 0, 0, 65535, "0"),
     KEPT_INTEGER("cluster-announce-tls-port", NULL, 0, 0, 65535, "0"),
     KEPT_TEXT("cluster-config-file", NULL, SETTING_IMMUTABLE, "nodes.conf"),
-    KEPT_BOOLEAN("cluster-enabled", NULL, SETTING_IMMUTABLE, "no",
-                 .refusal = "this server has no cluster mode"),
     KEPT("cluster-link-sendbuf-limit", SETTING_MEMORY, 0, "0", .max = UINT64_MAX),
     KEPT_INTEGER("cluster-migration-barrier", NULL, 0, 0, INT32_MAX, "1"),
     KEPT_INTEGER("cluster-node-timeout", NULL, 0, 0, INT64_MAX, "15000"),
-    KEPT_INTEGER("cluster-port", NULL, SETTING_IMMUTABLE, 0, 65535, "0"),
     KEPT_WORD("cluster-preferred-endpoint-type", 0, words_cluster_preferred_endpoint_type, "ip"),
     KEPT_BOOLEAN("cluster-replica-no-failover", "cluster-slave-no-failover", 0, "no"),
     KEPT_INTEGER("cluster-replica-validity-factor", "cluster-slave-validity-factor", 0, 0, INT32_MAX, "10"),

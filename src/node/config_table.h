@@ -124,7 +124,7 @@ void setting_refuse_word(const char *const *words, char error[CONFIG_ERROR_SIZE]
 const char *setting_value(const struct config *config, const struct setting *setting,
                           char room[SETTING_VALUE_SIZE]);
 
-/* Values with a form of their own (config_special.c), named by the rows. */
+/* Values with a form of their own (config_special.c, config_cluster.c), named by the rows. */
 #define SETTING_PARSER(name) \
     bool parse_##name(struct config *config, const struct setting_input *input, char error[CONFIG_ERROR_SIZE])
 #define SETTING_FORMATTER(name) void format_##name(const struct config *config, char out[SETTING_VALUE_SIZE])
@@ -150,12 +150,17 @@ SETTING_PARSER(enable_protected_configs);
 SETTING_FORMATTER(enable_protected_configs);
 SETTING_PARSER(maxmemory_policy);
 SETTING_FORMATTER(maxmemory_policy);
+SETTING_PARSER(cluster_redirect);
+SETTING_FORMATTER(cluster_redirect);
 SETTING_CHECKER(maxmemory_clients);
 SETTING_CHECKER(notify_keyspace_events);
 SETTING_CHECKER(oom_score_adj_values);
 SETTING_CHECKER(shutdown_options);
 SETTING_CHECKER(replicaof);
 SETTING_CHECKER(cluster_announce_hostname);
+SETTING_CHECKER(cluster_announce_ip);
+SETTING_CHECKER(cluster_seeds);
+SETTING_CHECKER(cluster_zone);
 SETTING_CHECKER(proc_title_template);
 SETTING_CHECKER(dbfilename);
 SETTING_CHECKER(append_file_name);

@@ -42,13 +42,16 @@ void handle_quit(struct node *node, struct session *session, struct call *call) 
 }
 
 void handle_select(struct node *node, struct session *session, struct call *call) {
-    (void)node;
     int64_t database;
     if (!call_integer(call, 1, &database, NULL))
         return;
     if (database < INT_MIN || database > INT_MAX) {
         reply_error_format(call->reply, "ERR value is out of range, value must between %d and %d", INT_MIN,
                            INT_MAX);
+        return;
+    }
+    if (node->cluster != NULL && database != 0) {
+        reply_error(call->reply, "ERR SELECT is not allowed in cluster mode");
         return;
     }
     if (database < 0 || database >= DATABASE_COUNT) {
@@ -268,7 +271,7 @@ void handle_hello(struct node *node, struct session *session, struct call *call)
     reply_bulk_text(reply, "id");
     reply_integer(reply, (int64_t)session->id);
     reply_bulk_text(reply, "mode");
-    reply_bulk_text(reply, RELEASE_MODE);
+    reply_bulk_text(reply, session->flags & SESSION_CLUSTER_VIEW ? RELEASE_CLUSTER_MODE : RELEASE_MODE);
     reply_bulk_text(reply, "role");
     reply_bulk_text(reply, "master");
     reply_bulk_text(reply, "modules");

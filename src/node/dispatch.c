@@ -6,6 +6,8 @@
  */
 #include "node/latency.h"
 #include "node/monitor.h"
+#include "node/replicate.h"
+#include "node/route.h"
 #include "node/slowlog.h"
 #include "node/state.h"
 #include "node/transaction.h"
@@ -248,7 +250,10 @@ static void run_handler(struct node *node, struct session *session, const struct
                         .command = command,
                         .argv = argv,
                         .argc = argc,
-                        .database = session->database};
+                        .database = session->database,
+                        .slots = UNLIKELY(node->routes != NULL) && command->flags & COMMAND_SPREAD
+                                     ? node->cluster->coordinated.bits
+                                     : NULL};
     if (LIKELY(command->handler != NULL)) {
         command->handler(&call);
     } else {
@@ -271,10 +276,13 @@ static const struct command *execute(struct node *node, struct session *session,
     bool is_timed = node_is_timed(row, argc) || session->flags & SESSION_IN_EXEC;
     uint64_t started_ns = UNLIKELY(is_timed) ? node->host.clock_ns(node->host.context) : 0;
     run_handler(node, session, row, argv, argc, mark);
+    if (UNLIKELY(node->routes != NULL))
+        replicate_command(node, row);
     if (UNLIKELY(session->reply.errors != 0))
         node->statistics.of_command[row->id].failed++;
     /* Behind the command, as it is now known which database it left the session in. */
-    if (UNLIKELY(!list_is_empty(&node->monitors)) && !(row->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)))
+    if (UNLIKELY(!list_is_empty(&node->monitors)) && !(row->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) &&
+        !(session->flags & SESSION_PEER))
         monitor_feed(node, session, argv, argc);
     if (LIKELY(!is_timed))
         return row;
@@ -300,18 +308,29 @@ const struct command *node_dispatch(struct node *node, struct session *session, 
     } else if (UNLIKELY(!is_allowed(node, session, row, argc))) {
         node->statistics.of_command[row->id].rejected++;
     } else if (UNLIKELY(session->flags & SESSION_MULTI) && !is_transaction_control(row)) {
-        if (transaction_queue(node, session, row, argv, argc))
+        const char *error = UNLIKELY(node->routes != NULL) ? route_check_queued(node, session, row, argv, argc) : NULL;
+        if (error != NULL)
+            reject(node, session, row, error);
+        else if (transaction_queue(node, session, row, argv, argc))
             reply_simple(reply, "QUEUED");
         else
             reject(node, session, row, ERROR_NO_MEMORY);
     } else {
-        to_book = execute(node, session, row, argv, argc, mark);
+        enum route route = ROUTE_HERE;
+        if (UNLIKELY(node->routes != NULL) && !(session->flags & (SESSION_IN_EXEC | SESSION_PEER)))
+            route = route_command(node, session, row, argv, argc);
+        if (LIKELY(route == ROUTE_HERE))
+            to_book = execute(node, session, row, argv, argc, mark);
+        else if (route == ROUTE_TAKEN)
+            mark = reply_mark(reply); /* the output may be another one now */
     }
     /* Errors of commands that an EXEC has run are counted already, and no longer in reply->errors. */
     if (UNLIKELY(reply->errors != 0) && reply->out->size > reply->error_mark)
         count_error(node, reply);
     reply->errors = 0;
     apply_reply_mode(session, mark, was_silent);
+    if (UNLIKELY(session->flags & SESSION_ORDERED) && !(session->flags & SESSION_IN_EXEC))
+        route_note_local(node, session, mark);
     return to_book;
 }
 
@@ -326,11 +345,8 @@ void node_unblock(struct node *node, struct session *session, const char *error)
     list_remove(&session->waiting);
     session->flags = (session->flags & ~(SESSION_BLOCKED | SESSION_WAITS_SILENTLY)) | SESSION_RESUME;
     node_raise(node, session);
-    if (node->output_owner == session && node->output.size == 0) {
-        /* Others will be served before this reply is sent: the shared buffer is theirs. */
-        reply->out = &session->pending;
-        node->output_owner = NULL;
-    }
+    /* Others will be served before this reply is sent: the shared buffer is theirs. */
+    node_leave_shared_output(node, session);
     size_t mark = reply_mark(reply);
     if (error == NULL) {
         reply_ok(reply);
@@ -347,6 +363,8 @@ void node_unblock(struct node *node, struct session *session, const char *error)
     reply->errors = 0;
     if (is_unheard)
         reply_rollback(reply, mark);
+    if (session->flags & SESSION_ORDERED)
+        route_note_local(node, session, mark);
 }
 
 void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,

@@ -44,6 +44,15 @@ node_handler handle_bgsave, handle_lastsave;
 node_handler handle_save, handle_shutdown;
 node_handler handle_debug_reload; /* a part of DEBUG */
 
+/* cluster_commands.c, ring_commands.c */
+node_handler handle_readonly, handle_readwrite, handle_asking;
+node_handler handle_cluster_countkeysinslot, handle_cluster_forget, handle_cluster_getkeysinslot,
+    handle_cluster_info, handle_cluster_keyslot, handle_cluster_links, handle_cluster_meet,
+    handle_cluster_myid, handle_cluster_nodes, handle_cluster_replicas, handle_cluster_saveconfig,
+    handle_cluster_shards, handle_cluster_slots;
+node_handler handle_cluster_refused; /* what makes no sense where the ring assigns slots */
+node_handler handle_kv_ring;
+
 /* config_commands.c, debug_commands.c */
 node_handler handle_config_get, handle_config_resetstat, handle_config_rewrite, handle_config_set;
 node_handler handle_debug;

@@ -51,6 +51,10 @@ struct node_host {
     void (*memory_purge)(void *context);
     /* DEBUG SLEEP: the whole thread waits. */
     void (*sleep_us)(void *context, uint64_t us);
+    /* Random bytes that nobody can foretell. */
+    void (*random)(void *context, void *bytes, size_t size);
+    /* Reads a small file whole (cluster-seeds-file), appended to `text`; false with `error`. */
+    bool (*file_read)(void *context, const char *path, struct buffer *text, char error[256]);
     /* Where long work is handed in, and the folder that the setting `dir` names. Each has a context of its own. */
     struct work_queue work;
     struct disk disk;

@@ -121,7 +121,8 @@ static void append_databases(const struct node *node, struct buffer *text) {
 static void append_jobs(const struct node *node, struct buffer *text) {
     static const char *const names[JOB_COUNT] = {
         [JOB_EXPIRE] = "expire",         [JOB_RECLAIM] = "reclaim", [JOB_CLIENTS] = "clients",
-        [JOB_CHECKPOINT] = "checkpoint", [JOB_LOAD] = "load",       [JOB_RESIZE] = "resize"};
+        [JOB_CHECKPOINT] = "checkpoint", [JOB_LOAD] = "load",       [JOB_RESIZE] = "resize",
+        [JOB_COMPARE] = "compare"};
     for (unsigned i = 0; i < JOB_COUNT; i++) {
         const struct histogram *steps = &node->statistics.jobs[i];
         buffer_append_format(text, "job_%s:steps=%llu,p50_usec=%.3f,p99_usec=%.3f,max_usec=%.3f\r\n",
@@ -185,7 +186,8 @@ static void append_progress(struct buffer *text, const struct info_values *value
         append_rows(text, values, INFO_LOADING);
 }
 
-void info_append(struct node *node, const struct argument *names, uint32_t name_count, struct buffer *text) {
+void info_append(struct node *node, bool is_cluster_view, const struct argument *names, uint32_t name_count,
+                 struct buffer *text) {
     struct info_values values;
     bool is_collected = false, is_first = true;
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
@@ -199,18 +201,21 @@ void info_append(struct node *node, const struct argument *names, uint32_t name_
             continue;
         }
         if (!is_collected)
-            info_collect(node, &values);
+            info_collect(node, is_cluster_view, &values);
         is_collected = true;
         append_rows(text, &values, section->table);
         if (section->table == INFO_PERSISTENCE)
             append_progress(text, &values);
+        if (section->table == INFO_REPLICATION)
+            info_append_peers(node, text);
+        if (section->table == INFO_CLUSTER)
+            info_append_cluster(node, text);
     }
 }
 
 void handle_info(struct node *node, struct session *session, struct call *call) {
-    (void)session;
     struct buffer text;
     buffer_init(&text, node->mem);
-    info_append(node, call->argv + 1, call->argc - 1, &text);
+    info_append(node, session->flags & SESSION_CLUSTER_VIEW, call->argv + 1, call->argc - 1, &text);
     text_reply(call, &text);
 }

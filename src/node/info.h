@@ -19,6 +19,7 @@
 struct info_values {
     struct memory_report memory;
     struct persistence_report persistence;
+    uint64_t cluster_enabled;
     uint64_t arch_bits, tcp_port, wall_us, uptime_s, uptime_days, hz, lru_clock, maxclients;
     uint64_t connected_clients, blocked_clients, clients_in_transaction, clients_watching, watched_pairs;
     uint64_t maxmemory, reclaim_pending, reclaimed;
@@ -26,7 +27,7 @@ struct info_values {
     double input_kib_per_s, output_kib_per_s;
     uint64_t expired, hits, misses, expire_ms, turns, turn_us;
     struct statistics *statistics;
-    const char *run_id;
+    const char *run_id, *mode;
     char build_id[17], maxmemory_policy[32];
 };
 
@@ -71,9 +72,16 @@ enum info_table {
 
 struct info_rows info_rows_of(enum info_table table);
 
-void info_collect(struct node *node, struct info_values *values);
+/* is_cluster_view: for a client of the cluster-port. */
+void info_collect(struct node *node, bool is_cluster_view, struct info_values *values);
 
 /* The text of the sections that are named (none: the default ones) is appended. */
-void info_append(struct node *node, const struct argument *names, uint32_t name_count, struct buffer *text);
+void info_append(struct node *node, bool is_cluster_view, const struct argument *names, uint32_t name_count,
+                 struct buffer *text);
+
+/* info_cluster.c: what is told of the cluster behind the rows of `cluster`, and of other nodes behind those of `replication`.
+ * Nothing where there is none. */
+void info_append_cluster(const struct node *node, struct buffer *text);
+void info_append_peers(const struct node *node, struct buffer *text);
 
 #endif

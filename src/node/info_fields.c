@@ -27,7 +27,7 @@ static const struct info_row server_rows[] = {
     CONSTANT("redis_git_sha1", "00000000"),
     ZERO("redis_git_dirty"),
     VALUE("redis_build_id", INFO_TEXT, build_id),
-    CONSTANT("redis_mode", RELEASE_MODE),
+    VALUE("redis_mode", INFO_POINTER, mode),
     VALUE("os", INFO_TEXT, memory.facts.os),
     COUNT("arch_bits", arch_bits),
     CONSTANT("monotonic_clock", "POSIX clock_gettime"),
@@ -255,7 +255,7 @@ static const struct info_row cpu_rows[] = {
 };
 
 static const struct info_row cluster_rows[] = {
-    ZERO("cluster_enabled"),
+    COUNT("cluster_enabled", cluster_enabled),
 };
 
 struct info_rows info_rows_of(enum info_table table) {
@@ -312,8 +312,11 @@ static void collect_settings(const struct node *node, struct info_values *values
     config_get(config, &policy, 1, take_policy, values);
 }
 
-void info_collect(struct node *node, struct info_values *values) {
-    *values = (struct info_values){.run_id = node->run_id, .arch_bits = 8 * sizeof(void *)};
+void info_collect(struct node *node, bool is_cluster_view, struct info_values *values) {
+    *values = (struct info_values){.run_id = node->run_id,
+                                   .mode = is_cluster_view ? RELEASE_CLUSTER_MODE : RELEASE_MODE,
+                                   .cluster_enabled = node->cluster != NULL && is_cluster_view,
+                                   .arch_bits = 8 * sizeof(void *)};
     memory_report_collect(node, &values->memory);
     collect_settings(node, values);
     collect_statistics(node, values);

@@ -8,6 +8,8 @@
 
 #include "node/latency.h"
 #include "node/monitor.h"
+#include "node/replicate.h"
+#include "node/route.h"
 #include "node/slowlog.h"
 #include "node/state.h"
 #include "node/transaction.h"
@@ -114,7 +116,8 @@ struct node *node_new(const struct node_options *options) {
     node->next_session_id = 1;
     node->startup_bytes = node->mem->used_bytes;
     node->next_tick_ms = node->monotonic_ms + TICK_MS;
-    if (!persistence_begin(node, options)) {
+    if (!cluster_begin(node, options) || !persistence_begin(node, options)) {
+        cluster_release(node);
         free_parts(node);
         return NULL;
     }
@@ -125,6 +128,7 @@ void node_free(struct node *node) {
     if (node == NULL)
         return;
     CHECK(list_is_empty(&node->sessions));
+    cluster_release(node);
     persistence_release(node);
     free_parts(node);
 }
@@ -151,12 +155,12 @@ void node_kill(struct node *node, struct session *session, bool after_reply) {
 }
 
 void node_push(struct node *node, struct session *session, const void *data, size_t size) {
-    if (!buffer_append(session->reply.out, data, size)) {
+    if (!buffer_append(session->outgoing, data, size)) {
         node_kill(node, session, false);
         return;
     }
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
-    if (hard != 0 && session->reply.out->size - session->pending_sent > hard) {
+    if (hard != 0 && session->outgoing->size - session->pending_sent > hard) {
         node->statistics.output_buffer_closed++;
         node_kill(node, session, false);
     }
@@ -194,7 +198,12 @@ struct session *node_accept(struct node *node, const struct node_client *client)
     buffer_init(&session->name, node->mem);
     buffer_init(&session->library_name, node->mem);
     buffer_init(&session->library_version, node->mem);
+    buffer_init(&session->parked, node->mem);
+    list_init(&session->places);
+    session->outgoing = &session->pending;
     session->reply = (struct reply){.out = &session->pending, .protocol = 2};
+    if (client->is_cluster_view)
+        session->flags |= SESSION_CLUSTER_VIEW;
     list_append(&node->sessions, &session->all);
     node->session_count++;
     node->statistics.connections++;
@@ -211,6 +220,7 @@ struct session *node_accept(struct node *node, const struct node_client *client)
 
 void node_close(struct node *node, struct session *session) {
     transaction_reset(node, session);
+    route_forget_session(node, session);
     if (node->output_owner == session) {
         node->output_owner = NULL;
         buffer_clear(&node->output);
@@ -226,6 +236,7 @@ void node_close(struct node *node, struct session *session) {
         list_remove(&session->waiting);
     buffer_release(&session->input);
     buffer_release(&session->pending);
+    buffer_release(&session->parked);
     buffer_release(&session->name);
     buffer_release(&session->library_name);
     buffer_release(&session->library_version);
@@ -351,10 +362,14 @@ static uint32_t expire_step(struct node *node) {
 uint32_t node_work(struct node *node) {
     if (node->monotonic_ms >= node->next_tick_ms)
         tick(node);
-    uint32_t wait_ms = persistence_step(node);
+    uint32_t wait_ms = persistence_step(node), cluster_ms = cluster_work(node);
+    if (cluster_ms < wait_ms)
+        wait_ms = cluster_ms;
     bool more = wait_ms == 0;
     if (node->expire_units_left != 0 && !node->active_expiry_is_off && !node->persistence.is_loading) {
         uint32_t spent = expire_step(node);
+        if (node->routes != NULL)
+            replicate_effects(node);
         node->expire_units_left =
             spent == 0 || spent >= node->expire_units_left ? 0 : node->expire_units_left - spent;
         more = more || node->expire_units_left != 0;
@@ -373,8 +388,7 @@ uint32_t node_work(struct node *node) {
 }
 
 bool node_wants_write(const struct session *session) {
-    return session->reply.out->size !=
-               (session->reply.out == &session->pending ? session->pending_sent : 0) &&
+    return session->outgoing->size != (session->outgoing == &session->pending ? session->pending_sent : 0) &&
            !(session->flags & SESSION_CLOSE_NOW);
 }
 
@@ -389,7 +403,7 @@ bool node_wants_read(const struct node *node, const struct session *session) {
 
 bool node_wants_close(const struct session *session) {
     return session->flags & SESSION_CLOSE_NOW ||
-           (session->flags & SESSION_CLOSE_AFTER_REPLY && !node_wants_write(session));
+           (session->flags & SESSION_CLOSE_AFTER_REPLY && session->place_count == 0 && !node_wants_write(session));
 }
 
 struct session *node_attention(struct node *node) {
@@ -416,5 +430,6 @@ enum node_shutdown node_shutdown_wish(const struct node *node) {
 }
 
 bool node_end(struct node *node) {
-    return persistence_end(node);
+    bool is_over = cluster_end(node);
+    return persistence_end(node) && is_over;
 }

@@ -36,6 +36,9 @@ struct node_options {
      * NULL: nobody in particular, nothing is noted on disk. */
     struct identity *identity;
     bool start_empty; /* go on without data where no checkpoint can be loaded */
+    /* Where config->cluster_enabled is set and there is an identity: the node is a member of a cluster, and has peers. The address
+     * under which it listens, for others; the settings cluster-announce-* take its place. */
+    const char *host_name; /* NULL: 127.0.0.1 */
     uint64_t monotonic_ns;
     int64_t wall_us;
 };
@@ -57,6 +60,7 @@ struct node_client {
     int descriptor;
     bool is_unix_socket, is_loopback;
     const char *peer_address, *local_address; /* copied */
+    bool is_cluster_view; /* it came to the cluster-port */
 };
 
 /* A new connection. Always gives a session, except NULL: no memory (then the world just closes). A client that is not welcome
@@ -94,6 +98,53 @@ bool node_wants_close(const struct session *session);
 
 /* The next session that needs the world's hand (output from elsewhere, to be closed, to be read again); NULL: none. */
 struct session *node_attention(struct node *node);
+
+/* ---- Other nodes (only where the node is a member of a cluster) ----
+ *
+ * Per turn, after node_work(): node_next_call() until false, then node_peer_attention() until NULL; for each of its links, as for
+ * one that became writable: close it if node_peer_wants_close(), else write what node_peer_output() gives and say node_peer_sent().
+ * A readable link: read into node_peer_space(), then node_peer_input(). */
+
+struct peer_link; /* a connection with another node, made by either of the two */
+
+/* A connection has come to the peer port. NULL: no memory (the world just closes it). */
+struct peer_link *node_peer_accept(struct node *node, const struct node_client *peer);
+
+/* Somebody whom the node wants to call. */
+struct node_call {
+    uint64_t id;
+    const char *host; /* an address, or a name to be resolved; valid until the next call of any function */
+    uint16_t port;    /* its peer port */
+};
+
+/* The next node that is to be called; false: none. Each call ends with exactly one of the two below, later, in any order. */
+bool node_next_call(struct node *node, struct node_call *call);
+
+/* NULL: no memory, or nobody wants it any more: the world closes the connection. */
+struct peer_link *node_call_connected(struct node *node, uint64_t id, const struct node_client *peer);
+
+enum node_call_failure {
+    NODE_CALL_REFUSED,    /* nobody listens there: the process is not there */
+    NODE_CALL_UNREACHABLE /* no answer in time, no route, no such name */
+};
+void node_call_failed(struct node *node, uint64_t id, enum node_call_failure failure);
+
+/* Where to read to; size 0: do not read now. Valid until the next call of any function. */
+struct node_span node_peer_space(struct node *node, struct peer_link *link);
+void node_peer_input(struct node *node, struct peer_link *link, size_t size);
+struct node_span node_peer_output(struct node *node, struct peer_link *link);
+void node_peer_sent(struct node *node, struct peer_link *link, size_t size);
+/* More output waits than the connection has taken. */
+bool node_peer_wants_write(const struct peer_link *link);
+bool node_peer_wants_close(const struct peer_link *link);
+/* The connection is gone, or will be closed right after this. was_reset: by the other end's process, not in peace. Frees the link. */
+void node_peer_close(struct node *node, struct peer_link *link, bool was_reset);
+
+/* The next link that has output, or is to be closed; NULL: none. What the turn's commands have to tell is packed here. */
+struct peer_link *node_peer_attention(struct node *node);
+/* Any one link, NULL if there is none (for closing them all). */
+struct peer_link *node_first_peer(struct node *node);
+void *node_peer_owner(const struct peer_link *link);
 
 enum node_stop {
     NODE_STOP_DEFAULT, /* saves if there are save rules */

@@ -4,6 +4,8 @@
  */
 #include "node/persistence.h"
 
+#include "node/cluster.h"
+
 #include "node/state.h"
 
 #include <stdio.h>
@@ -125,7 +127,7 @@ bool persistence_begin(struct node *node, const struct node_options *options) {
     persistence->start_empty = options->start_empty;
     persistence->identity.identity = options->identity;
     persistence->identity.disk = &node->host.disk;
-    node->keyspace->is_alone = true; /* there are no peers */
+    node->keyspace->is_alone = node->cluster == NULL || membership_is_alone(node->cluster->membership);
     if (options->identity != NULL)
         actors_set_self(&node->keyspace->actors, &options->identity->actor);
     if (node->host.disk.create == NULL || node->host.work.submit == NULL)

@@ -20,6 +20,8 @@
 #define INPUT_NEEDED_MIN (64 * 1024)
 /* Replies that wait: above this a session's further requests wait, too. */
 #define OUTPUT_CLOGGED_SIZE (32u * 1024 * 1024)
+/* Replies of other nodes that a session awaits, and those behind them: above this its further requests wait, too. */
+#define REPLIES_AWAITED_MAX 10000
 /* Of a long record so many lines are asked for ahead of its request; behind them the processor goes on by itself. */
 #define LINES_AHEAD_MAX 24
 /* A shared output buffer that grew beyond this is handed to the session that made it grow. */
@@ -38,7 +40,7 @@ static struct request_limits limits_of(const struct node *node, const struct ses
                                    .unauthenticated = true};
 }
 
-static bool arguments_grow(struct node *node, size_t wanted) {
+bool node_arguments_grow(struct node *node, size_t wanted) {
     size_t capacity = node->argument_capacity * 2;
     if (capacity < wanted)
         capacity = wanted;
@@ -118,6 +120,15 @@ static bool look_ahead(struct node *node, uint32_t count) {
     return true;
 }
 
+void node_place_keys(struct node *node, const struct session *session, const struct command *command,
+                     struct argument *argv, uint32_t argc) {
+    place_keys(node, session, command, argv, argc);
+}
+
+void node_fetch_keys(struct node *node, const struct session *session) {
+    fetch_keys(node, session);
+}
+
 /* By now the record may be gone: its bytes must not be read. */
 static inline void fetch_lines(const struct node *node, const struct batched_request *request) {
     for (uint32_t line = 2; line <= request->lines_ahead; line++)
@@ -146,6 +157,14 @@ static inline bool is_same_name(const struct argument *a, const struct argument 
            load_u16(a->data + size - 2) == load_u16(b->data + size - 2);
 }
 
+const struct command *node_find_command(const struct node *node, const struct argument *name,
+                                        const struct argument *name_before,
+                                        const struct command *command_before) {
+    if (LIKELY(name_before != NULL) && is_same_name(name, name_before))
+        return command_before;
+    return command_find(node->commands, name->data, name->size);
+}
+
 /* Collects complete requests from data[begin..size). */
 static void collect(struct node *node, struct session *session, uint8_t *data, size_t begin, size_t size,
                     struct batch *batch) {
@@ -160,7 +179,7 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
         enum request_status status = request_parse(data + end, size - end, &limits, argv,
                                                    node->argument_capacity - used, &batch->request);
         if (UNLIKELY(status != REQUEST_COMPLETE)) {
-            if (status == REQUEST_NO_ROOM && count == 0 && arguments_grow(node, batch->request.argc))
+            if (status == REQUEST_NO_ROOM && count == 0 && node_arguments_grow(node, batch->request.argc))
                 continue;
             batch->status = status;
             break;
@@ -169,11 +188,9 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
         uint32_t argc = batch->request.argc;
         if (UNLIKELY(argc == 0))
             continue;
-        const struct command *command;
-        if (LIKELY(count != 0) && is_same_name(argv, &node->arguments[node->batch[count - 1].first]))
-            command = node->batch[count - 1].command;
-        else
-            command = command_find(node->commands, argv[0].data, argv[0].size);
+        const struct argument *name_before = count == 0 ? NULL : &node->arguments[node->batch[count - 1].first];
+        const struct command *command =
+            node_find_command(node, argv, name_before, count == 0 ? NULL : node->batch[count - 1].command);
         node->batch[count++] = (struct batched_request){
             .command = command, .first = used, .argc = argc, .first_key = (uint16_t)node->batch_key_count};
         used += argc;
@@ -265,6 +282,11 @@ static void book(struct node *node, struct session *session, uint32_t first, uin
     }
 }
 
+void node_book_batch(struct node *node, struct session *session, uint32_t first, uint32_t end,
+                     uint64_t duration_ns) {
+    book(node, session, first, end, duration_ns);
+}
+
 /* Runs the batch; returns how many requests ran (fewer where one closes the session, waits or is held back). What is timed by itself
  * (INFO, CONFIG and SLOWLOG among it) finds all before it booked, and is no part of what is shared out. */
 static uint32_t run(struct node *node, struct session *session, const struct batch *batch) {
@@ -302,12 +324,15 @@ static uint32_t run(struct node *node, struct session *session, const struct bat
 }
 
 static size_t unsent_size(const struct session *session) {
-    return session->reply.out->size - (session->reply.out == &session->pending ? session->pending_sent : 0);
+    return session->outgoing->size - (session->outgoing == &session->pending ? session->pending_sent : 0) +
+           session->parked.size;
 }
 
 /* Cuts a session whose unread replies pass a limit, and clogs one that should read first. */
 static void check_output(struct node *node, struct session *session) {
     size_t unsent = unsent_size(session);
+    if (UNLIKELY(session->place_count > REPLIES_AWAITED_MAX))
+        session->flags |= SESSION_CLOGGED;
     if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX))
         return;
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
@@ -365,17 +390,30 @@ static size_t process(struct node *node, struct session *session, uint8_t *data,
     return done;
 }
 
+static inline void set_outgoing(struct session *session, struct buffer *outgoing) {
+    session->outgoing = outgoing;
+    if (LIKELY(!(session->flags & SESSION_ORDERED)))
+        session->reply.out = outgoing;
+}
+
 /* Chooses where replies go: into the shared buffer while nothing waits, behind what waits otherwise. */
 static void begin_output(struct node *node, struct session *session) {
     if (node->output_owner != NULL && node->output_owner != session)
-        node->output_owner->reply.out = &node->output_owner->pending;
+        set_outgoing(node->output_owner, &node->output_owner->pending);
     if (session->pending.size == 0) {
         if (node->output_owner != session)
             buffer_clear(&node->output);
-        session->reply.out = &node->output;
+        set_outgoing(session, &node->output);
         node->output_owner = session;
     } else {
-        session->reply.out = &session->pending;
+        set_outgoing(session, &session->pending);
+    }
+}
+
+void node_leave_shared_output(struct node *node, struct session *session) {
+    if (node->output_owner == session && node->output.size == 0) {
+        set_outgoing(session, &session->pending);
+        node->output_owner = NULL;
     }
 }
 
@@ -445,7 +483,7 @@ struct node_span node_output(struct node *node, struct session *session) {
     (void)node;
     if (UNLIKELY(session->flags & SESSION_CLOSE_NOW))
         return (struct node_span){0};
-    struct buffer *out = session->reply.out;
+    struct buffer *out = session->outgoing;
     if (out->size == 0)
         return (struct node_span){0};
     size_t sent = out == &session->pending ? session->pending_sent : 0;
@@ -464,13 +502,14 @@ static void keep_unsent(struct node *node, struct session *session, size_t sent)
         node_kill(node, session, false);
     }
     buffer_clear(shared);
-    session->reply.out = &session->pending;
+    set_outgoing(session, &session->pending);
     node->output_owner = NULL;
 }
 
 /* Output that was clogged has drained: the held input goes on. */
 static void unclog(struct node *node, struct session *session) {
-    if (session->flags & SESSION_CLOGGED && unsent_size(session) < OUTPUT_CLOGGED_SIZE / 2) {
+    if (session->flags & SESSION_CLOGGED && unsent_size(session) < OUTPUT_CLOGGED_SIZE / 2 &&
+        session->place_count < REPLIES_AWAITED_MAX / 2) {
         session->flags = (session->flags & ~SESSION_CLOGGED) | SESSION_RESUME;
         node_raise(node, session);
     }
@@ -480,7 +519,7 @@ void node_sent(struct node *node, struct session *session, size_t size) {
     node->statistics.writes += size != 0;
     node->statistics.output_bytes += size;
     session->output_bytes += size;
-    if (LIKELY(session->reply.out == &node->output)) {
+    if (LIKELY(session->outgoing == &node->output)) {
         if (LIKELY(size == node->output.size)) {
             buffer_clear(&node->output);
             if (UNLIKELY(node->output.capacity > OUTPUT_SHARED_MAX))

@@ -4,8 +4,9 @@
  */
 #include "node/redaction.h"
 
-static const char *const secret_settings[] = {"requirepass", "masterauth", "masteruser", "tls-key-file-pass",
-                                              "tls-client-key-file-pass"};
+static const char *const secret_settings[] = {"requirepass",       "masterauth",
+                                              "masteruser",        "cluster-secret",
+                                              "tls-key-file-pass", "tls-client-key-file-pass"};
 
 struct redaction redaction_begin(const struct argument *argv, uint32_t argc) {
     struct redaction redaction = {REDACTION_NONE, 0, false};

@@ -11,7 +11,9 @@
 /* What HELLO and INFO call redis_version: clients choose by it what they send. */
 #define REDIS_LEVEL_VERSION "7.2.4"
 
-#define RELEASE_MODE "standalone"
+/* HELLO's mode and INFO's redis_mode: on the port, and on the cluster-port. */
+#define RELEASE_MODE         "standalone"
+#define RELEASE_CLUSTER_MODE "cluster"
 
 /* Where memory comes from, as INFO and --version say it. */
 #ifdef REDIS_KV_JEMALLOC

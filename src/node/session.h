@@ -40,6 +40,10 @@
 #define SESSION_WAITS_SILENTLY \
     (1u << 19) /* blocked, and CLIENT REPLY swallows the reply of the command that it waits in */
 
+#define SESSION_CLUSTER_VIEW (1u << 20) /* came to the cluster-port */
+#define SESSION_ORDERED      (1u << 21) /* replies are parked behind some that are still to come */
+#define SESSION_PEER         (1u << 22) /* not a client's: runs what other nodes have sent on */
+
 /* What keeps the input of a session from being read and executed. */
 #define SESSION_HELD \
     (SESSION_PAUSED | SESSION_BLOCKED | SESSION_CLOGGED | SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW)
@@ -70,7 +74,13 @@ struct session {
     size_t input_parsed;   /* of input, at its begin: requests that were parsed once, and held back */
     struct buffer pending; /* output that could not be sent at once */
     size_t pending_sent;   /* of it, sent already */
-    struct reply reply;
+    struct buffer *outgoing; /* where the replies stand that may leave: the node's shared buffer, or `pending` */
+    struct list places;      /* of replies that are to come, and of those behind them: node/route.h */
+    uint32_t place_count;
+    struct buffer parked; /* the bytes of the latter */
+    size_t parked_live;   /* of these, still to leave */
+    struct reply reply;   /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */
+    struct session_cluster *cluster; /* what only sessions of a cluster's node need; NULL until they do */
     uint64_t soft_limit_since_ms; /* monotonic; 0: not above the soft limit */
     const struct command *last_command;
     uint64_t created_ms, active_ms; /* monotonic: a wall clock that jumps closes nobody */

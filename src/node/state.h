@@ -14,6 +14,7 @@
 
 struct slowlog;
 struct latency_monitor;
+struct cluster;
 
 struct batched_request {
     const struct command
@@ -65,6 +66,9 @@ struct node {
     uint8_t batch_displaced[BATCH_KEYS]; /* keys that fetch_keys() looks for once more */
     uint32_t batch_key_count;
     struct persistence persistence;
+    struct cluster *cluster; /* node/cluster.h; NULL: not a member of one */
+    /* Who executes a slot's commands (indexes of members, 0 is this node); NULL: this node does, for there is nobody else. */
+    const uint16_t *routes;
 };
 
 /* The host's clock, for durations. */
@@ -94,6 +98,20 @@ node_handler *node_handler_of(const struct command *command);
 static inline bool node_is_timed(const struct command *command, uint32_t argc) {
     return command->flags & COMMAND_TIMED || argc >= MANY_ARGUMENTS;
 }
+
+/* The stages of a batch that requests of other nodes go through, too (pipeline.c): more room for arguments; a request's keys are
+ * placed; the memory of all keys is asked for; durations are booked. */
+bool node_arguments_grow(struct node *node, size_t wanted);
+void node_place_keys(struct node *node, const struct session *session, const struct command *command,
+                     struct argument *argv, uint32_t argc);
+void node_fetch_keys(struct node *node, const struct session *session);
+void node_book_batch(struct node *node, struct session *session, uint32_t first, uint32_t end, uint64_t duration_ns);
+/* The row of a request's name, given the request before it (NULL: none). */
+const struct command *node_find_command(const struct node *node, const struct argument *name,
+                                        const struct argument *name_before, const struct command *command_before);
+
+/* Lets the replies of a session that is not served right now go to its own buffer. */
+void node_leave_shared_output(struct node *node, struct session *session);
 
 /* Executes one command (from the wire, or from EXEC): all checks, the handler, monitors, statistics. Returns the row that
  * ran (a subcommand's where there is one) if its duration is still to be booked by the caller, NULL if nothing is. */

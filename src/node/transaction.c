@@ -96,10 +96,20 @@ static void empty_queue(struct node *node, struct session *session) {
     session->queued_bytes = 0;
 }
 
+/* In a cluster: the versions that were watched, and the slot that the queue is about. */
+static void forget_slots(struct session *session) {
+    if (session->cluster == NULL)
+        return;
+    session->cluster->transaction_slot = ARGUMENT_NOT_PLACED;
+    session->cluster->watched_count = 0;
+    buffer_clear(&session->cluster->watched);
+}
+
 void transaction_reset(struct node *node, struct session *session) {
     empty_queue(node, session);
     watch_clear(node->keyspace->watch, &session->watcher);
     session->flags &= ~(SESSION_MULTI | SESSION_MULTI_BROKEN);
+    forget_slots(session);
 }
 
 void transaction_refuse(struct node *node, struct session *session, const char *reason) {
@@ -152,6 +162,10 @@ void handle_watch(struct node *node, struct session *session, struct call *call)
 
 void handle_unwatch(struct node *node, struct session *session, struct call *call) {
     watch_clear(node->keyspace->watch, &session->watcher);
+    if (session->cluster != NULL) {
+        session->cluster->watched_count = 0;
+        buffer_clear(&session->cluster->watched);
+    }
     reply_ok(call->reply);
 }
 

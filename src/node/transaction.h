@@ -12,7 +12,7 @@
 #ifndef NODE_TRANSACTION_H
 #define NODE_TRANSACTION_H
 
-#include "node/state.h"
+#include "node/route.h"
 
 /* Copies a command to the end of the queue. false: no memory, or the queue would hold more than
  * client-query-buffer-limit (then the session is closed, too); the caller replies and breaks the transaction. */
@@ -31,6 +31,24 @@ uint32_t transaction_common_flags(const struct session *session);
 /* An EXEC that is refused as a whole (`reason`: an error text, its ERR left out) ends the transaction and
  * replies so. */
 void transaction_refuse(struct node *node, struct session *session, const char *reason);
+
+/* ---- In a cluster: the keys of a transaction, watched ones included, are in one slot, and its coordinator runs it in one step.
+ * What is watched is the version of a key (its digest, 0: absent), as the coordinator knew it. ---- */
+
+/* WATCH and EXEC of a client. EXEC may be left to the handler (ROUTE_HERE). */
+enum route transaction_watch(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
+enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
+
+/* The session closes while a WATCH of it is on its way. */
+void transaction_forget_watch(struct session *session);
+
+/* What another node sent on: [WATCH, slot, key...] or [EXEC, slot, number of watched, (key, digest)..., number of commands, (argc,
+ * arguments...)...]. Writes the reply, or nothing where this node must not execute it. */
+void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags, struct argument *argv,
+                               uint32_t argc);
+
+/* The slot that such a request is about. */
+uint32_t transaction_slot(const struct argument *argv, uint32_t argc);
 
 /* Forgets the queue and the watched keys, and leaves MULTI. */
 void transaction_reset(struct node *node, struct session *session);

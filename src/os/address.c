@@ -5,6 +5,7 @@
 #include "os/address.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -57,6 +58,68 @@ void address_from_socket(struct address *address, const struct sockaddr *socket_
         address_from_ipv6(address, socket_address);
     else if (socket_address->sa_family == AF_UNIX)
         address_from_unix(address, socket_address, size);
+}
+
+static void endpoint_set(struct endpoint *endpoint, const void *socket_address, size_t size) {
+    memset(endpoint, 0, sizeof *endpoint);
+    memcpy(&endpoint->place, socket_address, size);
+    endpoint->size = (socklen_t)size;
+}
+
+bool address_parse(struct endpoint *endpoint, const char *text, uint16_t port) {
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    if (inet_pton(AF_INET, text, &ipv4.sin_addr) == 1) {
+        endpoint_set(endpoint, &ipv4, sizeof ipv4);
+        return true;
+    }
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    char number[INET6_ADDRSTRLEN];
+    size_t length = strcspn(text, "%");
+    if (length >= sizeof number)
+        return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (inet_pton(AF_INET6, number, &ipv6.sin6_addr) != 1)
+        return false;
+    if (text[length] == '%' && (ipv6.sin6_scope_id = if_nametoindex(text + length + 1)) == 0)
+        return false;
+    endpoint_set(endpoint, &ipv6, sizeof ipv6);
+    return true;
+}
+
+bool address_is_wildcard(const struct address *address) {
+    return (address->kind == ADDRESS_IPV4 && strcmp(address->text, "0.0.0.0") == 0) ||
+           (address->kind == ADDRESS_IPV6 && strcmp(address->text, "::") == 0);
+}
+
+/* Whether an interface's address means something on other machines. */
+static bool address_is_known_outside(const struct ifaddrs *entry) {
+    if (entry->ifa_addr == NULL || !(entry->ifa_flags & IFF_UP) || (entry->ifa_flags & IFF_LOOPBACK))
+        return false;
+    if (entry->ifa_addr->sa_family == AF_INET6) {
+        struct sockaddr_in6 ipv6;
+        memcpy(&ipv6, entry->ifa_addr, sizeof ipv6);
+        return !IN6_IS_ADDR_LINKLOCAL(&ipv6.sin6_addr);
+    }
+    return entry->ifa_addr->sa_family == AF_INET;
+}
+
+bool address_of_machine(struct address *address) {
+    struct ifaddrs *list;
+    *address = (struct address){.kind = ADDRESS_UNKNOWN};
+    if (getifaddrs(&list) != 0)
+        return false;
+    for (const struct ifaddrs *entry = list; entry != NULL && address->kind != ADDRESS_IPV4;
+         entry = entry->ifa_next) {
+        if (!address_is_known_outside(entry))
+            continue;
+        if (entry->ifa_addr->sa_family == AF_INET)
+            address_from_ipv4(address, entry->ifa_addr);
+        else if (address->kind == ADDRESS_UNKNOWN)
+            address_from_ipv6(address, entry->ifa_addr);
+    }
+    freeifaddrs(list);
+    return address->kind != ADDRESS_UNKNOWN;
 }
 
 size_t address_print(const struct address *address, char text[ADDRESS_PRINT_SIZE]) {

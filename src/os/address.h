@@ -1,6 +1,6 @@
 /* address.h - one end of a connection, in the words that people and logs use.
  *
- * May touch: nothing but its arguments. Must never know: descriptors.
+ * May touch: the names and addresses of this machine's network interfaces. Must never know: descriptors.
  * Tests: tests/unit/os/address_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
@@ -34,6 +34,22 @@ struct address {
 
 /* From what the kernel gave (size bytes of it). Anything that is not one of the kinds is ADDRESS_UNKNOWN. */
 void address_from_socket(struct address *address, const struct sockaddr *socket_address, socklen_t size);
+
+/* Where a connection is to be made to, as the kernel wants it. */
+struct endpoint {
+    struct sockaddr_storage place;
+    socklen_t size;
+};
+
+/* From an IPv4 or IPv6 address, a zone behind % included. False: it is neither (a name, say: resolver.h). */
+bool address_parse(struct endpoint *endpoint, const char *text, uint16_t port);
+
+/* Stands for all addresses of the machine (0.0.0.0, ::), as those who listen on all are found to be listening. */
+bool address_is_wildcard(const struct address *address);
+
+/* An address by which other machines may know this one: the first one that is neither of the loopback nor good on one
+ * wire only, IPv4 before IPv6. False: it has none. */
+bool address_of_machine(struct address *address);
 
 /* Writes `ip:port`, `[ip]:port` for IPv6, or `path:0`, ends it with a zero byte and returns its length. */
 size_t address_print(const struct address *address, char text[ADDRESS_PRINT_SIZE]);

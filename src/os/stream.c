@@ -7,8 +7,39 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* What stream_finish() throws away at most. */
+#define WASTE_MAX (64 * 1024)
+
+int stream_connect(const struct endpoint *endpoint) {
+    int fd = socket(endpoint->place.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (const struct sockaddr *)&endpoint->place, endpoint->size) == 0 || errno == EINPROGRESS)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int stream_connect_outcome(int fd) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        return errno;
+    if (error != 0)
+        return error;
+    struct address peer, local;
+    if (!stream_peer(fd, &peer))
+        return errno == ENOTCONN ? EINPROGRESS : errno;
+    if (stream_local(fd, &local) && local.port == peer.port && strcmp(local.text, peer.text) == 0)
+        return ECONNREFUSED;
+    return 0;
+}
 
 static enum stream_result stream_error(int error) {
     switch (error) {
@@ -87,10 +118,15 @@ bool stream_local(int fd, struct address *address) {
     return stream_address(address, result, &from, size);
 }
 
-void stream_end(int fd) {
-    shutdown(fd, SHUT_WR);
+void stream_close(int fd) {
+    close(fd);
 }
 
-void stream_close(int fd) {
+void stream_finish(int fd) {
+    shutdown(fd, SHUT_WR);
+    char waste[4096];
+    size_t size, wasted = 0;
+    while (wasted < WASTE_MAX && stream_read(fd, waste, sizeof waste, &size) == STREAM_DONE)
+        wasted += size;
     close(fd);
 }

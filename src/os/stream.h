@@ -1,7 +1,7 @@
 /* stream.h - connections: bytes in, bytes out, never waiting, and what can be set on them.
  *
  * May touch: socket calls on one descriptor. Must never know: what the bytes mean.
- * Every descriptor here is a connected, non-blocking stream socket (TCP or unix). Options of TCP are set on unix
+ * Every descriptor here is a non-blocking stream socket (TCP or unix), connected unless said otherwise. Options of TCP are set on unix
  * sockets without effect and without error.
  * Tests: tests/unit/os/stream_test.c.
  *
@@ -15,6 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
+
+/* Begins a TCP connection, without waiting. When the descriptor is reported writable, or broken, stream_connect_outcome()
+ * tells what became of it; closed with stream_close() in any case. -1: it cannot even be begun (errno). */
+int stream_connect(const struct endpoint *endpoint) __attribute__((warn_unused_result));
+
+/* 0: connected. EINPROGRESS: not yet. Else why not, as an errno: ECONNREFUSED where nobody listens, which includes the case that
+ * the connection has met itself (where the system chose the wanted port for our own end). */
+int stream_connect_outcome(int fd);
 
 enum stream_result {
     STREAM_DONE,   /* one byte or more was moved */
@@ -47,11 +55,12 @@ bool stream_set_user_timeout(int fd, unsigned timeout_ms);
 bool stream_peer(int fd, struct address *address);
 bool stream_local(int fd, struct address *address);
 
-/* Sends the end of our side; the other end may go on sending. A close with unread input lying in the socket destroys
- * what was sent last, an error reply for example: then end our side first, and close when theirs is read out. */
-void stream_end(int fd);
-
-/* Closes the descriptor of a connection or of a listener. */
+/* Closes the descriptor of a connection or of a listener. Unread input that lies in a socket destroys what was sent last, an error
+ * reply for example: stream_finish() spares it. */
 void stream_close(int fd);
+
+/* Ends a connection after what was sent last: sends the end of our side, throws away input that has come (up to a bound: who
+ * keeps sending has not earned a reply), and closes. */
+void stream_finish(int fd);
 
 #endif

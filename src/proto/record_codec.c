@@ -33,7 +33,18 @@ static uint8_t *write_bytes(uint8_t *out, const uint8_t *data, uint32_t size) {
 }
 
 static uint8_t *write_dot(uint8_t *out, struct dot dot) {
-    return encode_fixed(encode_fixed(out, dot.actor, 2), dot.counter, 8);
+    return encode_u64(encode_u16(out, dot.actor), dot.counter);
+}
+
+size_t record_codec_version_size(const struct record_parts *parts) {
+    return DOT_SIZE + encode_varint_size(parts->other_count) + (size_t)parts->other_count * DOT_SIZE;
+}
+
+uint8_t *record_codec_write_version(uint8_t *out, const struct record_parts *parts) {
+    out = encode_varint(write_dot(out, parts->newest), parts->other_count);
+    for (unsigned i = 0; i < parts->other_count; i++)
+        out = write_dot(out, parts->others[i]);
+    return out;
 }
 
 static bool writes_expiry(const struct record_parts *parts, unsigned with) {
@@ -45,7 +56,7 @@ size_t record_codec_size(const struct record_parts *parts, unsigned with) {
     if (writes_expiry(parts, with))
         size += 8;
     if (with & RECORD_CODEC_VERSION)
-        size += DOT_SIZE + encode_varint_size(parts->other_count) + (size_t)parts->other_count * DOT_SIZE;
+        size += record_codec_version_size(parts);
     if (with & RECORD_CODEC_KEY)
         size += encode_varint_size(parts->key_size) + parts->key_size;
     if (parts->type != RECORD_TOMBSTONE)
@@ -62,11 +73,8 @@ uint8_t *record_codec_write(uint8_t *out, const struct record_parts *parts, unsi
     *out++ = (uint8_t)flags;
     if (flags & FLAG_EXPIRY)
         out = encode_fixed(out, (uint64_t)parts->expiry_ms, 8);
-    if (flags & FLAG_VERSION) {
-        out = encode_varint(write_dot(out, parts->newest), parts->other_count);
-        for (unsigned i = 0; i < parts->other_count; i++)
-            out = write_dot(out, parts->others[i]);
-    }
+    if (flags & FLAG_VERSION)
+        out = record_codec_write_version(out, parts);
     if (flags & FLAG_KEY)
         out = write_bytes(out, parts->key, parts->key_size);
     if (parts->type != RECORD_TOMBSTONE)
@@ -91,12 +99,12 @@ static struct dot read_dot(struct cursor *cursor) {
     return dot;
 }
 
-static void read_version(struct cursor *cursor, struct record_parts *parts, struct dot *others) {
+bool record_codec_read_version(struct cursor *cursor, struct record_parts *parts, struct dot *others) {
     parts->newest = read_dot(cursor);
     uint64_t count = cursor_varint(cursor);
     if (parts->newest.counter == 0 || count >= VERSION_DOTS_MAX) {
         cursor_fail(cursor);
-        return;
+        return false;
     }
     parts->other_count = (uint16_t)count;
     parts->others = others;
@@ -108,6 +116,7 @@ static void read_version(struct cursor *cursor, struct record_parts *parts, stru
         if (dot.counter == 0 || dot.actor == parts->newest.actor || !is_sorted || !is_older)
             cursor_fail(cursor);
     }
+    return !cursor_failed(cursor);
 }
 
 static const uint8_t *read_bytes(struct cursor *cursor, uint32_t *size) {
@@ -137,7 +146,7 @@ bool record_codec_read(struct cursor *cursor, unsigned with, struct record_parts
             cursor_fail(cursor);
     }
     if (has_version)
-        read_version(cursor, parts, others);
+        record_codec_read_version(cursor, parts, others);
     if (has_key)
         parts->key = read_bytes(cursor, &parts->key_size);
     if (!is_tombstone)

@@ -49,6 +49,11 @@ bool record_codec_append(struct buffer *buffer, const struct record_parts *parts
  * empty key, RECORD_NO_EXPIRY and a dot of 0; access_s is 0. false: no valid encoding; the cursor has failed. */
 bool record_codec_read(struct cursor *cursor, unsigned with, struct record_parts *parts, struct dot *others);
 
+/* The version alone, as it stands within a record: newest, others and other_count of the parts. */
+size_t record_codec_version_size(const struct record_parts *parts);
+uint8_t *record_codec_write_version(uint8_t *out, const struct record_parts *parts);
+bool record_codec_read_version(struct cursor *cursor, struct record_parts *parts, struct dot *others);
+
 /* DUMP's payload of a value. */
 size_t record_dump_size(const struct record_parts *parts);
 uint8_t *record_dump_write(uint8_t *out, const struct record_parts *parts);

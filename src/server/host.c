@@ -6,6 +6,7 @@
  */
 #include "os/allocator.h"
 #include "os/clock.h"
+#include "os/entropy.h"
 #include "os/file.h"
 #include "os/process.h"
 #include "server/state.h"
@@ -16,8 +17,11 @@
 #include <string.h>
 
 #define CONFIG_FILE_SIZE_MAX (16 * 1024 * 1024)
-/* Descriptors besides those of clients: listeners, log, epoll, files. */
+#define SEEDS_FILE_SIZE_MAX  (1024 * 1024)
+/* Listeners, log, epoll, files. */
 #define OTHER_DESCRIPTORS 32
+/* Two connections with each of the other nodes, and calls; a larger cluster takes more from those that clients may have. */
+#define PEER_DESCRIPTORS 256
 
 static uint64_t host_clock_ns(void *context) {
     (void)context;
@@ -77,6 +81,11 @@ static void host_facts(void *context, struct host_facts *facts) {
              __GNUC_PATCHLEVEL__);
 }
 
+uint64_t server_other_descriptors(const struct config *config) {
+    return config->cluster_enabled ? OTHER_DESCRIPTORS + 2 * CONFIG_BIND_MAX + PEER_DESCRIPTORS
+                                   : OTHER_DESCRIPTORS;
+}
+
 static bool host_setting_changed(void *context, const char *name, char error[256]) {
     struct server *server = context;
     if (strcmp(name, "port") == 0 || strcmp(name, "bind") == 0)
@@ -90,7 +99,7 @@ static bool host_setting_changed(void *context, const char *name, char error[256
         return false;
     }
     if (strcmp(name, "maxclients") == 0) {
-        uint64_t wanted = (uint64_t)server->config->maxclients + OTHER_DESCRIPTORS;
+        uint64_t wanted = server->config->maxclients + server_other_descriptors(server->config);
         if (process_raise_open_files(wanted) < wanted) {
             snprintf(error, 256,
                      "The operating system is not able to handle the specified number of clients");
@@ -130,6 +139,24 @@ static void host_sleep_us(void *context, uint64_t us) {
     clock_sleep_us(us);
 }
 
+/* The kernel's generator fails only where there is none, and the start would have failed then. */
+static void host_random(void *context, void *bytes, size_t size) {
+    (void)context;
+    CHECK(entropy_fill(bytes, size));
+}
+
+static bool host_file_read(void *context, const char *path, struct buffer *text, char error[256]) {
+    (void)context;
+    switch (file_read(path, SEEDS_FILE_SIZE_MAX, text)) {
+    case FILE_DONE: return true;
+    case FILE_MISSING: snprintf(error, 256, "no such file"); break;
+    case FILE_TOO_LARGE: snprintf(error, 256, "it is longer than %d bytes", SEEDS_FILE_SIZE_MAX); break;
+    case FILE_NO_MEMORY: snprintf(error, 256, "out of memory"); break;
+    case FILE_FAILED: snprintf(error, 256, "%s", strerror(errno)); break;
+    }
+    return false;
+}
+
 void host_fill(struct node_host *host, struct server *server) {
     *host = (struct node_host){
         .context = server,
@@ -142,6 +169,8 @@ void host_fill(struct node_host *host, struct server *server) {
         .config_write = host_config_write,
         .memory_purge = host_memory_purge,
         .sleep_us = host_sleep_us,
+        .random = host_random,
+        .file_read = host_file_read,
         .work = {.context = server->worker, .submit = worker_submit},
         .disk = server->disk,
     };

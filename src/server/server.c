@@ -7,6 +7,7 @@
  */
 #include "server/server.h"
 
+#include "cluster/secret.h"
 #include "node/persistence.h"
 #include "node/release.h"
 #include "os/allocator.h"
@@ -29,38 +30,19 @@
 #define LISTEN_AGAIN_NS UINT64_C(100000000)
 /* Keys are loaded before the first client is let in, unless it takes longer than this; then clients are told that they are
  * being loaded. */
-#define LOAD_ALONE_NS     UINT64_C(500000000)
-#define OTHER_DESCRIPTORS 32
-/* Of a connection that is being closed, unread input is taken up to this, so that the last reply is not destroyed by a reset. */
-#define DRAIN_MAX (64 * 1024)
-
-static void listen_again(struct server *server) {
-    server->is_listening = true;
-    for (size_t i = 0; i < server->listener_count; i++)
-        loop_change(server->loop, &server->listeners[i], LOOP_READ);
-}
-
-static void pause_listening(struct server *server, uint64_t pause_ns) {
-    server->is_listening = false;
-    server->listen_again_ns = clock_monotonic_ns() + pause_ns;
-    for (size_t i = 0; i < server->listener_count; i++)
-        loop_change(server->loop, &server->listeners[i], 0);
-}
+#define LOAD_ALONE_NS UINT64_C(500000000)
+/* What clients' commands ask of peers, and peers' answers raise for clients, goes back and forth so often in one turn. */
+#define SETTLE_ROUNDS 4
 
 static void connection_close(struct server *server, struct connection *connection) {
     int fd = connection->source.fd;
     if (connection->session != NULL)
         node_close(server->node, connection->session);
     loop_remove(server->loop, &connection->source);
-    stream_end(fd);
-    char waste[4096];
-    size_t size, drained = 0;
-    while (drained < DRAIN_MAX && stream_read(fd, waste, sizeof waste, &size) == STREAM_DONE)
-        drained += size;
-    stream_close(fd);
+    stream_finish(fd);
     mem_free(&server->options->mem, connection, sizeof *connection);
     if (!server->is_listening)
-        listen_again(server);
+        server_resume_listening(server);
 }
 
 /* Sends what there is; false: the connection is gone and closed. */
@@ -112,7 +94,7 @@ static void connection_ready(struct server *server, struct connection *connectio
     connection_settle(server, connection);
 }
 
-static void connection_open(struct server *server, int fd, const struct address *peer) {
+static void connection_open(struct server *server, int fd, const struct address *peer, bool is_cluster_view) {
     struct connection *connection = mem_alloc_zeroed(&server->options->mem, sizeof *connection);
     if (connection == NULL ||
         !loop_add(server->loop, &connection->source, fd, SOURCE_CONNECTION, LOOP_READ)) {
@@ -136,7 +118,8 @@ static void connection_open(struct server *server, int fd, const struct address 
                                  .is_unix_socket = is_unix,
                                  .is_loopback = peer->loopback,
                                  .peer_address = is_unix ? local_text : peer_text,
-                                 .local_address = local_text};
+                                 .local_address = local_text,
+                                 .is_cluster_view = is_cluster_view};
     connection->session = node_accept(server->node, &client);
     if (connection->session == NULL)
         connection_close(server, connection);
@@ -147,78 +130,23 @@ static void accept_some(struct server *server, struct loop_source *listener) {
         int fd;
         struct address peer;
         switch (listener_accept(listener->fd, &fd, &peer)) {
-        case LISTENER_ACCEPTED: connection_open(server, fd, &peer); break;
+        case LISTENER_ACCEPTED:
+            if (listener->kind == SOURCE_PEER_LISTENER)
+                links_accept(server, fd);
+            else
+                connection_open(server, fd, &peer, listener->kind == SOURCE_CLUSTER_LISTENER);
+            break;
         case LISTENER_EMPTY: return;
         case LISTENER_EXHAUSTED:
             server_log(server, NODE_LOG_WARNING,
                        "Out of file descriptors: no new connections until some are closed");
-            pause_listening(server, LISTEN_AGAIN_NS);
+            server_pause_listening(server, LISTEN_AGAIN_NS);
             return;
         case LISTENER_FAILED:
             server_log(server, NODE_LOG_WARNING, "Accepting connections failed: %s", strerror(errno));
             return;
         }
     }
-}
-
-void server_stop_listening(struct server *server) {
-    for (size_t i = 0; i < server->listener_count; i++) {
-        int fd = server->listeners[i].fd;
-        loop_remove(server->loop, &server->listeners[i]);
-        if (fd == server->unix_listener) {
-            listener_remove_unix(server->unixsocket);
-            server->unix_listener = -1;
-        }
-        stream_close(fd);
-    }
-    server->listener_count = 0;
-}
-
-static bool open_unix_listener(struct server *server, char error[LISTENER_ERROR_SIZE]) {
-    const struct config *config = server->config;
-    if (config->unixsocket[0] == '\0')
-        return true;
-    snprintf(server->unixsocket, sizeof server->unixsocket, "%.*s", (int)sizeof server->unixsocket - 1,
-             config->unixsocket);
-    server->unix_listener =
-        listener_open_unix(server->unixsocket, config->unixsocketperm, (int)config->tcp_backlog, error);
-    return server->unix_listener >= 0;
-}
-
-bool server_listen(struct server *server, char error[LISTENER_ERROR_SIZE]) {
-    const struct config *config = server->config;
-    int fds[SERVER_LISTENERS_MAX];
-    size_t count = 0;
-    bool is_first = server->listener_count == 0;
-    if (config->port != 0 &&
-        !listener_open_tcp((const char *const *)config->bind, config->bind_count, (uint16_t)config->port,
-                           (int)config->tcp_backlog, fds, &count, error))
-        return false;
-    if (is_first && !open_unix_listener(server, error)) {
-        for (size_t i = 0; i < count; i++)
-            stream_close(fds[i]);
-        return false;
-    }
-    /* The unix socket stays as it is while TCP listeners are exchanged. */
-    size_t kept = 0;
-    for (size_t i = 0; i < server->listener_count; i++) {
-        int fd = server->listeners[i].fd;
-        loop_remove(server->loop, &server->listeners[i]);
-        if (fd != server->unix_listener)
-            stream_close(fd);
-    }
-    if (server->unix_listener >= 0)
-        fds[count++] = server->unix_listener;
-    server->listener_count = 0;
-    for (; kept < count; kept++) {
-        if (!loop_add(server->loop, &server->listeners[kept], fds[kept], SOURCE_LISTENER, LOOP_READ)) {
-            snprintf(error, LISTENER_ERROR_SIZE, "can't watch a listening socket: %s", strerror(errno));
-            return false;
-        }
-        server->listener_count++;
-    }
-    server->is_listening = true;
-    return true;
 }
 
 static void signal_came(struct server *server) {
@@ -246,10 +174,29 @@ static bool is_supervised(const struct config *config) {
     return strcmp(config->supervised, "systemd") == 0 || strcmp(config->supervised, "auto") == 0;
 }
 
-static void settle_attention(struct server *server) {
+/* Returns whether there was any. */
+static bool settle_attention(struct server *server) {
     struct session *session;
-    while ((session = node_attention(server->node)) != NULL)
+    bool is_any = false;
+    while ((session = node_attention(server->node)) != NULL) {
         connection_settle(server, session->owner);
+        is_any = true;
+    }
+    return is_any;
+}
+
+/* What clients have asked of peers leaves in this turn; what that raises for clients (a link that is closed, say) is
+ * settled at once, and may ask peers again. Returns whether something is left. */
+static bool settle_with_peers(struct server *server) {
+    settle_attention(server);
+    if (server->resolver == NULL)
+        return false;
+    for (unsigned round = 0; round < SETTLE_ROUNDS; round++) {
+        links_settle(server);
+        if (!settle_attention(server))
+            return false;
+    }
+    return true;
 }
 
 /* Says that the keys are there and commands are served, once. */
@@ -261,41 +208,71 @@ static void announce_ready(struct server *server) {
         return;
     server->is_ready = true;
     if (!server->is_listening)
-        listen_again(server);
+        server_resume_listening(server);
     if (config->port != 0)
         server_log(server, NODE_LOG_NOTICE, "Ready to accept connections on port %u", config->port);
     if (server->unixsocket[0] != '\0')
         server_log(server, NODE_LOG_NOTICE, "Ready to accept connections at %s", server->unixsocket);
+    if (config->cluster_enabled)
+        server_log(server, NODE_LOG_NOTICE,
+                   "Ready to accept cluster clients on port %u, and other nodes at %s port %u",
+                   server->listening.ports[PORT_CLUSTER], server->host_name,
+                   server->listening.ports[PORT_PEERS]);
     if (is_supervised(config))
         process_notify("STATUS=Ready to accept connections\nREADY=1\n");
 }
 
+static void event_came(struct server *server, const struct loop_event *event) {
+    switch ((enum source_kind)event->source->kind) {
+    case SOURCE_LISTENER:
+    case SOURCE_CLUSTER_LISTENER:
+    case SOURCE_PEER_LISTENER: accept_some(server, event->source); break;
+    case SOURCE_SIGNALS: signal_came(server); break;
+    case SOURCE_WORKER: worker_collect(server->worker); break;
+    case SOURCE_CONNECTION:
+        connection_ready(server, (struct connection *)(void *)event->source, event->ready);
+        break;
+    case SOURCE_PEER: links_ready(server, event->source, event->ready); break;
+    case SOURCE_CALL: calls_ready(server, event->source, event->ready); break;
+    case SOURCE_RESOLVER: calls_resolved(server); break;
+    }
+}
+
 static void serve(struct server *server) {
     uint32_t wait_ms = 0;
-    pause_listening(server, LOAD_ALONE_NS);
+    server_pause_listening(server, LOAD_ALONE_NS);
     while (node_shutdown_wish(server->node) == NODE_RUNNING) {
         loop_wait(server->loop, (int)wait_ms);
-        uint64_t now_ns = clock_monotonic_ns();
-        node_turn(server->node, now_ns, clock_wall_us());
+        server->now_ns = clock_monotonic_ns();
+        node_turn(server->node, server->now_ns, clock_wall_us());
         struct loop_event event;
         while (loop_next(server->loop, &event)) {
             if (LIKELY(event.source->kind == SOURCE_CONNECTION))
                 connection_ready(server, (struct connection *)(void *)event.source, event.ready);
-            else if (event.source->kind == SOURCE_LISTENER)
-                accept_some(server, event.source);
-            else if (event.source->kind == SOURCE_WORKER)
-                worker_collect(server->worker);
             else
-                signal_came(server);
+                event_came(server, &event);
         }
         settle_attention(server);
         wait_ms = node_work(server->node);
-        settle_attention(server);
-        if (!server->is_listening && now_ns >= server->listen_again_ns)
-            listen_again(server);
+        if (server->resolver != NULL)
+            wait_ms = calls_work(server, wait_ms);
+        if (settle_with_peers(server))
+            wait_ms = 0;
+        if (!server->is_listening && server->now_ns >= server->listen_again_ns)
+            server_resume_listening(server);
         if (UNLIKELY(!server->is_ready))
             announce_ready(server);
     }
+}
+
+/* The hash of keys is the same on all nodes of a cluster, and known to nobody else. */
+static bool choose_seeds(const struct config *config, struct node_options *options) {
+    if (config->cluster_enabled)
+        secret_hash_seed(config->cluster_secret, options->hash_seed);
+    else if (!entropy_fill(options->hash_seed, sizeof options->hash_seed))
+        return false;
+    return entropy_fill(&options->random_seed, sizeof options->random_seed) &&
+           entropy_fill(options->run_id, sizeof options->run_id);
 }
 
 static bool make_node(struct server *server) {
@@ -306,11 +283,10 @@ static bool make_node(struct server *server) {
                                    .config = server->config,
                                    .identity = &server->identity,
                                    .start_empty = server->options->start_empty,
+                                   .host_name = server->host_name,
                                    .monotonic_ns = clock_monotonic_ns(),
                                    .wall_us = clock_wall_us()};
-    if (!entropy_fill(options.hash_seed, sizeof options.hash_seed) ||
-        !entropy_fill(&options.random_seed, sizeof options.random_seed) ||
-        !entropy_fill(options.run_id, sizeof options.run_id)) {
+    if (!choose_seeds(server->config, &options)) {
         server_log(server, NODE_LOG_WARNING, "The system gives no random bytes: %s", strerror(errno));
         return false;
     }
@@ -350,10 +326,10 @@ static bool open_log(struct server *server) {
 static bool start(struct server *server) {
     struct config *config = server->config;
     char error[LISTENER_ERROR_SIZE] = "";
-    uint64_t wanted_files = (uint64_t)config->maxclients + OTHER_DESCRIPTORS;
+    uint64_t others = server_other_descriptors(config), wanted_files = config->maxclients + others;
     uint64_t files = process_raise_open_files(wanted_files);
-    if (files < wanted_files && files > OTHER_DESCRIPTORS) {
-        config->maxclients = (uint32_t)(files - OTHER_DESCRIPTORS);
+    if (files < wanted_files && files > others) {
+        config->maxclients = (uint32_t)(files - others);
         server_log(server, NODE_LOG_WARNING, "The system allows %llu open files: maxclients is %u now",
                    (unsigned long long)files, config->maxclients);
     }
@@ -375,6 +351,13 @@ static bool start(struct server *server) {
         server_log(server, NODE_LOG_WARNING, "Failed listening on port %u (tcp): %s, aborting.", config->port,
                    error);
         return false;
+    }
+    if (config->cluster_enabled) {
+        server_find_host_name(server);
+        if (!calls_begin(server)) {
+            server_log(server, NODE_LOG_WARNING, "Can't set up calls to other nodes: %s", strerror(errno));
+            return false;
+        }
     }
     if (!server_take_identity(server))
         return false;
@@ -421,6 +404,9 @@ static void stop(struct server *server) {
     if (server->loop != NULL) {
         server_stop_listening(server);
         close_connections(server);
+        if (server->node != NULL)
+            links_close_all(server);
+        calls_end(server);
         if (server->signals.fd > 0)
             signals_close(server->signals.fd);
     }
@@ -488,6 +474,9 @@ int server_run(struct options *options) {
     server->options = options;
     server->config = &options->config;
     server->unix_listener = -1;
+    for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+        server->listeners[i].fd = -1;
+    list_init(&server->calls);
     bool is_fine = run(server);
     mem_free(&options->mem, server, sizeof *server);
     return is_fine ? 0 : 1;

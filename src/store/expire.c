@@ -4,7 +4,7 @@
  */
 #include "store/expire.h"
 
-#include "store/keyspace.h"
+#include "store/keyspace_inside.h"
 
 /* What one visit of a leaf takes out at most; a leaf with more stays due and is visited again. */
 #define EXPIRE_BATCH 256
@@ -12,7 +12,7 @@
 #define SLOTS_PER_UNIT 16
 
 struct sweep {
-    int64_t now_ms;
+    int64_t now_ms; /* what has expired before is reclaimed */
     uint32_t earliest;
     uint32_t count;
     struct record *expired[EXPIRE_BATCH];
@@ -33,8 +33,9 @@ static void sweep_record(void *context, struct record *record) {
 }
 
 /* Reclaims the expired records of one leaf; returns the units spent. */
-static uint32_t sweep_leaf(struct keyspace *keyspace, uint32_t database, uint32_t slot, struct dict *leaf) {
-    struct sweep sweep = {.now_ms = keyspace->now_ms, .earliest = UINT32_MAX};
+static uint32_t sweep_leaf(struct keyspace *keyspace, uint32_t database, uint32_t slot, struct dict *leaf,
+                           int64_t now_ms) {
+    struct sweep sweep = {.now_ms = now_ms, .earliest = UINT32_MAX};
     uint32_t units = leaf->count + 1;
     dict_each_of_leaf(leaf, sweep_record, &sweep);
     leaf->earliest = sweep.earliest;
@@ -63,10 +64,17 @@ static uint32_t settle_slot(struct dict *slot) {
     return leaves;
 }
 
+/* How far behind the clock the reclaiming of a slot is. */
+static inline int64_t grace_ms(const struct keyspace *keyspace, const struct database *database,
+                               uint32_t slot) {
+    const struct ledger *shared = funnel_shared(keyspace, database);
+    return LIKELY(shared == NULL) || shared->slots[slot].flags & SLOT_COORDINATED ? 0
+                                                                                  : LEDGER_EXPIRY_GRACE_MS;
+}
+
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
     if (keyspace->expiry_is_paused)
         return 0;
-    uint32_t now = expire_due_tick(keyspace->now_ms);
     uint32_t spent = 0, slots_looked_at = 0;
     while (spent < budget) {
         struct database *database = keyspace->databases[keyspace->expire_database];
@@ -79,6 +87,8 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
             return 0; /* one pass is complete */
         }
         struct dict *slot = &database->slots[keyspace->expire_slot];
+        int64_t now_ms = keyspace->now_ms - grace_ms(keyspace, database, keyspace->expire_slot);
+        uint32_t now = expire_due_tick(now_ms);
         if (slot->earliest >= now || slot->count == 0) {
             keyspace->expire_slot++;
             keyspace->expire_hash = 0;
@@ -88,7 +98,7 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
         uint64_t next = dict_next_leaf(slot, keyspace->expire_hash);
         struct dict *leaf = dict_leaf(slot, keyspace->expire_hash);
         if (leaf->earliest < now)
-            spent += sweep_leaf(keyspace, keyspace->expire_database, keyspace->expire_slot, leaf);
+            spent += sweep_leaf(keyspace, keyspace->expire_database, keyspace->expire_slot, leaf, now_ms);
         else
             spent++;
         keyspace->expire_hash = next;

@@ -2,6 +2,7 @@
  *
  * Each slot (each leaf of a large one) knows the earliest expiry among its records, so that only slots in which
  * something has surely expired are walked. The time is kept in ticks of 256 ms: 32 bits last for 34 years.
+ * What another node coordinates is reclaimed at its word (keyspace_apply_expired), or here LEDGER_EXPIRY_GRACE_MS later.
  * May touch: base, data, store. Must never know: commands.
  * Invariant: no record of a leaf expires before the leaf's `earliest`, no leaf before the slot's.
  * Tests: tests/unit/store/expire_test.c.

@@ -4,6 +4,8 @@
  */
 #include "store/image.h"
 
+#include "store/ledger.h"
+
 /* Empty slots cost next to nothing: so many are a unit. */
 #define SLOTS_PER_UNIT 16
 /* A visit of a table goes on for so many records, fewer where they are large: it is not to be interrupted. */
@@ -15,7 +17,8 @@
 #define FOREIGN_FIRST_CAPACITY 1024
 
 static inline uint32_t key_and_value_size(const struct record *record) {
-    return record_key_size(record) + record_value_size(record);
+    bool has_value = record_type(record) != RECORD_TOMBSTONE;
+    return record_key_size(record) + (has_value ? record_value_size(record) : 0);
 }
 
 static inline bool is_long(const struct record *record) {
@@ -26,6 +29,7 @@ void image_begin(struct image *image, struct keyspace *keyspace, const struct im
     CHECK(keyspace->image == NULL);
     *image = (struct image){.keyspace = keyspace,
                             .sink = *sink,
+                            .has_tombstones = !keyspace->is_alone,
                             .begin_counter = keyspace->counter,
                             .begin_ms = keyspace->now_ms};
     for (uint32_t i = 0; i < DATABASE_COUNT; i++) {
@@ -33,6 +37,9 @@ void image_begin(struct image *image, struct keyspace *keyspace, const struct im
         if (keyspace->databases[i] != NULL)
             image->total += keyspace->databases[i]->keys;
     }
+    if (image->has_tombstones && keyspace->ledger != NULL)
+        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+            image->total += keyspace->ledger->slots[slot].tombstones;
     keyspace->image = image;
 }
 
@@ -92,6 +99,8 @@ static inline bool is_of_image(const struct image *image, uint32_t database, uin
     if (record->counter > image->begin_counter && record->actor == image->keyspace->actor)
         return false;
     if (UNLIKELY(record->flags & RECORD_EXPIRY) && image->begin_ms > record_expiry_ms(record))
+        return false;
+    if (UNLIKELY(record_type(record) == RECORD_TOMBSTONE) && !image->has_tombstones)
         return false;
     return LIKELY(image->foreign_count == 0) || !is_foreign(image, database, hash);
 }

@@ -8,7 +8,8 @@
  * A flushed database that was not yet walked is kept until it is; the walk gives it to the reclaiming.
  *
  * May touch: store. Must never know: files, blocks, who reads the image.
- * Invariants: every record that was live at the begin is given out exactly once, as it was then; nothing else is. Between
+ * Invariants: every record that was live at the begin (and, where others hold copies, every tombstone) is given out exactly once,
+ * as it was then; nothing else is. Between
  * image_begin() and image_end() keyspace->image points here. A failed image (no memory) needs nothing any more.
  * Tests: tests/unit/store/image_test.c; the simulator compares checkpoints with its model.
  *
@@ -45,7 +46,8 @@ struct image {
     bool is_flushed[DATABASE_COUNT];            /* the keyspace has let go of it */
     uint32_t database, slot;                    /* the walk is at */
     uint64_t hash;                              /* all below it is given out */
-    uint64_t begin_counter;                     /* last stamp given before the begin */
+    bool has_tombstones;    /* they are given out as records are: others had copies of the keys at the begin */
+    uint64_t begin_counter; /* last stamp given before the begin */
     int64_t begin_ms;
     struct image_long
         *longs; /* that wait to be given out; the first one is at `long_sent` bytes of its key and value */
@@ -57,7 +59,7 @@ struct image {
     bool has_failed;
     uint32_t step_bytes;   /* given out in this step */
     uint32_t average_size; /* of the last records: large ones make visits short */
-    uint64_t total;        /* keys at the begin, expired ones included */
+    uint64_t total;        /* keys at the begin, expired ones and tombstones that are given out included */
     uint64_t records;      /* given out so far, */
     uint64_t looked_at;    /* and looked at by the walk: `looked_at / total` is the progress */
     uint64_t copied_bytes; /* of records that were given out, or handed over, because of a writer */

@@ -2,15 +2,11 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "store/keyspace.h"
+#include "store/keyspace_inside.h"
 
 #include "store/expire.h"
-#include "store/image.h"
 #include "store/reclaim.h"
-#include "store/watch.h"
 
-/* A peer's clock further ahead than this does not pull ours along. */
-#define CLOCK_DRIFT_MAX_MS 500
 /* MSET of up to so many pairs needs no memory for its bookkeeping. */
 #define PAIRS_ON_STACK 64
 
@@ -54,6 +50,7 @@ void keyspace_free(struct keyspace *keyspace) {
                 continue;
         mem_free(mem, database, sizeof *database);
     }
+    ledger_free(keyspace->ledger);
     reclaim_release(keyspace->reclaim);
     watch_release(keyspace->watch);
     actors_release(&keyspace->actors);
@@ -67,12 +64,8 @@ void keyspace_set_time(struct keyspace *keyspace, int64_t now_ms) {
     keyspace->now_s = (uint32_t)(now_ms / 1000);
 }
 
-/* The database, made on its first write; NULL: no memory. */
-static struct database *database_for_write(struct keyspace *keyspace, uint32_t index) {
-    struct database *database = keyspace->databases[index];
-    if (LIKELY(database != NULL))
-        return database;
-    database = mem_alloc_zeroed(keyspace->mem, sizeof *database);
+struct database *funnel_make_database(struct keyspace *keyspace, uint32_t index) {
+    struct database *database = mem_alloc_zeroed(keyspace->mem, sizeof *database);
     if (database == NULL)
         return NULL;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
@@ -82,40 +75,14 @@ static struct database *database_for_write(struct keyspace *keyspace, uint32_t i
     return database;
 }
 
-static inline bool is_expired(const struct keyspace *keyspace, const struct record *record) {
-    return UNLIKELY(record->flags & RECORD_EXPIRY) && keyspace->now_ms > record_expiry_ms(record);
-}
-
-static inline bool is_tombstone(const struct record *record) {
-    return record_type(record) == RECORD_TOMBSTONE;
-}
-
-static void account_add(struct database *database, const struct record *record) {
-    if (is_tombstone(record))
-        return;
-    database->keys++;
-    if (record->flags & RECORD_EXPIRY) {
-        database->expiring++;
-        database->expiry_sum_ms += (double)record_expiry_ms(record);
-    }
-}
-
-static void account_remove(struct database *database, const struct record *record) {
-    if (is_tombstone(record))
-        return;
-    database->keys--;
-    if (record->flags & RECORD_EXPIRY) {
-        database->expiring--;
-        database->expiry_sum_ms =
-            database->expiring == 0 ? 0 : database->expiry_sum_ms - (double)record_expiry_ms(record);
-    }
-}
-
-/* The next stamp: greater than all given before, and than what the key has. */
-static inline uint64_t next_stamp(struct keyspace *keyspace, const struct record *old) {
+/* The next stamp: greater than all given before, than what the key has, and than its slot's flush. */
+static inline uint64_t next_stamp(struct keyspace *keyspace, const struct ledger *shared, uint32_t slot,
+                                  const struct record *old) {
     uint64_t last = keyspace->counter;
     if (old != NULL && old->counter > last)
         last = old->counter;
+    if (UNLIKELY(shared != NULL) && shared->slots[slot].flush_counter > last)
+        last = shared->slots[slot].flush_counter;
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
 
@@ -131,16 +98,17 @@ static void forget_oldest(struct version *version) {
 }
 
 /* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
- * others as a version holds, the oldest dot makes room (keyspace.h says what that means). Alone, nobody will ever compare:
- * our dot is enough, and keys of an earlier start do not pay for two. */
-static void stamp(struct keyspace *keyspace, const struct record *old, struct record_parts *parts,
-                  struct dot others[VERSION_DOTS_MAX]) {
-    parts->newest = (struct dot){.counter = next_stamp(keyspace, old), .actor = keyspace->actor};
+ * others as a version holds, the oldest dot makes room (keyspace.h says what that means; then false is returned). Alone, nobody
+ * will ever compare: our dot is enough, and keys of an earlier start do not pay for two. */
+static bool stamp(struct keyspace *keyspace, const struct database *database, uint32_t slot,
+                  const struct record *old, struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
+    uint64_t counter = next_stamp(keyspace, funnel_shared(keyspace, database), slot, old);
+    parts->newest = (struct dot){.counter = counter, .actor = keyspace->actor};
     parts->others = NULL;
     parts->other_count = 0;
     if (LIKELY(old == NULL || keyspace->is_alone ||
                (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))))
-        return;
+        return true;
     struct version version;
     record_version(old, &version);
     bool fits = version_raise(&version, parts->newest);
@@ -152,16 +120,7 @@ static void stamp(struct keyspace *keyspace, const struct record *old, struct re
             others[count++] = version.dots[i];
     parts->others = others;
     parts->other_count = (uint16_t)count;
-}
-
-/* Finds whatever stands under a key: live, expired or tombstone. */
-static inline struct record *find_any(struct keyspace *keyspace, uint32_t database, struct argument *key,
-                                      struct dict_position *position) {
-    keyspace_place(keyspace, key);
-    struct database *of = keyspace->databases[database];
-    if (UNLIKELY(of == NULL))
-        return NULL;
-    return dict_find(&of->slots[key->slot], key->hash, key->data, key->size, position);
+    return fits;
 }
 
 static inline void touch_access(const struct keyspace *keyspace, struct record *record) {
@@ -170,15 +129,22 @@ static inline void touch_access(const struct keyspace *keyspace, struct record *
         record_set_access_s(record, keyspace->now_s);
 }
 
+/* Whether who meets an expired key takes it out: not where another node does that and says so. */
+static inline bool may_reclaim(const struct keyspace *keyspace, uint32_t database, uint32_t slot) {
+    const struct ledger *shared = funnel_shared(keyspace, keyspace->databases[database]);
+    return !keyspace->expiry_is_paused &&
+           (LIKELY(shared == NULL) || shared->slots[slot].flags & SLOT_COORDINATED);
+}
+
 struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, struct argument *key,
                                enum lookup_mode mode, struct entry *entry) {
-    struct record *record = find_any(keyspace, database, key, &entry->position);
-    if (UNLIKELY(record != NULL && is_expired(keyspace, record))) {
+    struct record *record = funnel_find(keyspace, database, key, &entry->position);
+    if (UNLIKELY(record != NULL && funnel_is_expired(keyspace, record))) {
         entry->record = record;
-        if (!keyspace->expiry_is_paused)
+        if (may_reclaim(keyspace, database, key->slot))
             keyspace_remove(keyspace, database, key, entry, REMOVE_EXPIRED);
         record = NULL;
-    } else if (UNLIKELY(record != NULL && is_tombstone(record))) {
+    } else if (UNLIKELY(record != NULL && funnel_is_tombstone(record))) {
         record = NULL;
     }
     entry->record = record;
@@ -193,7 +159,7 @@ struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, str
     return record;
 }
 
-/* Adds a record to its slot, takes one out: dict_insert() and dict_remove(), measured where they take long. */
+/* Adds a record to its slot: dict_insert(), measured where it takes long. */
 static bool add_record(struct keyspace *keyspace, struct dict *slot, uint64_t hash, struct record *record) {
     if (LIKELY(!dict_insert_is_long(slot, hash)) || keyspace->observer.begins == NULL)
         return dict_insert(slot, keyspace->mem, &keyspace->secret, hash, record);
@@ -203,7 +169,7 @@ static bool add_record(struct keyspace *keyspace, struct dict *slot, uint64_t ha
     return done;
 }
 
-static void take_record(struct keyspace *keyspace, struct dict *slot, struct dict_position *position) {
+void funnel_take(struct keyspace *keyspace, struct dict *slot, struct dict_position *position) {
     bool is_observed = UNLIKELY(dict_remove_is_long(slot, position)) && keyspace->observer.begins != NULL;
     if (is_observed)
         keyspace->observer.begins(keyspace->observer.context);
@@ -212,8 +178,7 @@ static void take_record(struct keyspace *keyspace, struct dict *slot, struct dic
         keyspace->observer.ends(keyspace->observer.context);
 }
 
-/* Lets the slot know when the record expires. */
-static void note_expiry(struct database *database, const struct argument *key, const struct record *record) {
+void funnel_note_expiry(struct database *database, const struct argument *key, const struct record *record) {
     if (!(record->flags & RECORD_EXPIRY))
         return;
     struct dict *slot = &database->slots[key->slot];
@@ -225,49 +190,48 @@ static void note_expiry(struct database *database, const struct argument *key, c
         slot->earliest = when;
 }
 
-/* A write over a key whose time has come is also the end of that key. */
-static inline void note_overwritten(struct keyspace *keyspace, const struct record *old) {
-    if (UNLIKELY(old != NULL && is_expired(keyspace, old)))
-        keyspace->counters.expired++;
-}
-
-/* A record that has left its table. */
-static inline void dispose(struct keyspace *keyspace, const struct database *database,
-                           const struct argument *key, struct record *record) {
-    if (UNLIKELY(keyspace->image != NULL))
-        image_dispose(keyspace->image, database, key->slot, key->hash, record);
-    else
-        record_free(keyspace->mem, record);
-}
-
-/* Puts a finished record in the place of `old` (or adds it); frees old. false: no memory, nothing changed. */
-static bool install(struct keyspace *keyspace, struct database *database, const struct argument *key,
+bool funnel_install(struct keyspace *keyspace, struct database *database, const struct argument *key,
                     struct record *old, struct dict_position *position, struct record *fresh) {
     if (old != NULL) {
-        note_overwritten(keyspace, old);
-        account_remove(database, old);
+        funnel_note_overwritten(keyspace, old);
+        funnel_account_remove(keyspace, database, key, old);
         dict_replace(position, fresh);
-        dispose(keyspace, database, key, old);
+        funnel_dispose(keyspace, database, key, old);
     } else if (!add_record(keyspace, &database->slots[key->slot], key->hash, fresh)) {
         return false;
     }
-    account_add(database, fresh);
-    note_expiry(database, key, fresh);
+    funnel_account_add(keyspace, database, key, fresh);
+    funnel_note_expiry(database, key, fresh);
     return true;
 }
 
-static inline void changed(struct keyspace *keyspace, uint32_t database, const struct argument *key) {
-    if (UNLIKELY(keyspace->is_silent))
-        return;
-    keyspace->counters.changes++;
-    watch_touch(keyspace->watch, database, key);
+/* A change of our own is done: watchers are told, and who has copies. Even a silent one changes the bytes. */
+static inline void changed(struct keyspace *keyspace, uint32_t database, const struct argument *key,
+                           struct record *record) {
+    struct ledger *shared = funnel_shared(keyspace, keyspace->databases[database]);
+    if (UNLIKELY(shared != NULL))
+        ledger_note_write(shared, key, record);
+    if (LIKELY(!keyspace->is_silent))
+        funnel_touch(keyspace, database, key);
+}
+
+/* The same after a change of an old value whose version had base_counter of our own. */
+static inline void changed_by_edit(struct keyspace *keyspace, uint32_t database, const struct argument *key,
+                                   struct record *record, uint64_t base_counter, bool is_exact) {
+    if (UNLIKELY(!keyspace->is_alone && keyspace->ledger != NULL)) {
+        keyspace->ledger->editing = 0;
+        if (database == 0)
+            ledger_note_edit(keyspace->ledger, key, record, base_counter, is_exact);
+    }
+    if (LIKELY(!keyspace->is_silent))
+        funnel_touch(keyspace, database, key);
 }
 
 static inline int64_t expiry_after(const struct keyspace *keyspace, const struct record *old,
                                    int64_t wanted) {
     if (wanted != EXPIRY_KEEP)
         return wanted;
-    return old != NULL && !is_expired(keyspace, old) && !is_tombstone(old) ? record_expiry_ms(old)
+    return old != NULL && !funnel_is_expired(keyspace, old) && !funnel_is_tombstone(old) ? record_expiry_ms(old)
                                                                            : RECORD_NO_EXPIRY;
 }
 
@@ -290,11 +254,12 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     return data + value->size <= record_begin || data >= record_begin + old_size;
 }
 
-/* Whether an image stands in the way of a change in place. To be asked when nothing else speaks against it. */
-static inline bool image_allows(const struct keyspace *keyspace, const struct database *database,
-                                const struct argument *key, const struct record *record) {
-    return LIKELY(keyspace->image == NULL) ||
-           !image_forbids_change(keyspace->image, database, key->slot, key->hash, record);
+static __attribute__((noinline)) void restamp_shared(struct keyspace *keyspace, const struct database *database,
+                                                     const struct argument *key, struct record *record) {
+    funnel_digest_remove(keyspace, database, key, record);
+    record->counter = next_stamp(keyspace, keyspace->ledger, key->slot, record);
+    record->actor = keyspace->actor;
+    funnel_digest_add(keyspace, database, key, record);
 }
 
 /* Begins a change in place: what an image needs is given out, and the record has our stamp from now on. */
@@ -302,7 +267,12 @@ static inline void restamp(struct keyspace *keyspace, const struct database *dat
                            const struct argument *key, struct record *record) {
     if (UNLIKELY(keyspace->image != NULL))
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
-    record->counter = next_stamp(keyspace, record);
+    struct ledger *shared = funnel_shared(keyspace, database);
+    if (UNLIKELY(shared != NULL)) {
+        restamp_shared(keyspace, database, key, record);
+        return;
+    }
+    record->counter = next_stamp(keyspace, NULL, 0, record);
     record->actor = keyspace->actor;
 }
 
@@ -324,7 +294,7 @@ static void write_in_place(struct keyspace *keyspace, struct database *database,
     if (UNLIKELY(expiry_ms != RECORD_NO_EXPIRY)) {
         database->expiry_sum_ms += (double)expiry_ms - (double)record_expiry_ms(record);
         memcpy(record->rest, &expiry_ms, sizeof expiry_ms);
-        note_expiry(database, key, record);
+        funnel_note_expiry(database, key, record);
     }
     set_value_size(record, value->size);
     set_encoding(record, value->encoding);
@@ -333,8 +303,9 @@ static void write_in_place(struct keyspace *keyspace, struct database *database,
         memcpy(record_value(record), value->data, value->size);
 }
 
-static void parts_of_value(struct keyspace *keyspace, const struct argument *key, const struct record *old,
-                           const struct value *value, int64_t expiry_ms, struct record_parts *parts,
+static void parts_of_value(struct keyspace *keyspace, const struct database *database,
+                           const struct argument *key, const struct record *old, const struct value *value,
+                           int64_t expiry_ms, struct record_parts *parts,
                            struct dot others[VERSION_DOTS_MAX]) {
     *parts = (struct record_parts){
         .key = key->data,
@@ -346,35 +317,35 @@ static void parts_of_value(struct keyspace *keyspace, const struct argument *key
         .encoding = value->encoding,
         .access_s = keyspace->now_s,
     };
-    stamp(keyspace, old, parts, others);
+    (void)stamp(keyspace, database, key->slot, old, parts, others);
 }
 
 bool keyspace_put(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                   const struct value *value) {
     struct dict_position position;
-    struct record *old = find_any(keyspace, database_index, key, &position);
+    struct record *old = funnel_find(keyspace, database_index, key, &position);
     int64_t expiry_ms = expiry_after(keyspace, old, value->expiry_ms);
     struct database *database = keyspace->databases[database_index];
     if (LIKELY(old != NULL) && LIKELY(fits_in_place(keyspace, old, key->size, value, expiry_ms)) &&
-        image_allows(keyspace, database, key, old)) {
-        note_overwritten(keyspace, old);
+        funnel_image_allows(keyspace, database, key, old)) {
+        funnel_note_overwritten(keyspace, old);
         write_in_place(keyspace, database, key, old, value, expiry_ms);
-        changed(keyspace, database_index, key);
+        changed(keyspace, database_index, key, old);
         return true;
     }
-    if (database == NULL && (database = database_for_write(keyspace, database_index)) == NULL)
+    if (database == NULL && (database = funnel_make_database(keyspace, database_index)) == NULL)
         return false;
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
-    parts_of_value(keyspace, key, old, value, expiry_ms, &parts, others);
+    parts_of_value(keyspace, database, key, old, value, expiry_ms, &parts, others);
     struct record *fresh = record_new(keyspace->mem, &parts);
     if (fresh == NULL)
         return false;
-    if (!install(keyspace, database, key, old, &position, fresh)) {
+    if (!funnel_install(keyspace, database, key, old, &position, fresh)) {
         record_free(keyspace->mem, fresh);
         return false;
     }
-    changed(keyspace, database_index, key);
+    changed(keyspace, database_index, key, fresh);
     return true;
 }
 
@@ -387,18 +358,18 @@ static bool put_many_in_place(struct keyspace *keyspace, uint32_t database, stru
                               uint32_t pair_count, struct record **records) {
     for (uint32_t i = 0; i < pair_count; i++) {
         struct value value = pair_value(&pairs[2 * i + 1]);
-        records[i] = find_any(keyspace, database, &pairs[2 * i], NULL);
+        records[i] = funnel_find(keyspace, database, &pairs[2 * i], NULL);
         if (records[i] == NULL ||
             !fits_in_place(keyspace, records[i], pairs[2 * i].size, &value, RECORD_NO_EXPIRY) ||
-            !image_allows(keyspace, keyspace->databases[database], &pairs[2 * i], records[i]))
+            !funnel_image_allows(keyspace, keyspace->databases[database], &pairs[2 * i], records[i]))
             return false;
     }
     struct database *of = keyspace->databases[database];
     for (uint32_t i = 0; i < pair_count; i++) {
         struct value value = pair_value(&pairs[2 * i + 1]);
-        note_overwritten(keyspace, records[i]);
+        funnel_note_overwritten(keyspace, records[i]);
         write_in_place(keyspace, of, &pairs[2 * i], records[i], &value, RECORD_NO_EXPIRY);
-        changed(keyspace, database, &pairs[2 * i]);
+        changed(keyspace, database, &pairs[2 * i], records[i]);
     }
     return true;
 }
@@ -411,7 +382,7 @@ static void put_many_undo(struct keyspace *keyspace, uint32_t database, struct a
         struct dict_position position;
         struct dict *slot = &of->slots[pairs[2 * i].slot];
         if (dict_find(slot, pairs[2 * i].hash, pairs[2 * i].data, pairs[2 * i].size, &position) == fresh[i])
-            take_record(keyspace, slot, &position);
+            funnel_take(keyspace, slot, &position);
     }
     for (uint32_t i = 0; i < fresh_count; i++)
         record_free(keyspace->mem, fresh[i]);
@@ -421,7 +392,7 @@ static void put_many_undo(struct keyspace *keyspace, uint32_t database, struct a
  * twice is absent the first time only. */
 static bool put_many_fresh(struct keyspace *keyspace, uint32_t database, struct argument *pairs,
                            uint32_t pair_count, struct record **fresh) {
-    struct database *of = database_for_write(keyspace, database);
+    struct database *of = funnel_database(keyspace, database);
     if (of == NULL)
         return false;
     for (uint32_t i = 0; i < pair_count; i++) {
@@ -429,8 +400,8 @@ static bool put_many_fresh(struct keyspace *keyspace, uint32_t database, struct 
         struct value value = pair_value(&pairs[2 * i + 1]);
         struct record_parts parts;
         struct dot others[VERSION_DOTS_MAX];
-        struct record *old = find_any(keyspace, database, key, NULL);
-        parts_of_value(keyspace, key, old, &value, RECORD_NO_EXPIRY, &parts, others);
+        struct record *old = funnel_find(keyspace, database, key, NULL);
+        parts_of_value(keyspace, of, key, old, &value, RECORD_NO_EXPIRY, &parts, others);
         fresh[i] = record_new(keyspace->mem, &parts);
         bool is_made = fresh[i] != NULL;
         if (!is_made || (old == NULL && !add_record(keyspace, &of->slots[key->slot], key->hash, fresh[i]))) {
@@ -441,12 +412,12 @@ static bool put_many_fresh(struct keyspace *keyspace, uint32_t database, struct 
     for (uint32_t i = 0; i < pair_count; i++) {
         struct argument *key = &pairs[2 * i];
         struct dict_position position;
-        struct record *present = find_any(keyspace, database, key, &position);
+        struct record *present = funnel_find(keyspace, database, key, &position);
         if (present == fresh[i])
-            account_add(of, present);
+            funnel_account_add(keyspace, of, key, present);
         else
-            (void)install(keyspace, of, key, present, &position, fresh[i]);
-        changed(keyspace, database, key);
+            (void)funnel_install(keyspace, of, key, present, &position, fresh[i]);
+        changed(keyspace, database, key, fresh[i]);
     }
     return true;
 }
@@ -467,14 +438,29 @@ bool keyspace_put_many(struct keyspace *keyspace, uint32_t database, struct argu
     return done;
 }
 
+/* This node's own counter in a record's version; 0: there is none. */
+static uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
+    if (LIKELY(record->actor == keyspace->actor))
+        return record->counter;
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    for (uint32_t i = 0; i < parts.other_count; i++)
+        if (others[i].actor == keyspace->actor)
+            return others[i].counter;
+    return 0;
+}
+
 /* Replaces the record at entry by one with the parts' layout; its value begins with the old bytes. */
 static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                     struct entry *entry, struct record_parts *parts) {
     struct record *old = entry->record;
+    struct database *database = keyspace->databases[database_index];
     struct dot others[VERSION_DOTS_MAX];
     const uint8_t *old_value = record_value(old);
     uint32_t kept = record_value_size(old) < parts->value_size ? record_value_size(old) : parts->value_size;
-    stamp(keyspace, old, parts, others);
+    uint64_t base_counter = own_counter(keyspace, old);
+    bool is_exact = stamp(keyspace, database, key->slot, old, parts, others);
     parts->value = NULL;
     struct record *fresh = record_new(keyspace->mem, parts);
     if (fresh == NULL)
@@ -482,9 +468,9 @@ static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct a
     uint8_t *value = record_value(fresh);
     memcpy(value, old_value, kept);
     memset(value + kept, 0, parts->value_size - kept);
-    (void)install(keyspace, keyspace->databases[database_index], key, old, &entry->position, fresh);
+    (void)funnel_install(keyspace, database, key, old, &entry->position, fresh);
     entry->record = fresh;
-    changed(keyspace, database_index, key);
+    changed_by_edit(keyspace, database_index, key, fresh, base_counter, is_exact);
     return true;
 }
 
@@ -494,7 +480,8 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
     struct value value = {.size = size, .type = (uint8_t)record_type(record), .encoding = (uint8_t)encoding};
     const struct database *of = keyspace->databases[database];
     if (LIKELY(fits_in_place(keyspace, record, record_key_size(record), &value, record_expiry_ms(record))) &&
-        image_allows(keyspace, of, key, record)) {
+        funnel_image_allows(keyspace, of, key, record)) {
+        uint64_t base_counter = record->counter;
         restamp(keyspace, of, key, record);
         uint32_t old_size = record_value_size(record);
         set_value_size(record, size);
@@ -502,7 +489,7 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
         uint8_t *bytes = record_value(record);
         if (size > old_size)
             memset(bytes + old_size, 0, size - old_size);
-        changed(keyspace, database, key);
+        changed_by_edit(keyspace, database, key, record, base_counter, true);
         return bytes;
     }
     struct record_parts parts;
@@ -516,24 +503,24 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
 uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                          uint32_t size, enum record_encoding encoding) {
     struct dict_position position;
-    struct record *old = find_any(keyspace, database_index, key, &position);
-    struct database *database = database_for_write(keyspace, database_index);
+    struct record *old = funnel_find(keyspace, database_index, key, &position);
+    struct database *database = funnel_database(keyspace, database_index);
     if (database == NULL)
         return NULL;
     struct value value = {.size = size, .encoding = (uint8_t)encoding};
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
-    parts_of_value(keyspace, key, old, &value, RECORD_NO_EXPIRY, &parts, others);
+    parts_of_value(keyspace, database, key, old, &value, RECORD_NO_EXPIRY, &parts, others);
     struct record *fresh = record_new(keyspace->mem, &parts);
     if (fresh == NULL)
         return NULL;
     uint8_t *bytes = record_value(fresh);
     memset(bytes, 0, size);
-    if (!install(keyspace, database, key, old, &position, fresh)) {
+    if (!funnel_install(keyspace, database, key, old, &position, fresh)) {
         record_free(keyspace->mem, fresh);
         return NULL;
     }
-    changed(keyspace, database_index, key);
+    changed(keyspace, database_index, key, fresh);
     return bytes;
 }
 
@@ -544,39 +531,110 @@ bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, str
     keyspace_place(keyspace, key);
     if ((record->actor == keyspace->actor || keyspace->is_alone) && !(record->flags & RECORD_VECTOR) &&
         (record->flags & RECORD_EXPIRY) && expiry_ms != RECORD_NO_EXPIRY &&
-        image_allows(keyspace, database, key, record)) {
+        funnel_image_allows(keyspace, database, key, record)) {
+        uint64_t base_counter = record->counter;
         restamp(keyspace, database, key, record);
         database->expiry_sum_ms += (double)expiry_ms - (double)record_expiry_ms(record);
         memcpy(record->rest, &expiry_ms, sizeof expiry_ms);
-        note_expiry(database, key, record);
-        changed(keyspace, database_index, key);
+        funnel_note_expiry(database, key, record);
+        changed_by_edit(keyspace, database_index, key, record, base_counter, true);
+        keyspace_note_range(keyspace, 0, 0);
         return true;
     }
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
     parts.expiry_ms = expiry_ms;
-    return rebuild(keyspace, database_index, key, entry, &parts);
+    if (!rebuild(keyspace, database_index, key, entry, &parts))
+        return false;
+    keyspace_note_range(keyspace, 0, 0);
+    return true;
+}
+
+void keyspace_note_range(struct keyspace *keyspace, uint32_t offset, uint32_t size) {
+    if (UNLIKELY(keyspace->ledger != NULL && !keyspace->is_alone))
+        ledger_note_range(keyspace->ledger, offset, size);
+}
+
+/* Whether a record's version may be ours alone from now on. Elsewhere a dot of another actor has to be kept. */
+static inline bool may_restamp(const struct keyspace *keyspace, const struct database *database,
+                               const struct record *record) {
+    return funnel_shared(keyspace, database) == NULL ||
+           (record->actor == keyspace->actor && !(record->flags & RECORD_VECTOR));
 }
 
 void keyspace_describe(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                        struct entry *entry, enum record_encoding encoding) {
     const struct database *database = keyspace->databases[database_index];
+    struct record *record = entry->record;
     if (UNLIKELY(keyspace->image != NULL)) {
-        if (!image_allows(keyspace, database, key, entry->record))
+        if (record_encoding(record) == encoding || !may_restamp(keyspace, database, record) ||
+            !funnel_image_allows(keyspace, database, key, record))
             return; /* so long a string is raw anyway */
-        restamp(keyspace, database, key, entry->record);
+        restamp(keyspace, database, key, record);
+        struct ledger *shared = funnel_shared(keyspace, database);
+        if (shared != NULL)
+            ledger_note_write(shared, key, record);
     }
-    record_set_encoding(entry->record, encoding);
+    record_set_encoding(record, encoding);
+}
+
+/* The parts of a tombstone change so that it takes the place of `old` in its allocation, whatever was asked for there: bytes of the dead
+ * value go on to count, and where the other dots of the version do not fit, they go. */
+static void fit_into(struct record_parts *parts, const struct record *old) {
+    size_t room = mem_class(record_size(old));
+    if (record_parts_size(parts) > room)
+        parts->other_count = 0;
+    size_t dead = room - record_parts_size(parts);
+    bool is_long = parts->key_size > RECORD_SMALL_MAX;
+    if (!is_long && dead > RECORD_SMALL_MAX)
+        /* A long record's sizes take 8 bytes. What is just too short for that leaves a few bytes: still of the same class. */
+        dead = dead > RECORD_SMALL_MAX + 8 ? dead - 8 : RECORD_SMALL_MAX;
+    parts->value_size = (uint32_t)dead;
+}
+
+static void bury_in_place(struct keyspace *keyspace, struct database *database, const struct argument *key,
+                          struct record *record, const struct record_parts *parts) {
+    if (keyspace->image != NULL)
+        image_before_change(keyspace->image, database, key->slot, key->hash, record);
+    funnel_account_remove(keyspace, database, key, record);
+    record_write(record, parts);
+    funnel_account_add(keyspace, database, key, record);
+}
+
+/* Puts a tombstone in the place of a record, in any case. */
+static void bury(struct keyspace *keyspace, struct database *database, const struct argument *key,
+                 struct entry *entry) {
+    struct record *record = entry->record;
+    struct dot others[VERSION_DOTS_MAX];
+    struct record_parts parts = {.key = key->data,
+                                 .key_size = key->size,
+                                 .expiry_ms = RECORD_NO_EXPIRY,
+                                 .type = RECORD_TOMBSTONE,
+                                 .access_s = keyspace->now_s};
+    (void)stamp(keyspace, database, key->slot, record, &parts, others);
+    bool is_allowed = funnel_image_allows(keyspace, database, key, record);
+    if (is_allowed && mem_class(record_parts_size(&parts)) == mem_class(record_size(record))) {
+        bury_in_place(keyspace, database, key, record, &parts);
+        return;
+    }
+    struct record *fresh = record_new(keyspace->mem, &parts);
+    if (fresh != NULL) {
+        (void)funnel_install(keyspace, database, key, record, &entry->position, fresh);
+        entry->record = fresh;
+        return;
+    }
+    if (!is_allowed)
+        keyspace->image->has_failed = true; /* for want of memory, as if it had found none itself */
+    fit_into(&parts, record);
+    bury_in_place(keyspace, database, key, record, &parts);
 }
 
 void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                      struct entry *entry, enum remove_reason reason) {
     struct database *database = keyspace->databases[database_index];
+    struct ledger *shared = funnel_shared(keyspace, database);
     struct record *record = entry->record;
-    account_remove(database, record);
-    take_record(keyspace, &database->slots[key->slot], &entry->position);
-    entry->record = NULL;
     if (reason == REMOVE_DELETED)
         keyspace->counters.changes++;
     else if (reason == REMOVE_EXPIRED)
@@ -585,89 +643,13 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         watch_touch_expired(keyspace->watch, database_index, key);
     else
         watch_touch(keyspace->watch, database_index, key);
-    dispose(keyspace, database, key, record); /* last: the key may be the record's own */
-}
-
-static void observe_counter(struct keyspace *keyspace, uint64_t counter) {
-    uint64_t limit = ((uint64_t)keyspace->now_ms + CLOCK_DRIFT_MAX_MS) << 16;
-    if (counter > keyspace->counter && counter <= limit)
-        keyspace->counter = counter;
-}
-
-static void version_of_parts(const struct record_parts *parts, struct version *version) {
-    version->count = 0;
-    for (uint32_t i = 0; i < parts->other_count; i++)
-        (void)version_raise(version, parts->others[i]);
-    (void)version_raise(version, parts->newest);
-}
-
-/* Takes the winning dot out of a joined version: it becomes the record's newest, the rest its others. */
-static void parts_set_version(struct record_parts *parts, const struct version *version,
-                              struct dot others[VERSION_DOTS_MAX]) {
-    parts->newest = version_highest(version);
-    parts->other_count = 0;
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].actor != parts->newest.actor)
-            others[parts->other_count++] = version->dots[i];
-    parts->others = others;
-}
-
-bool keyspace_merge(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
-                    const struct record_parts *theirs, bool *has_changed) {
-    *has_changed = false;
-    observe_counter(keyspace, theirs->newest.counter);
-    struct dict_position position;
-    struct record *old = find_any(keyspace, database_index, key, &position);
-    struct database *database = database_for_write(keyspace, database_index);
-    if (database == NULL)
-        return false;
-    struct record_parts parts = *theirs;
-    struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
-    struct version version;
-    version_of_parts(theirs, &version);
-    if (old != NULL) {
-        struct version ours, joined;
-        bool theirs_wins = false;
-        record_version(old, &ours);
-        enum record_merge outcome = record_merge(&ours, &version, &theirs_wins, &joined);
-        if (outcome == MERGE_KEEP)
-            return true;
-        if (outcome == MERGE_JOIN) {
-            version = joined;
-            if (!theirs_wins)
-                record_parts(old, &parts, old_others);
-        }
+    if (UNLIKELY(shared != NULL) && reason != REMOVE_EXPIRED) {
+        bury(keyspace, database, key, entry);
+        ledger_note_write(shared, key, entry->record);
+    } else {
+        if (UNLIKELY(shared != NULL) && shared->slots[key->slot].flags & SLOT_COORDINATED)
+            ledger_note_expired(shared, key, record);
+        funnel_drop(keyspace, database, key, &entry->position, record); /* last: the key may be the record's own */
     }
-    parts_set_version(&parts, &version, others);
-    parts.key = key->data;
-    parts.key_size = key->size;
-    struct record *fresh = record_new(keyspace->mem, &parts);
-    if (fresh == NULL)
-        return false;
-    if (!install(keyspace, database, key, old, &position, fresh)) {
-        record_free(keyspace->mem, fresh);
-        return false;
-    }
-    if (keyspace->image != NULL)
-        image_note_foreign(keyspace->image, database, key->hash);
-    *has_changed = true;
-    changed(keyspace, database_index, key);
-    return true;
-}
-
-enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
-                                 const struct record_parts *parts) {
-    struct dict_position position;
-    if (find_any(keyspace, database_index, key, &position) != NULL)
-        return LOAD_PRESENT;
-    struct database *database = database_for_write(keyspace, database_index);
-    struct record *fresh = database == NULL ? NULL : record_new(keyspace->mem, parts);
-    if (fresh == NULL)
-        return LOAD_NO_MEMORY;
-    if (!install(keyspace, database, key, NULL, &position, fresh)) {
-        record_free(keyspace->mem, fresh);
-        return LOAD_NO_MEMORY;
-    }
-    observe_counter(keyspace, parts->newest.counter);
-    return LOAD_ADDED;
+    entry->record = NULL;
 }

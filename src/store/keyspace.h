@@ -3,6 +3,8 @@
  * Whatever changes a key goes through keyspace_put, keyspace_edit, keyspace_set_expiry, keyspace_remove or
  * keyspace_merge: there the version is stamped, watchers are told, counters are kept. An expired key is
  * hidden from every look-up and reclaimed on the way.
+ * Where other nodes hold copies (a ledger, and not is_alone), database 0 is *shared*: a deleted key leaves a tombstone, changes
+ * are noted in the ledger for them, and expired keys are reclaimed on the way only in slots that this node coordinates.
  * May touch: base, data, proto. Must never know: commands, clients, peers, clocks (now_ms is set from outside).
  * Invariants: keys/expiring of a database equal what its slots hold; every stamped counter is greater than
  * all this node stamped before and than the one the key had.
@@ -26,9 +28,15 @@
 #include "data/record.h"
 #include "store/actors.h"
 
+/* A peer's clock further ahead than this does not pull ours along; and further than that nobody's clock is: such a record is
+ * taken for damage. */
+#define CLOCK_DRIFT_MAX_MS  500
+#define CLOCK_FUTURE_MAX_MS (24 * 3600 * INT64_C(1000))
+
 struct watch_registry;
 struct reclaim;
 struct image;
+struct ledger;
 
 struct database {
     uint64_t keys;        /* records that are not tombstones; expired ones count until reclaimed */
@@ -41,6 +49,10 @@ struct keyspace_counters {
     uint64_t hits, misses; /* of LOOKUP_READ */
     uint64_t expired;      /* keys reclaimed because their time had come */
     uint64_t changes;      /* since the start: what Redis counts as `dirty` */
+    /* Of what came in through keyspace_merge() and keyspace_apply_patch(): */
+    uint64_t merge_conflicts; /* met a concurrent version */
+    uint64_t far_ahead;       /* their clock is further ahead than CLOCK_DRIFT_MAX_MS: taken, but ours does not follow */
+    uint64_t refused_future;  /* their clock is impossibly far ahead (CLOCK_FUTURE_MAX_MS): refused */
 };
 
 /* Measures the long moves of tables that commands bring about. Tables of other sizes move in a few microseconds. */
@@ -69,6 +81,7 @@ struct keyspace {
     struct watch_registry *watch;
     struct actors actors;
     struct image *image;                        /* that is being taken; NULL: none */
+    struct ledger *ledger;                      /* store/ledger.h; NULL: nobody else ever holds copies */
     struct reclaim *reclaim;                    /* databases that are being emptied in the background */
     uint32_t expire_database, expire_slot;      /* where the active expiry goes on */
     uint64_t expire_hash;                       /* and, in a slot of several leaves, with which */
@@ -104,7 +117,8 @@ enum lookup_mode {
     LOOKUP_PEEK = 0   /* leaves no trace */
 };
 
-/* Finds a live key: not expired, no tombstone. Returns entry->record. An expired key is reclaimed, unless paused. */
+/* Finds a live key: not expired, no tombstone. Returns entry->record. An expired key is reclaimed, unless paused or, in a shared
+ * database, coordinated by another node. */
 struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, struct argument *key,
                                enum lookup_mode mode, struct entry *entry);
 
@@ -152,12 +166,55 @@ void keyspace_describe(struct keyspace *keyspace, uint32_t database, struct argu
 enum remove_reason { REMOVE_DELETED, REMOVE_EXPIRED, REMOVE_MOVED };
 
 /* Takes a key out; entry->record is NULL afterwards. REMOVE_DELETED adds 1 to changes;
- * REMOVE_MOVED does not, for the put at the new place has counted. Never fails. */
+ * REMOVE_MOVED does not, for the put at the new place has counted. In a shared database both leave a tombstone. Never fails. */
 void keyspace_remove(struct keyspace *keyspace, uint32_t database, struct argument *key, struct entry *entry,
                      enum remove_reason reason);
 
-/* The door for a record that was not written here: merges it by data/record.h's rule.
- * Returns false: no memory, nothing changed. *changed tells whether ours is different now. */
+/* Tells what of the value was written since keyspace_edit() (which takes it for all of it): for the effects, see
+ * store/ledger.h. To be called right after the bytes were changed, if only a part was. */
+void keyspace_note_range(struct keyspace *keyspace, uint32_t offset, uint32_t size);
+
+/* false: others begin to hold copies of this keyspace's slots. From then on a deleted key leaves a tombstone, versions keep
+ * all their dots, effects are noted and digests are kept (made by ledger_walk_step). true: there is nobody any more; tombstones go
+ * in the steps of ledger_walk_step. Needs a ledger. */
+void keyspace_set_alone(struct keyspace *keyspace, bool is_alone);
+
+/* Drops of all slots in the bitmap what is not newer than `counter`, and remembers the counter as their flush counter where it is
+ * higher. What comes in later with lower counters is dropped at the door. Returns the number of keys that are gone (which is added to
+ * changes); their memory is given back in steps. Watchers are told. Effects that were noted before lose their records. A counter
+ * that is impossibly far ahead is refused (counted; 0). Database 0; needs a ledger. */
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t counter);
+
+/* A stamp for something that is no write of a key (a flush): greater than all that this node has given or seen. */
+uint64_t keyspace_stamp(struct keyspace *keyspace);
+
+/* The other doors for what other copies have done (database 0). A patch: the value's range was written. Applied only if the key's
+ * version equals `base`; PATCH_STALE if ours equals or descends from `version` already, or if it is refused as keyspace_merge
+ * refuses; else, and if its numbers contradict each other, PATCH_UNFIT: the record has to be fetched. PATCH_NO_MEMORY: nothing changed. */
+enum keyspace_patch { PATCH_APPLIED, PATCH_STALE, PATCH_UNFIT, PATCH_NO_MEMORY };
+struct keyspace_patch_parts {
+    struct version base, version;
+    uint32_t value_size, offset, size;
+    const uint8_t *bytes;
+    int64_t expiry_ms;
+    uint8_t encoding;
+};
+enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argument *key,
+                                         const struct keyspace_patch_parts *patch);
+/* The coordinator has reclaimed a key of this version: so does this copy, unless its own is newer or concurrent. Returns whether
+ * it had one to reclaim. */
+bool keyspace_apply_expired(struct keyspace *keyspace, struct argument *key, const struct version *version);
+
+/* The record of a key, whatever it is: also a tombstone, or one whose time has come. NULL: none. Leaves no trace. Database 0. */
+struct record *keyspace_find_record(struct keyspace *keyspace, struct argument *key);
+
+/* Live keys of one slot of database 0 (expired ones count until reclaimed). */
+uint64_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t slot);
+
+/* The door for a record that was not written here: merges it by data/record.h's rule; where concurrent versions have the same
+ * highest counter, the identities of the actors decide, for their numbers are another node's otherwise. What is not newer than its
+ * slot's flush, or comes from an impossible clock, is dropped: *changed is false.
+ * Returns false: no memory, nothing changed. *changed tells whether ours is different now. theirs->value must not point into a record. */
 bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
                     const struct record_parts *theirs, bool *changed);
 
@@ -167,7 +224,8 @@ enum keyspace_load {
     LOAD_NO_MEMORY /* nothing changed */
 };
 
-/* The door for a record of a checkpoint, while nobody else writes. It counts as no change, and nobody watches. */
+/* The door for a record of a checkpoint, while nobody else writes. It counts as no change, and nobody watches. What is not newer
+ * than its slot's flush counts as added, and is dropped. */
 enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database, struct argument *key,
                                  const struct record_parts *parts);
 
@@ -191,8 +249,18 @@ typedef void keyspace_visitor(void *context, struct record *record);
 uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cursor, uint32_t wanted,
                        keyspace_visitor *visit, void *context);
 
+/* The same over some slots of database 0 only: one bit each. */
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t cursor,
+                             uint32_t wanted, keyspace_visitor *visit, void *context);
+
+/* The cursor with which a scan visits this key next: for merging the scans of several nodes in order. */
+uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *key);
+
 /* A live key chosen at random, NULL if there is none. */
 struct record *keyspace_random(struct keyspace *keyspace, uint32_t database);
+
+/* The same over some slots of database 0 only. */
+struct record *keyspace_random_of_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]);
 
 /* Background jobs. Each step spends at most `budget` units (see base/limits.h) and returns those spent; 0: nothing to do now. */
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget);

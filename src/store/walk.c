@@ -4,10 +4,8 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "store/image.h"
-#include "store/keyspace.h"
+#include "store/keyspace_inside.h"
 #include "store/reclaim.h"
-#include "store/watch.h"
 
 /* A cursor: 14 bits of slot, 39 bits of hash. */
 #define CURSOR_HASH_BITS  39
@@ -20,10 +18,8 @@ uint64_t keyspace_size(const struct keyspace *keyspace, uint32_t database) {
 
 /* Whether a key (placed or not) is there, expired or not: what FLUSHALL and SWAPDB change for a watcher. */
 static bool exists(void *context, uint32_t database, struct argument *key) {
-    struct keyspace *keyspace = context;
-    struct database *of = keyspace->databases[database];
-    keyspace_place(keyspace, key);
-    return of != NULL && dict_find(&of->slots[key->slot], key->hash, key->data, key->size, NULL) != NULL;
+    const struct record *record = funnel_find(context, database, key, NULL);
+    return record != NULL && !funnel_is_tombstone(record);
 }
 
 /* Without memory to queue it, a database is emptied on the spot: late is better than never. */
@@ -57,6 +53,8 @@ uint64_t keyspace_flush(struct keyspace *keyspace, uint32_t index) {
         return 0;
     watch_touch_database(keyspace->watch, index, exists, keyspace);
     uint64_t keys = database->keys;
+    if (index == 0 && keyspace->ledger != NULL)
+        ledger_note_emptied(keyspace);
     bool is_kept = keyspace->image != NULL && image_keeps_database(keyspace->image, database);
     if (!is_kept && flush_in_place(keyspace, database)) {
         keyspace->counters.changes += keys;
@@ -80,6 +78,9 @@ void keyspace_swap(struct keyspace *keyspace, uint32_t first, uint32_t second) {
     keyspace->counters.changes++; /* also for a database and itself, as in Redis */
     if (first == second)
         return;
+    struct ledger *ledger = first == 0 || second == 0 ? keyspace->ledger : NULL;
+    if (ledger != NULL)
+        ledger_drop_tombstones(keyspace);
     struct database *database = keyspace->databases[first];
     /* A watched key that is in either database is another one afterwards: both must be asked, for both. */
     watch_touch_database(keyspace->watch, first, exists, keyspace);
@@ -88,6 +89,10 @@ void keyspace_swap(struct keyspace *keyspace, uint32_t first, uint32_t second) {
     keyspace->databases[second] = database;
     watch_touch_database(keyspace->watch, first, exists, keyspace);
     watch_touch_database(keyspace->watch, second, exists, keyspace);
+    if (ledger != NULL) {
+        ledger_forget_records(ledger);
+        ledger_begin_walk(keyspace);
+    }
 }
 
 struct live_visitor {
@@ -101,22 +106,32 @@ static void visit_live(void *context, struct record *record, uint64_t hash) {
     (void)hash;
     struct live_visitor *live = context;
     live->looked_at++;
-    if (record_type(record) == RECORD_TOMBSTONE)
-        return;
-    if ((record->flags & RECORD_EXPIRY) && live->keyspace->now_ms > record_expiry_ms(record))
+    if (funnel_is_tombstone(record) || funnel_is_expired(live->keyspace, record))
         return;
     live->visit(live->context, record);
 }
 
-uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database_index, uint64_t cursor, uint32_t wanted,
-                       keyspace_visitor *visit, void *context) {
-    struct database *database = keyspace->databases[database_index];
-    uint64_t slot = cursor >> CURSOR_HASH_BITS;
-    if (database == NULL || slot >= SLOT_COUNT)
+/* slots: NULL: all. */
+static inline bool is_wanted(const uint64_t *slots, uint64_t slot) {
+    return slots == NULL || slots[slot >> 6] >> (slot & 63) & 1;
+}
+
+/* The next wanted slot from `slot` on that has records; SLOT_COUNT: there is none. */
+static uint64_t next_slot(const struct database *database, const uint64_t *slots, uint64_t slot) {
+    while (slot < SLOT_COUNT && (database->slots[slot].count == 0 || !is_wanted(slots, slot)))
+        slot++;
+    return slot;
+}
+
+static uint64_t scan(struct keyspace *keyspace, struct database *database, const uint64_t *slots,
+                     uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context) {
+    uint64_t first = cursor >> CURSOR_HASH_BITS;
+    if (database == NULL || first >= SLOT_COUNT)
         return 0;
     struct live_visitor live = {.keyspace = keyspace, .visit = visit, .context = context};
-    uint64_t from = (cursor & CURSOR_HASH_MASK) << CURSOR_HASH_SHIFT;
-    for (; slot < SLOT_COUNT; slot++, from = 0) {
+    uint64_t slot = next_slot(database, slots, first);
+    uint64_t from = slot == first ? (cursor & CURSOR_HASH_MASK) << CURSOR_HASH_SHIFT : 0;
+    while (slot < SLOT_COUNT) {
         struct dict *dict = &database->slots[slot];
         uint64_t next;
         /* A cursor has fewer bits than a hash: it must not point back to where this call began. */
@@ -127,35 +142,99 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database_index, uint6
                 return next_cursor;
             from = next;
         }
-        if (live.looked_at >= wanted && slot + 1 < SLOT_COUNT)
-            return (slot + 1) << CURSOR_HASH_BITS;
+        slot = next_slot(database, slots, slot + 1);
+        from = 0;
+        if (live.looked_at >= wanted && slot < SLOT_COUNT)
+            return slot << CURSOR_HASH_BITS;
     }
     return 0;
 }
 
+uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cursor, uint32_t wanted,
+                       keyspace_visitor *visit, void *context) {
+    return scan(keyspace, keyspace->databases[database], NULL, cursor, wanted, visit, context);
+}
+
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t cursor,
+                             uint32_t wanted, keyspace_visitor *visit, void *context) {
+    return scan(keyspace, keyspace->databases[0], slots, cursor, wanted, visit, context);
+}
+
+uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *key) {
+    keyspace_place(keyspace, key);
+    return (uint64_t)key->slot << CURSOR_HASH_BITS | key->hash >> CURSOR_HASH_SHIFT;
+}
+
+uint64_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t slot) {
+    if (keyspace->databases[0] == NULL)
+        return 0;
+    uint64_t tombstones = keyspace->ledger == NULL ? 0 : keyspace->ledger->slots[slot].tombstones;
+    return keyspace->databases[0]->slots[slot].count - tombstones;
+}
+
+/* ---- A key at random ---- */
+
+/* What is drawn from: slots of one database. Tombstones do not weigh. */
+struct lottery {
+    struct keyspace *keyspace;
+    uint32_t index; /* of the database */
+    const uint64_t *slots;
+    uint64_t total;
+};
+
+static uint64_t weight(const struct lottery *lottery, uint32_t slot) {
+    if (!is_wanted(lottery->slots, slot))
+        return 0;
+    return lottery->index == 0 ? keyspace_slot_size(lottery->keyspace, slot)
+                               : lottery->keyspace->databases[lottery->index]->slots[slot].count;
+}
+
 /* The record number `index` in slot order's slot, then a random one in it. */
-static struct record *random_record(struct keyspace *keyspace, struct database *database, uint64_t total) {
-    uint64_t index = rng_below(&keyspace->random, total);
+static struct record *draw(const struct lottery *lottery) {
+    struct keyspace *keyspace = lottery->keyspace;
+    uint64_t index = rng_below(&keyspace->random, lottery->total);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        struct dict *dict = &database->slots[slot];
-        if (index < dict->count)
-            return dict_random(dict, rng_next64(&keyspace->random));
-        index -= dict->count;
+        uint64_t of_slot = weight(lottery, slot);
+        if (index < of_slot)
+            return dict_random(&keyspace->databases[lottery->index]->slots[slot],
+                               rng_next64(&keyspace->random));
+        index -= of_slot;
     }
     return NULL;
 }
 
+static void take_first(void *context, struct record *record) {
+    struct record **first = context;
+    if (*first == NULL)
+        *first = record;
+}
+
+/* Where nearly all records are dead or hidden: the first live one behind a random place, or before it. */
+static struct record *search(const struct lottery *lottery) {
+    struct keyspace *keyspace = lottery->keyspace;
+    struct database *database = keyspace->databases[lottery->index];
+    struct record *found = NULL;
+    uint64_t cursor = rng_below(&keyspace->random, (uint64_t)SLOT_COUNT << CURSOR_HASH_BITS);
+    for (unsigned part = 0; part < 2 && found == NULL; part++) {
+        do
+            cursor = scan(keyspace, database, lottery->slots, cursor, 1, take_first, &found);
+        while (cursor != 0 && found == NULL);
+    }
+    return found;
+}
+
 #define RANDOM_TRIES 100
 
-struct record *keyspace_random(struct keyspace *keyspace, uint32_t database_index) {
+static struct record *random_record(struct keyspace *keyspace, uint32_t database_index, const uint64_t *slots) {
+    struct lottery lottery = {.keyspace = keyspace, .index = database_index, .slots = slots};
     for (unsigned i = 0; i < RANDOM_TRIES; i++) {
-        struct database *database = keyspace->databases[database_index];
-        uint64_t total = 0;
+        const struct database *database = keyspace->databases[database_index];
+        lottery.total = 0;
         for (uint32_t slot = 0; database != NULL && slot < SLOT_COUNT; slot++)
-            total += database->slots[slot].count;
-        if (total == 0)
+            lottery.total += weight(&lottery, slot);
+        if (lottery.total == 0)
             return NULL;
-        struct record *record = random_record(keyspace, database, total);
+        struct record *record = draw(&lottery);
         struct argument key = {
             .data = record_key(record), .size = record_key_size(record), .slot = ARGUMENT_NOT_PLACED};
         struct entry entry;
@@ -164,7 +243,15 @@ struct record *keyspace_random(struct keyspace *keyspace, uint32_t database_inde
         if (keyspace->expiry_is_paused && database->expiring == database->keys)
             return NULL; /* all may be expired and none can be reclaimed: do not draw for ever */
     }
-    return NULL;
+    return search(&lottery);
+}
+
+struct record *keyspace_random(struct keyspace *keyspace, uint32_t database) {
+    return random_record(keyspace, database, NULL);
+}
+
+struct record *keyspace_random_of_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]) {
+    return random_record(keyspace, 0, slots);
 }
 
 uint32_t keyspace_reclaim_step(struct keyspace *keyspace, uint32_t budget) {

@@ -17,6 +17,7 @@ const struct test_case *startup_tests(void);        /* options, files, signals, 
 const struct test_case *folder_tests(void);         /* what is kept from one start to the next */
 const struct test_case *configuration_tests(void);  /* configuration files, CONFIG REWRITE */
 const struct test_case *listening_tests(void);      /* addresses, unix socket, idle clients, keepalive */
+const struct test_case *cluster_ports_tests(void);  /* ports of a cluster's node, calls to other nodes */
 const struct test_case *access_tests(void);         /* passwords, protected mode, limits before login */
 const struct test_case *request_tests(void);        /* pipelines, cut and broken requests */
 const struct test_case *client_command_tests(void); /* CLIENT, MONITOR, SHUTDOWN, DEBUG */

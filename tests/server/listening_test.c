@@ -79,6 +79,20 @@ static void a_star_listens_everywhere(struct test *test) {
     expect_pong(test, connection_open_to(test, "127.0.0.77", server->port));
 }
 
+static void bind_can_be_changed_and_changed_back_on_the_same_port(struct test *test) {
+    struct server *server = server_start(test, WORDS("--bind", "127.0.0.1"));
+    redisContext *client = client_open(test, server->port);
+    EXPECT(test, client, "+OK", "CONFIG SET bind %s", "127.0.0.1 127.0.0.2");
+    expect_pong(test, connection_open_to(test, "127.0.0.1", server->port));
+    expect_pong(test, connection_open_to(test, "127.0.0.2", server->port));
+    EXPECT(test, client, "+OK", "CONFIG SET bind *");
+    expect_pong(test, connection_open_to(test, "127.0.0.3", server->port));
+    EXPECT(test, client, "+OK", "CONFIG SET bind 127.0.0.1");
+    expect_pong(test, connection_open_to(test, "127.0.0.1", server->port));
+    CHECK(test, connection_try_to("127.0.0.2", server->port) < 0);
+    redisFree(client);
+}
+
 static void the_unix_socket_has_its_permissions_and_goes_with_the_server(struct test *test) {
     static const struct {
         const char *text;
@@ -265,6 +279,7 @@ static const struct test_case cases[] = {
     TEST_CASE(the_server_listens_on_ipv6_beside_ipv4),
     TEST_CASE(an_address_with_a_minus_may_be_missing),
     TEST_CASE(a_star_listens_everywhere),
+    TEST_CASE(bind_can_be_changed_and_changed_back_on_the_same_port),
     TEST_CASE(the_unix_socket_has_its_permissions_and_goes_with_the_server),
     TEST_CASE(a_unix_socket_left_by_a_killed_server_is_replaced),
     TEST_CASE(port_0_leaves_the_unix_socket_alone),

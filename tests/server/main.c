@@ -214,8 +214,8 @@ int main(int count, char **words) {
     }
     struct counts counts = {0};
     const struct test_case *const groups[] = {
-        startup_tests(), folder_tests(),         configuration_tests(), listening_tests(), access_tests(),
-        request_tests(), client_command_tests(), limit_tests(),         keyspace_tests(),
+        startup_tests(), folder_tests(),  configuration_tests(),  listening_tests(), cluster_ports_tests(),
+        access_tests(),  request_tests(), client_command_tests(), limit_tests(),     keyspace_tests(),
     };
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
         run_group(&options, groups[i], &counts);

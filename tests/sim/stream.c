@@ -74,7 +74,7 @@ static void arrive(void *context);
 static void move(struct stream_pipe *pipe, bool is_first) {
     struct stream *stream = pipe->from->stream;
     const struct network_faults *faults = stream->faults;
-    if (pipe->is_moving || stream->is_reset || stream->is_silent)
+    if (pipe->is_moving || pipe->is_blocked || stream->is_reset || stream->is_silent)
         return;
     struct rng *rng = world_random(stream->world, CHANCE_NETWORK);
     uint64_t delay_ns = is_first ? chance_between(rng, faults->delay_min_ns, faults->delay_max_ns)
@@ -99,7 +99,7 @@ static void arrive(void *context) {
     struct stream_pipe *pipe = context;
     struct stream *stream = pipe->from->stream;
     pipe->is_moving = false;
-    if (stream->is_reset || stream->is_silent)
+    if (pipe->is_blocked || stream->is_reset || stream->is_silent)
         return;
     struct rng *rng = world_random(stream->world, CHANCE_NETWORK);
     size_t more = pipe->bytes.size - pipe->arrived;
@@ -189,4 +189,21 @@ void stream_close(struct stream_end *end) {
         move(end->out, true);
     }
     tell(end->out->to);
+}
+
+void stream_block(struct stream_end *end, bool is_blocked) {
+    struct stream_pipe *pipe = end->out;
+    pipe->is_blocked = is_blocked;
+    if (!is_blocked && (pipe->arrived < pipe->bytes.size || (pipe->is_closed && !pipe->is_over)))
+        move(pipe, true);
+}
+
+void stream_reset(struct stream *stream) {
+    for (unsigned i = 0; i < 2; i++) {
+        drop(&stream->pipes[i]);
+        stream->pipes[i].is_closed = stream->pipes[i].is_over = true;
+    }
+    stream->is_reset = true;
+    tell(&stream->ends[0]);
+    tell(&stream->ends[1]);
 }

@@ -26,6 +26,7 @@ struct stream_pipe {
     bool is_moving;   /* an arrival is to come */
     bool is_closed;   /* nothing more is written */
     bool is_over;     /* and the reader knows it */
+    bool is_blocked;  /* nothing moves in this direction for the time being */
 };
 
 struct stream_end {
@@ -61,5 +62,11 @@ bool stream_has_room(const struct stream_end *end);
 
 /* Closes one end: what it has written still arrives, what comes is lost. */
 void stream_close(struct stream_end *end);
+
+/* What this end writes does not arrive any more, until it is let through again. */
+void stream_block(struct stream_end *end, bool is_blocked);
+
+/* Both ends learn at once that it is over; what is on its way is lost. */
+void stream_reset(struct stream *stream);
 
 #endif

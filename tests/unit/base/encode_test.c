@@ -17,6 +17,12 @@ Test(encode, fixed_numbers_have_their_lowest_byte_first) {
     cr_assert_eq(memcmp(bytes, "\x88\x77\x66\x55\x44\x33\x22\x11\0", 9), 0);
 }
 
+Test(encode, the_widths_with_functions_of_their_own_are_written_the_same) {
+    uint8_t bytes[11] = {0};
+    cr_assert_eq(encode_u64(encode_u16(bytes, 0x99aa), UINT64_C(0x1122334455667788)), bytes + 10);
+    cr_assert_eq(memcmp(bytes, "\xaa\x99\x88\x77\x66\x55\x44\x33\x22\x11\0", 11), 0);
+}
+
 Test(encode, a_cursor_reads_every_varint_back) {
     for (unsigned shift = 0; shift < 64; shift++)
         for (int64_t near = -1; near <= 1; near++) {

@@ -100,7 +100,8 @@ struct outcome {
 static struct outcome merged(struct outcome ours, struct outcome theirs) {
     bool theirs_wins = false;
     struct version joined;
-    switch (record_merge(&ours.version, &theirs.version, &theirs_wins, &joined)) {
+    bool theirs_win_ties = version_highest(&theirs.version).actor > version_highest(&ours.version).actor;
+    switch (record_merge(&ours.version, &theirs.version, theirs_win_ties, &theirs_wins, &joined)) {
     case MERGE_KEEP: return ours;
     case MERGE_REPLACE: return theirs;
     default: return (struct outcome){.version = joined, .value = theirs_wins ? theirs.value : ours.value};

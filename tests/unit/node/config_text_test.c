@@ -243,12 +243,12 @@ Test(config_text, permissions_of_the_socket_are_octal) {
 Test(config_text, what_would_promise_what_the_server_does_not_do_is_fatal) {
     static const char *const lines[] = {
         "appendonly yes",          "replicaof 127.0.0.1 6379",
-        "slaveof 127.0.0.1 6379",  "cluster-enabled yes",
+        "slaveof 127.0.0.1 6379",  "min-slaves-to-write 2",
         "tls-port 6380",           "tls-cluster yes",
         "tls-replication yes",     "aclfile /etc/users.acl",
         "user me on nopass +@all", "rename-command CONFIG \"\"",
         "loadmodule /lib/a.so",    "databases 4",
-        "min-replicas-to-write 1", "min-slaves-to-write 2",
+        "min-replicas-to-write 1",
     };
     struct fixture fixture;
     fixture_begin(&fixture);
@@ -256,9 +256,8 @@ Test(config_text, what_would_promise_what_the_server_does_not_do_is_fatal) {
         cr_expect_not(fixture_apply(&fixture, lines[i]), "%s", lines[i]);
         cr_expect_not_null(strstr(fixture.problem.reason, "this server"), "%s", fixture.problem.reason);
     }
-    cr_expect(fixture_apply(
-        &fixture, "appendonly no\nreplicaof no one\ncluster-enabled no\ntls-port 0\ntls-cluster no\n"
-                  "aclfile \"\"\ndatabases 16\nmin-replicas-to-write 0\n"));
+    cr_expect(fixture_apply(&fixture, "appendonly no\nreplicaof no one\ntls-port 0\ntls-cluster no\n"
+                                      "aclfile \"\"\ndatabases 16\nmin-replicas-to-write 0\n"));
     fixture_end(&fixture);
 }
 

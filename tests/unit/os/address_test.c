@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static struct address from_ipv4(const char *ip, uint16_t port) {
     struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -99,4 +100,56 @@ Test(address, too_few_bytes_and_strange_families_are_unknown) {
     place.sin_family = AF_PACKET;
     address_from_socket(&address, (const struct sockaddr *)&place, sizeof place);
     cr_assert_eq(address.kind, ADDRESS_UNKNOWN);
+}
+
+/* What is parsed, told as the kernel would tell it. */
+static void expect_parsed(const char *text, const char *expected) {
+    struct endpoint endpoint;
+    struct address address;
+    cr_assert(address_parse(&endpoint, text, 7001), "%s", text);
+    address_from_socket(&address, (const struct sockaddr *)&endpoint.place, endpoint.size);
+    expect_print(&address, expected);
+}
+
+Test(address, addresses_are_parsed_with_their_port) {
+    expect_parsed("192.0.2.17", "192.0.2.17:7001");
+    expect_parsed("::1", "[::1]:7001");
+    expect_parsed("2001:DB8:0::1", "[2001:db8::1]:7001");
+    expect_parsed("fe80::7%lo", "[fe80::7%lo]:7001");
+}
+
+Test(address, names_are_no_addresses) {
+    static const char *const texts[] = {
+        "",          "localhost",
+        "a.example", "1.2.3",
+        "1.2.3.4.5", "256.0.0.1",
+        "[::1]",     "::1%no-such-interface",
+        "%lo",       "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001"};
+    struct endpoint endpoint;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        cr_assert_not(address_parse(&endpoint, texts[i], 1), "%s", texts[i]);
+}
+
+Test(address, the_wildcards_are_known) {
+    struct address ipv4 = from_ipv4("0.0.0.0", 1), ipv6 = from_ipv6("::", 1, 0),
+                   other = from_ipv4("10.0.0.0", 1);
+    cr_assert(address_is_wildcard(&ipv4));
+    cr_assert(address_is_wildcard(&ipv6));
+    cr_assert_not(address_is_wildcard(&other));
+    cr_assert_not(ipv4.loopback);
+}
+
+Test(address, the_machines_own_address_is_one_that_others_can_use) {
+    struct address address;
+    if (!address_of_machine(&address)) {
+        cr_assert_eq(address.kind, ADDRESS_UNKNOWN);
+        return;
+    }
+    struct endpoint endpoint;
+    cr_assert_not(address.loopback);
+    cr_assert_not(address_is_wildcard(&address));
+    cr_assert(address_parse(&endpoint, address.text, 0));
+    int fd = socket(endpoint.place.ss_family, SOCK_STREAM, 0);
+    cr_assert_eq(bind(fd, (const struct sockaddr *)&endpoint.place, endpoint.size), 0);
+    close(fd);
 }

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -37,6 +38,30 @@ static void close_connection(void) {
 }
 
 TestSuite(stream, .init = open_connection, .fini = close_connection);
+
+/* Bound, and listening if wanted; a free port of the loopback. */
+static int bind_somewhere(struct endpoint *endpoint, bool listens) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(address_parse(endpoint, "127.0.0.1", 0));
+    cr_assert_eq(bind(fd, (const struct sockaddr *)&endpoint->place, endpoint->size), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&endpoint->place, &endpoint->size), 0);
+    if (listens)
+        cr_assert_eq(listen(fd, 1), 0);
+    return fd;
+}
+
+/* Begins a connection and waits until it is known what becomes of it. */
+static int connect_to(const struct endpoint *endpoint, int *outcome) {
+    int fd = stream_connect(endpoint);
+    if (fd < 0) {
+        *outcome = errno;
+        return -1;
+    }
+    struct pollfd wish = {.fd = fd, .events = POLLOUT};
+    cr_assert_eq(poll(&wish, 1, 10000), 1);
+    *outcome = stream_connect_outcome(fd);
+    return fd;
+}
 
 static void wait_readable(int fd) {
     struct pollfd wish = {.fd = fd, .events = POLLIN};
@@ -98,7 +123,7 @@ Test(stream, an_orderly_end_is_closed_after_the_last_byte) {
     char text[4];
     size_t moved;
     cr_assert_eq(stream_write(theirs, "x", 1, &moved), STREAM_DONE);
-    stream_end(theirs);
+    shutdown(theirs, SHUT_WR);
     wait_readable(ours);
     cr_assert_eq(stream_read(ours, text, sizeof text, &moved), STREAM_DONE);
     wait_readable(ours);
@@ -170,4 +195,65 @@ Test(stream, each_end_knows_the_other) {
     cr_assert_neq(peer.port, 0);
     cr_assert_not(stream_peer(99999, &peer));
     cr_assert_eq(peer.kind, ADDRESS_UNKNOWN);
+}
+
+Test(stream, a_connection_is_begun_without_waiting_and_is_found_to_be_there) {
+    struct endpoint endpoint;
+    int outcome, listener = bind_somewhere(&endpoint, true), fd = connect_to(&endpoint, &outcome);
+    cr_assert_eq(outcome, 0);
+    cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    size_t moved;
+    cr_assert_eq(stream_write(fd, "x", 1, &moved), STREAM_DONE);
+    stream_close(fd);
+    close(listener);
+}
+
+Test(stream, a_place_where_nobody_listens_refuses) {
+    struct endpoint endpoint;
+    int outcome, other = bind_somewhere(&endpoint, false), fd = connect_to(&endpoint, &outcome);
+    cr_assert_eq(outcome, ECONNREFUSED);
+    if (fd >= 0)
+        stream_close(fd);
+    close(other);
+}
+
+Test(stream, a_place_that_cannot_be_reached_is_an_error_at_once) {
+    struct endpoint endpoint;
+    cr_assert(address_parse(&endpoint, "255.255.255.255", 80));
+    errno = 0;
+    cr_assert_eq(stream_connect(&endpoint), -1);
+    cr_assert_neq(errno, 0);
+}
+
+Test(stream, a_connection_that_is_not_there_yet_is_in_progress) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    cr_assert_eq(stream_connect_outcome(fd), EINPROGRESS);
+    close(fd);
+}
+
+/* Where the wanted port is free, the system may choose it for our own end: TCP then connects the socket with itself. */
+Test(stream, a_connection_with_itself_is_refused) {
+    struct endpoint endpoint;
+    int fd = bind_somewhere(&endpoint, false);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&endpoint.place, endpoint.size), 0);
+    cr_assert_eq(stream_connect_outcome(fd), ECONNREFUSED);
+    close(fd);
+}
+
+Test(stream, what_was_sent_last_survives_an_end_with_unread_input) {
+    static char block[32 * 1024];
+    char text[8];
+    size_t moved;
+    cr_assert_eq(stream_write(theirs, block, sizeof block, &moved), STREAM_DONE);
+    wait_readable(ours);
+    cr_assert_eq(stream_write(ours, "last", 4, &moved), STREAM_DONE);
+    stream_finish(ours);
+    wait_readable(theirs);
+    cr_assert_eq(stream_read(theirs, text, sizeof text, &moved), STREAM_DONE);
+    cr_assert_eq(moved, 4);
+    wait_readable(theirs);
+    /* An orderly end, no reset: on a network, that could overtake the bytes. */
+    cr_assert_eq(recv(theirs, text, sizeof text, 0), 0);
+    ours = -1;
 }

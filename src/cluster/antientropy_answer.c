@@ -1,0 +1,494 @@
+/* antientropy_answer.c - the answerer: what differs between a question and what is here.
+ *
+ * A question is checked to its end before the first thing is done about it.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "cluster/antientropy_scan.h"
+
+struct answering {
+    struct keyspace *keyspace;
+    const struct slot_set *expected;
+    struct entries_writer *writer;
+    struct cursor cursor;
+    uint64_t round;
+    struct buffer *answer, *records;
+    struct compare_finding *finding;
+    struct compare_statistics *statistics;
+};
+
+/* Makes room for `size` bytes of the answer. NULL: no memory. */
+static uint8_t *reserve(struct answering *answering, size_t size) {
+    struct buffer *answer = answering->answer;
+    return buffer_reserve(answer, size) ? answer->data + answer->size : NULL;
+}
+
+static void answer_up_to(struct answering *answering, const uint8_t *out) {
+    answering->answer->size = (size_t)(out - answering->answer->data);
+}
+
+/* ---- Root and groups ---- */
+
+static bool answer_root(struct answering *answering) {
+    uint8_t flags = cursor_u8(&answering->cursor);
+    uint64_t theirs = cursor_u64(&answering->cursor);
+    if (!cursor_is_done(&answering->cursor) || flags & ~ASK_IS_SETTLED)
+        return false;
+    bool is_equal = compare_root(answering->keyspace->ledger, answering->expected) == theirs;
+    if (!buffer_append_byte(answering->answer, is_equal))
+        return false;
+    answering->finding->is_equal = is_equal;
+    answering->finding->is_settled = is_equal && flags & ASK_IS_SETTLED;
+    answering->finding->has_differed = !is_equal;
+    return true;
+}
+
+static bool answer_groups(struct answering *answering) {
+    struct cursor *cursor = &answering->cursor;
+    unsigned shift = cursor_u8(cursor);
+    const uint8_t *looked_at = cursor_bytes(cursor, COMPARE_GROUPS / 8);
+    if (cursor_failed(cursor) || (shift != GROUP_SHIFT && shift != SMALL_GROUP_SHIFT))
+        return false;
+    uint8_t bits[(SLOT_COUNT >> SMALL_GROUP_SHIFT) / 8] = {0};
+    uint64_t salt = compare_salt(answering->round);
+    uint32_t count = 0;
+    bool differs = false;
+    for (uint32_t slot = slot_set_next(answering->expected, 0); slot < SLOT_COUNT;) {
+        uint32_t group = slot >> GROUP_SHIFT;
+        if (!(looked_at[group / 8] >> group % 8 & 1)) {
+            slot = slot_set_next(answering->expected, (group + 1) << GROUP_SHIFT);
+            continue;
+        }
+        uint64_t digest =
+            compare_group_digest(answering->keyspace->ledger, answering->expected, shift, &slot);
+        if (cursor_u32(cursor) != compare_cut(digest, salt)) {
+            bits[count / 8] |= (uint8_t)(1u << count % 8);
+            differs = true;
+        }
+        count++;
+    }
+    answering->finding->has_differed = differs;
+    return cursor_is_done(cursor) && buffer_append(answering->answer, bits, (count + 7) / 8);
+}
+
+/* ---- Slots ---- */
+
+struct their_slot {
+    uint32_t slot;
+    uint32_t digest; /* cut */
+    uint64_t flush_counter;
+};
+
+/* Returns how many there are; 0: they make no sense. */
+static uint32_t read_slots(struct answering *answering, struct their_slot *slots) {
+    struct cursor *cursor = &answering->cursor;
+    uint64_t count = cursor_varint(cursor);
+    uint64_t counter = 0;
+    uint64_t behind = 0;
+    if (count > COMPARE_SLOTS_MAX)
+        return 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t head = cursor_varint(cursor);
+        if (head >> 1 >= SLOT_COUNT)
+            return 0;
+        uint64_t slot = behind + (head >> 1);
+        if (head & 1)
+            counter = cursor_u64(cursor);
+        if (slot >= SLOT_COUNT || !slot_set_has(answering->expected, (uint32_t)slot))
+            return 0;
+        slots[i] = (struct their_slot){
+            .slot = (uint32_t)slot, .flush_counter = counter, .digest = cursor_u32(cursor)};
+        behind = slot + 1;
+    }
+    return cursor_is_done(cursor) ? (uint32_t)count : 0;
+}
+
+/* Applies their flushes that are newer, all of one counter at once; afterwards none is said to be newer than ours. */
+static bool apply_flushes(struct keyspace *keyspace, struct their_slot *slots, uint32_t count) {
+    const struct slot_ledger *ours = keyspace->ledger->slots;
+    bool has_flush = false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t counter = slots[i].flush_counter;
+        if (counter <= ours[slots[i].slot].flush_counter)
+            continue;
+        struct slot_set flushed = {{0}};
+        for (uint32_t k = i; k < count; k++)
+            if (slots[k].flush_counter == counter && counter > ours[slots[k].slot].flush_counter)
+                slot_set_add(&flushed, slots[k].slot);
+        keyspace_flush_slots(keyspace, flushed.bits, counter);
+        /* A counter that is impossible was refused: then there is nothing to be said about it. */
+        has_flush |= ours[slots[i].slot].flush_counter == counter;
+        for (uint32_t k = i; k < count; k++)
+            if (slot_set_has(&flushed, slots[k].slot))
+                slots[k].flush_counter = ours[slots[k].slot].flush_counter;
+    }
+    return has_flush;
+}
+
+/* Sends our flushes that are newer: slots side by side as one. false: no memory. */
+static bool send_flushes(struct answering *answering, const struct their_slot *slots, uint32_t count,
+                         bool *has_flush) {
+    const struct slot_ledger *ours = answering->keyspace->ledger->slots;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t first = slots[i].slot;
+        uint64_t counter = ours[first].flush_counter;
+        if (counter <= slots[i].flush_counter)
+            continue;
+        for (; i + 1 < count; i++) {
+            const struct their_slot *next = &slots[i + 1];
+            if (next->slot != slots[i].slot + 1 || ours[next->slot].flush_counter != counter ||
+                counter <= next->flush_counter)
+                break;
+        }
+        if (!entries_add_flush(answering->records, first, slots[i].slot, counter))
+            return false;
+        *has_flush = true;
+    }
+    return true;
+}
+
+static bool answer_slots(struct answering *answering) {
+    struct their_slot slots[COMPARE_SLOTS_MAX];
+    struct keyspace *keyspace = answering->keyspace;
+    uint32_t count = read_slots(answering, slots);
+    uint8_t *out = count == 0 ? NULL : reserve(answering, 1 + 2 + (size_t)2 * count * ENCODE_VARINT_MAX);
+    if (out == NULL)
+        return false;
+    bool has_flush = apply_flushes(keyspace, slots, count);
+    if (!send_flushes(answering, slots, count, &has_flush))
+        return false;
+    uint64_t salt = compare_salt(answering->round);
+    uint8_t *count_at = out + 1;
+    uint32_t differing = 0, behind = 0;
+    *out = has_flush;
+    out += 1 + 2;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = slots[i].slot;
+        if (compare_cut(keyspace->ledger->slots[slot].digest, salt) == slots[i].digest)
+            continue;
+        out = encode_varint(encode_varint(out, slot - behind), compare_slot_records(keyspace, slot));
+        behind = slot + 1;
+        differing++;
+    }
+    encode_fixed(count_at, differing, 2);
+    answer_up_to(answering, out);
+    answering->finding->has_differed = has_flush || differing > 0;
+    return true;
+}
+
+/* ---- Leaves ---- */
+
+struct their_leaves {
+    uint32_t slot, first, count;
+    unsigned bits;
+    const uint8_t *digests;
+};
+
+static bool read_leaves(struct answering *answering, struct cursor *cursor, struct their_leaves *leaves) {
+    leaves->slot = cursor_u16(cursor);
+    leaves->bits = cursor_u8(cursor);
+    leaves->first = cursor_u32(cursor);
+    leaves->count = cursor_u16(cursor);
+    leaves->digests = cursor_bytes(cursor, (size_t)leaves->count * 4);
+    return !cursor_failed(cursor) && leaves->slot < SLOT_COUNT &&
+           slot_set_has(answering->expected, leaves->slot) && leaves->bits >= 1 &&
+           leaves->bits <= LEAF_BITS_MAX && leaves->count >= 1 &&
+           (uint64_t)leaves->first + leaves->count <= UINT64_C(1) << leaves->bits;
+}
+
+/* How many leaves a question names; 0: it makes no sense. */
+static uint32_t check_leaves(struct answering *answering, struct cursor cursor) {
+    uint32_t count = cursor_u16(&cursor);
+    uint32_t total = 0;
+    if (count == 0 || count > COMPARE_SLOTS_MAX)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct their_leaves leaves;
+        if (!read_leaves(answering, &cursor, &leaves))
+            return 0;
+        total += leaves.count;
+        if (total > COMPARE_LEAVES_MAX)
+            return 0;
+    }
+    return cursor_is_done(&cursor) ? total : 0;
+}
+
+static bool answer_leaves(struct answering *answering) {
+    uint32_t total = check_leaves(answering, answering->cursor);
+    uint8_t *out = total == 0 ? NULL : reserve(answering, (total + 7) / 8);
+    struct mem *mem = answering->keyspace->mem;
+    struct compare_scan *scan =
+        out == NULL ? NULL
+                    : compare_scan_new(mem, answering->keyspace, answering->round, COMPARE_STEP_RECORDS);
+    if (scan == NULL)
+        return false;
+    memset(out, 0, (total + 7) / 8);
+    uint32_t bit = 0;
+    for (uint32_t left = cursor_u16(&answering->cursor); left > 0; left--) {
+        struct their_leaves leaves;
+        bool makes_sense = read_leaves(answering, &answering->cursor, &leaves);
+        CHECK(makes_sense); /* as it did before */
+        uint32_t complete = 0;
+        if (scan->walked < scan->budget)
+            complete = compare_sum_leaves(scan, leaves.slot, leaves.bits, leaves.first, leaves.count);
+        /* For what there is no budget the keys will tell. */
+        for (uint32_t i = 0; i < leaves.count; i++, bit++) {
+            bool differs =
+                i >= complete || compare_leaf_digest(scan, i) != load_u32(leaves.digests + (size_t)i * 4);
+            out[bit / 8] |= (uint8_t)(differs << bit % 8);
+            answering->finding->has_differed |= differs;
+        }
+    }
+    compare_scan_free(scan, mem, answering->statistics);
+    answer_up_to(answering, out + (total + 7) / 8);
+    return true;
+}
+
+/* ---- Keys ---- */
+
+struct their_keys {
+    uint32_t slot, first, last, count;
+    const uint8_t *marks;
+};
+
+static uint64_t their_mark(const struct their_keys *keys, uint32_t i) {
+    return load_u64(keys->marks + (size_t)i * 8);
+}
+
+static bool read_keys(struct cursor *cursor, struct their_keys *keys) {
+    keys->slot = cursor_u16(cursor);
+    keys->first = cursor_u32(cursor);
+    keys->last = cursor_u32(cursor);
+    keys->count = cursor_u16(cursor);
+    keys->marks = cursor_bytes(cursor, (size_t)keys->count * 8);
+    return !cursor_failed(cursor);
+}
+
+static bool check_marks(const struct their_keys *keys) {
+    uint64_t before = (uint64_t)keys->first << 32;
+    for (uint32_t i = 0; i < keys->count; i++) {
+        uint64_t mark = their_mark(keys, i);
+        if (mark < before || compare_half_hash(mark) > keys->last)
+            return false;
+        before = mark;
+    }
+    return true;
+}
+
+/* How many places a question names; 0: it makes no sense. */
+static uint32_t check_keys(const struct answering *answering, struct cursor cursor) {
+    uint32_t count = cursor_u16(&cursor);
+    uint32_t total = 0;
+    if (count > COMPARE_SLOTS_MAX)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct their_keys keys;
+        if (!read_keys(&cursor, &keys) || keys.slot >= SLOT_COUNT ||
+            !slot_set_has(answering->expected, keys.slot) || keys.first > keys.last)
+            return 0;
+        total += keys.count;
+        if (total > COMPARE_KEYS_MAX || !check_marks(&keys))
+            return 0;
+    }
+    return cursor_is_done(&cursor) ? count : 0;
+}
+
+/* One step's merge of their keys with ours. */
+struct merging {
+    struct answering *answering;
+    struct compare_scan *scan;
+    uint8_t *out; /* where the answer goes on */
+    size_t records_before;
+    uint32_t sent;
+    bool has_come_forward; /* at least one half hash was dealt with: may stop */
+};
+
+static bool is_full(const struct merging *merging) {
+    size_t bytes = merging->answering->records->size - merging->records_before;
+    return bytes >= COMPARE_RECORDS_BYTES || merging->sent >= COMPARE_KEYS_MAX;
+}
+
+/* One half hash: theirs are [*their_at, their_end), ours [*our_at, our_end), each in order; both move to their ends. false: no memory. */
+static bool merge_half_hash(struct merging *merging, const struct their_keys *theirs, uint32_t *their_at,
+                            uint32_t their_end, uint32_t *our_at, uint32_t our_end, uint32_t *want_count) {
+    struct answering *answering = merging->answering;
+    const struct compare_item *ours = merging->scan->items;
+    bool has_theirs = *their_at < their_end, has_ours = *our_at < our_end;
+    bool wants = false;
+    uint32_t half_hash = compare_half_hash(has_theirs ? their_mark(theirs, *their_at) : ours[*our_at].mark);
+    while (*their_at < their_end || *our_at < our_end) {
+        uint64_t mark = *their_at < their_end ? their_mark(theirs, *their_at) : UINT64_MAX;
+        if (*our_at == our_end || (*their_at < their_end && mark < ours[*our_at].mark)) {
+            wants = true;
+            ++*their_at;
+            continue;
+        }
+        const struct compare_item *item = &ours[(*our_at)++];
+        if (*their_at < their_end && mark == item->mark) {
+            ++*their_at;
+            continue;
+        }
+        answering->finding->has_differed = true;
+        if (!has_theirs && compare_is_expired(answering->keyspace, item->record))
+            continue;
+        if (!entries_add_record(answering->writer, &answering->keyspace->actors, answering->records,
+                                item->record))
+            return false;
+        merging->sent++;
+        answering->statistics->keys_sent++;
+    }
+    if (wants) {
+        merging->out = encode_fixed(merging->out, half_hash, 4);
+        *merging->out++ = has_ours;
+        ++*want_count;
+        answering->statistics->keys_asked_for++;
+        answering->finding->has_differed = true;
+    }
+    return true;
+}
+
+static uint32_t end_of_theirs(const struct their_keys *theirs, uint32_t at, uint32_t half_hash) {
+    while (at < theirs->count && compare_half_hash(their_mark(theirs, at)) == half_hash)
+        at++;
+    return at;
+}
+
+static uint32_t end_of_ours(const struct compare_scan *scan, uint32_t at, uint32_t half_hash) {
+    while (at < scan->item_count && compare_half_hash(scan->items[at].mark) == half_hash)
+        at++;
+    return at;
+}
+
+/* One place. *end: the half hash before which all was merged; last + 1: it is done. false: no memory. */
+static bool merge_place(struct merging *merging, const struct their_keys *theirs, uint64_t *end) {
+    struct compare_scan *scan = merging->scan;
+    uint8_t *count_at = merging->out;
+    uint32_t want_count = 0, their_at = 0, our_at = 0;
+    merging->out += 2;
+    *end = compare_collect(scan, theirs->slot, theirs->first, theirs->last, SCAN_ITEMS_MAX);
+    for (;;) {
+        uint64_t half_hash = *end;
+        if (their_at < theirs->count && compare_half_hash(their_mark(theirs, their_at)) < half_hash)
+            half_hash = compare_half_hash(their_mark(theirs, their_at));
+        if (our_at < scan->item_count && compare_half_hash(scan->items[our_at].mark) < half_hash)
+            half_hash = compare_half_hash(scan->items[our_at].mark);
+        if (half_hash == *end)
+            break;
+        if (merging->has_come_forward && is_full(merging)) {
+            *end = half_hash;
+            break;
+        }
+        if (!merge_half_hash(merging, theirs, &their_at, end_of_theirs(theirs, their_at, (uint32_t)half_hash),
+                             &our_at, end_of_ours(scan, our_at, (uint32_t)half_hash), &want_count))
+            return false;
+        merging->has_come_forward = true;
+    }
+    merging->has_come_forward = true;
+    encode_fixed(count_at, want_count, 2);
+    return true;
+}
+
+static bool merge_places(struct merging *merging, uint32_t count) {
+    struct answering *answering = merging->answering;
+    uint8_t *head = merging->out;
+    uint32_t done = 0;
+    uint64_t stopped = 0;
+    merging->out += 2 + 4 + 2;
+    for (; done < count; done++) {
+        struct their_keys theirs;
+        bool makes_sense = read_keys(&answering->cursor, &theirs);
+        CHECK(makes_sense); /* as it did before */
+        if (merging->has_come_forward &&
+            (is_full(merging) || merging->scan->walked >= merging->scan->budget)) {
+            stopped = theirs.first;
+            merging->out = encode_fixed(merging->out, 0, 2);
+            break;
+        }
+        if (!merge_place(merging, &theirs, &stopped))
+            return false;
+        if (stopped <= theirs.last)
+            break;
+        stopped = 0;
+    }
+    encode_fixed(encode_fixed(encode_fixed(head, done, 2), stopped, 4), merging->sent, 2);
+    answer_up_to(answering, merging->out);
+    return true;
+}
+
+static bool answer_keys(struct answering *answering) {
+    uint32_t count = check_keys(answering, answering->cursor);
+    uint8_t *out =
+        count == 0 ? NULL : reserve(answering, 8 + (size_t)count * 2 + COMPARE_KEYS_MAX * WANT_SIZE);
+    struct mem *mem = answering->keyspace->mem;
+    struct compare_scan *scan =
+        out == NULL ? NULL
+                    : compare_scan_new(mem, answering->keyspace, answering->round, COMPARE_STEP_RECORDS);
+    if (scan == NULL)
+        return false;
+    (void)cursor_u16(&answering->cursor);
+    struct merging merging = {
+        .answering = answering, .scan = scan, .out = out, .records_before = answering->records->size};
+    bool done = merge_places(&merging, count);
+    compare_scan_free(scan, mem, answering->statistics);
+    return done;
+}
+
+/* ---- All ---- */
+
+/* Whether the digests of all slots that are asked about are complete. A keyspace that is alone keeps none. */
+static bool is_known(const struct keyspace *keyspace, const struct slot_set *set) {
+    if (keyspace->is_alone)
+        return false;
+    if (keyspace->ledger->is_walked)
+        return true;
+    for (uint32_t slot = slot_set_next(set, 0); slot < SLOT_COUNT; slot = slot_set_next(set, slot + 1))
+        if (!ledger_is_known(keyspace->ledger, slot))
+            return false;
+    return true;
+}
+
+static bool answer_body(struct answering *answering, uint8_t kind) {
+    switch (kind) {
+    case ASK_ROOT: return answer_root(answering);
+    case ASK_GROUPS: return answer_groups(answering);
+    case ASK_SLOTS: return answer_slots(answering);
+    case ASK_LEAVES: return answer_leaves(answering);
+    case ASK_KEYS: return answer_keys(answering);
+    default: return false;
+    }
+}
+
+bool compare_answer(struct keyspace *keyspace, const struct slot_set *expected, struct entries_writer *writer,
+                    const uint8_t *data, size_t size, struct buffer *answer, struct buffer *records,
+                    struct compare_finding *finding, struct compare_statistics *statistics) {
+    CHECK(keyspace->ledger != NULL);
+    *finding = (struct compare_finding){0};
+    statistics->bytes_in += size;
+    size_t before = answer->size;
+    struct answering answering = {.keyspace = keyspace,
+                                  .expected = expected,
+                                  .writer = writer,
+                                  .cursor = cursor_make(data, size),
+                                  .answer = answer,
+                                  .records = records,
+                                  .finding = finding,
+                                  .statistics = statistics};
+    uint8_t kind = cursor_u8(&answering.cursor);
+    answering.round = cursor_varint(&answering.cursor);
+    uint64_t step = cursor_varint(&answering.cursor);
+    uint64_t set = cursor_u64(&answering.cursor);
+    if (cursor_failed(&answering.cursor) || kind < ASK_ROOT || kind > ASK_KEYS ||
+        !buffer_reserve(answer, ANSWER_HEAD_MAX))
+        return false;
+    bool is_same_set = set == slot_set_digest(expected) && is_known(keyspace, expected);
+    uint8_t *out = answer->data + answer->size;
+    *out++ = is_same_set ? (uint8_t)(kind | ANSWER_BIT) : ANSWER_OTHER_SET;
+    answer->size = (size_t)(encode_varint(encode_varint(out, answering.round), step) - answer->data);
+    if (is_same_set && !answer_body(&answering, kind)) {
+        answer->size = before;
+        *finding = (struct compare_finding){0};
+        return false;
+    }
+    statistics->bytes_out += answer->size - before;
+    return true;
+}

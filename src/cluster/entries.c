@@ -1,0 +1,737 @@
+/* entries.c - writing entries at once into a payload; reading them in batches whose memory is asked for ahead.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "cluster/entries.h"
+
+#include "base/cursor.h"
+#include "base/encode.h"
+#include "base/prefetch.h"
+#include "proto/record_codec.h"
+
+enum entry_kind {
+    ENTRY_ACTOR = 1,
+    ENTRY_RECORD,
+    ENTRY_PATCH,
+    ENTRY_EXPIRED,
+    ENTRY_FLUSH,
+    ENTRY_FETCH,
+    ENTRY_MARK
+};
+
+#define ACTOR_ENTRY_SIZE_MAX (1 + 2 + NODE_ID_SIZE + ENCODE_VARINT_MAX)
+#define FLUSH_ENTRY_SIZE     (1 + 2 + 2 + 8)
+#define PATCH_ENCODING       3u
+#define PATCH_EXPIRY         4u
+
+#define NUMBERS_FIRST 8
+
+/* ---- Writing ---- */
+
+void entries_writer_init(struct entries_writer *writer, struct mem *mem) {
+    *writer = (struct entries_writer){.mem = mem};
+}
+
+void entries_writer_clear(struct entries_writer *writer) {
+    if (writer->told_size != 0)
+        memset(writer->told, 0, writer->told_size * sizeof *writer->told);
+}
+
+void entries_writer_release(struct entries_writer *writer) {
+    mem_free(writer->mem, writer->told, writer->told_size * sizeof *writer->told);
+    entries_writer_init(writer, writer->mem);
+}
+
+static inline bool is_told(const struct entries_writer *writer, uint16_t actor) {
+    return actor / 64u < writer->told_size && (writer->told[actor / 64u] >> actor % 64u & 1) != 0;
+}
+
+static bool make_room_for_actor(struct entries_writer *writer, uint16_t actor) {
+    uint32_t size = writer->told_size == 0 ? 1 : writer->told_size;
+    while (size <= actor / 64u)
+        size *= 2;
+    if (size == writer->told_size)
+        return true;
+    uint64_t *told =
+        mem_resize(writer->mem, writer->told, writer->told_size * sizeof *told, size * sizeof *told);
+    if (told == NULL)
+        return false;
+    memset(told + writer->told_size, 0, (size - writer->told_size) * sizeof *told);
+    writer->told = told;
+    writer->told_size = size;
+    return true;
+}
+
+/* Writes an actor that was not told yet, where there is room. */
+static uint8_t *tell_actor(struct entries_writer *writer, const struct actors *actors, uint8_t *out,
+                           uint16_t actor) {
+    if (is_told(writer, actor))
+        return out;
+    const struct actor_identity *identity = &actors->identities[actor];
+    *out++ = ENTRY_ACTOR;
+    out = encode_fixed(out, actor, 2);
+    memcpy(out, identity->node_id, NODE_ID_SIZE);
+    out = encode_varint(out + NODE_ID_SIZE, identity->incarnation);
+    writer->told[actor / 64u] |= UINT64_C(1) << actor % 64u;
+    return out;
+}
+
+/* The rare case: room for an entry and the actors before it, and these are told. */
+static bool tell_actors(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                        const struct record_parts *parts, size_t size) {
+    uint16_t highest = parts->newest.actor;
+    uint32_t unknown = !is_told(writer, parts->newest.actor);
+    for (uint32_t i = 0; i < parts->other_count; i++) {
+        uint16_t actor = parts->others[i].actor;
+        unknown += !is_told(writer, actor);
+        highest = actor > highest ? actor : highest;
+    }
+    CHECK(highest < actors->count);
+    if (!make_room_for_actor(writer, highest) ||
+        !buffer_reserve(payload, size + (size_t)unknown * ACTOR_ENTRY_SIZE_MAX))
+        return false;
+    uint8_t *out = payload->data + payload->size;
+    out = tell_actor(writer, actors, out, parts->newest.actor);
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        out = tell_actor(writer, actors, out, parts->others[i].actor);
+    payload->size = (size_t)(out - payload->data);
+    return true;
+}
+
+/* Tells the actors of a version and makes room for the entry behind them. Nothing fails after that. Returns where the entry
+ * is to be written, NULL: no memory, and nothing was told. */
+static inline uint8_t *begin_entry(struct entries_writer *writer, const struct actors *actors,
+                                   struct buffer *payload, const struct record_parts *parts, size_t size) {
+    bool done = LIKELY(is_told(writer, parts->newest.actor) && parts->other_count == 0)
+                    ? buffer_reserve(payload, size)
+                    : tell_actors(writer, actors, payload, parts, size);
+    return done ? payload->data + payload->size : NULL;
+}
+
+static inline size_t sized_bytes_size(uint32_t size) {
+    return encode_varint_size(size) + size;
+}
+
+static uint8_t *write_sized_bytes(uint8_t *out, const uint8_t *bytes, uint32_t size) {
+    out = encode_varint(out, size);
+    if (size != 0)
+        memcpy(out, bytes, size);
+    return out + size;
+}
+
+static bool add_parts(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                      const struct record_parts *parts) {
+    size_t size = 1 + record_codec_size(parts, RECORD_CODEC_ALL);
+    uint8_t *out = begin_entry(writer, actors, payload, parts, size);
+    if (out == NULL)
+        return false;
+    *out = ENTRY_RECORD;
+    record_codec_write(out + 1, parts, RECORD_CODEC_ALL);
+    payload->size += size;
+    return true;
+}
+
+bool entries_add_record(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                        const struct record *record) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    return add_parts(writer, actors, payload, &parts);
+}
+
+/* Without the bytes. */
+static size_t patch_head_size(const struct record_parts *parts, const struct effect *effect) {
+    return 2 + (parts->expiry_ms != RECORD_NO_EXPIRY ? 8 : 0) + record_codec_version_size(parts) + 8 +
+           sized_bytes_size(parts->key_size) + encode_varint_size(parts->value_size) +
+           encode_varint_size(effect->offset) + encode_varint_size(effect->size);
+}
+
+/* Whether the effect says all that there is to say about how the record came to be what it is. */
+static bool is_patch_of(const struct keyspace *keyspace, const struct effect *effect,
+                        const struct record_parts *parts) {
+    if (parts->type != RECORD_STRING || parts->newest.actor != keyspace->actor ||
+        parts->newest.counter != effect->counter || effect->base_counter >= effect->counter)
+        return false;
+    bool has_base = effect->base_counter != 0 || parts->other_count != 0;
+    return has_base && (uint64_t)effect->offset + effect->size <= parts->value_size;
+}
+
+static bool add_patch(struct entries_writer *writer, const struct keyspace *keyspace, struct buffer *payload,
+                      const struct effect *effect, const struct record *record) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    if (!is_patch_of(keyspace, effect, &parts))
+        return add_parts(writer, &keyspace->actors, payload, &parts);
+    size_t size = patch_head_size(&parts, effect) + effect->size;
+    if (size > record_codec_size(&parts, RECORD_CODEC_ALL))
+        return add_parts(writer, &keyspace->actors, payload, &parts);
+    uint8_t *out = begin_entry(writer, &keyspace->actors, payload, &parts, size);
+    if (out == NULL)
+        return false;
+    bool has_expiry = parts.expiry_ms != RECORD_NO_EXPIRY;
+    *out++ = ENTRY_PATCH;
+    *out++ = (uint8_t)(parts.encoding | (has_expiry ? PATCH_EXPIRY : 0));
+    if (has_expiry)
+        out = encode_fixed(out, (uint64_t)parts.expiry_ms, 8);
+    out = encode_fixed(record_codec_write_version(out, &parts), effect->base_counter, 8);
+    out = write_sized_bytes(out, parts.key, parts.key_size);
+    out = encode_varint(encode_varint(out, parts.value_size), effect->offset);
+    write_sized_bytes(out, parts.value + effect->offset, effect->size);
+    payload->size += size;
+    return true;
+}
+
+/* The version as a record has it: the newest dot apart from the others. */
+static void parts_of_version(const struct version *version, struct record_parts *parts, struct dot *others) {
+    parts->newest = version_highest(version);
+    parts->others = others;
+    parts->other_count = 0;
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].actor != parts->newest.actor)
+            others[parts->other_count++] = version->dots[i];
+}
+
+static bool add_expired(struct entries_writer *writer, const struct keyspace *keyspace,
+                        struct buffer *payload, const struct effect *effect) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    struct version version;
+    ledger_effect_version(keyspace->ledger, effect, &version);
+    parts_of_version(&version, &parts, others);
+    uint32_t key_size = effect->key.size;
+    size_t size = 1 + record_codec_version_size(&parts) + sized_bytes_size(key_size);
+    uint8_t *out = begin_entry(writer, &keyspace->actors, payload, &parts, size);
+    if (out == NULL)
+        return false;
+    *out++ = ENTRY_EXPIRED;
+    out = record_codec_write_version(out, &parts);
+    write_sized_bytes(out, effect->key.data, key_size);
+    payload->size += size;
+    return true;
+}
+
+bool entries_add_effect(struct entries_writer *writer, struct keyspace *keyspace, struct buffer *payload,
+                        const struct effect *effect, const struct record *record) {
+    if (UNLIKELY(effect->kind == EFFECT_EXPIRED))
+        return add_expired(writer, keyspace, payload, effect);
+    if (record == NULL)
+        return true;
+    if (effect->kind == EFFECT_PATCH)
+        return add_patch(writer, keyspace, payload, effect, record);
+    return entries_add_record(writer, &keyspace->actors, payload, record);
+}
+
+bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
+    CHECK(first_slot <= last_slot && last_slot < SLOT_COUNT);
+    if (!buffer_reserve(payload, FLUSH_ENTRY_SIZE))
+        return false;
+    uint8_t *out = payload->data + payload->size;
+    *out++ = ENTRY_FLUSH;
+    encode_fixed(encode_fixed(encode_fixed(out, first_slot, 2), last_slot, 2), counter, 8);
+    payload->size += FLUSH_ENTRY_SIZE;
+    return true;
+}
+
+bool entries_add_fetch(struct buffer *payload, const uint8_t *key, uint32_t key_size) {
+    size_t size = 1 + sized_bytes_size(key_size);
+    if (!buffer_reserve(payload, size))
+        return false;
+    uint8_t *out = payload->data + payload->size;
+    *out++ = ENTRY_FETCH;
+    write_sized_bytes(out, key, key_size);
+    payload->size += size;
+    return true;
+}
+
+bool entries_add_mark(struct buffer *payload, uint64_t number) {
+    if (!buffer_reserve(payload, 1 + ENCODE_VARINT_MAX))
+        return false;
+    uint8_t *out = payload->data + payload->size;
+    *out++ = ENTRY_MARK;
+    payload->size = (size_t)(encode_varint(out, number) - payload->data);
+    return true;
+}
+
+/* ---- Reading: one entry ---- */
+
+/* An entry as it was read. Bytes stand in the payload. */
+struct item {
+    struct argument key; /* of RECORD, PATCH, EXPIRED, FETCH */
+    struct record_parts
+        parts;            /* of RECORD, PATCH (value: the bytes that were written), EXPIRED (the version) */
+    uint64_t number;      /* FLUSH: the counter; MARK: the number; PATCH: the newest dot's counter before */
+    uint32_t first, last; /* FLUSH: slots; PATCH: offset and number of bytes */
+    uint16_t actor;       /* ACTOR: theirs; PATCH: the newest dot's, ours */
+    uint8_t kind;
+    bool is_unplaced; /* names an actor for which there was no memory */
+};
+
+static const uint8_t *read_sized_bytes(struct cursor *cursor, uint32_t *size) {
+    uint64_t claimed = cursor_varint(cursor);
+    if (claimed > VALUE_SIZE_MAX)
+        cursor_fail(cursor);
+    const uint8_t *bytes = cursor_bytes(cursor, (size_t)claimed);
+    *size = bytes == NULL ? 0 : (uint32_t)claimed;
+    return bytes;
+}
+
+static uint32_t read_size(struct cursor *cursor) {
+    uint64_t size = cursor_varint(cursor);
+    if (size > VALUE_SIZE_MAX)
+        cursor_fail(cursor);
+    return (uint32_t)size;
+}
+
+static void read_patch(struct cursor *cursor, struct item *item, struct dot *dots) {
+    struct record_parts *parts = &item->parts;
+    *parts = (struct record_parts){.type = RECORD_STRING, .expiry_ms = RECORD_NO_EXPIRY};
+    uint8_t flags = cursor_u8(cursor);
+    parts->encoding = flags & PATCH_ENCODING;
+    if (flags & ~(PATCH_ENCODING | PATCH_EXPIRY) || parts->encoding > ENCODING_RAW)
+        cursor_fail(cursor);
+    if (flags & PATCH_EXPIRY) {
+        parts->expiry_ms = (int64_t)cursor_u64(cursor);
+        if (parts->expiry_ms == RECORD_NO_EXPIRY)
+            cursor_fail(cursor);
+    }
+    record_codec_read_version(cursor, parts, dots);
+    item->number = cursor_u64(cursor);
+    parts->key = read_sized_bytes(cursor, &parts->key_size);
+    parts->value_size = read_size(cursor);
+    item->first = read_size(cursor);
+    parts->value = read_sized_bytes(cursor, &item->last);
+    bool has_base = item->number != 0 || parts->other_count != 0;
+    if (!has_base || item->number >= parts->newest.counter ||
+        (uint64_t)item->first + item->last > parts->value_size)
+        cursor_fail(cursor);
+}
+
+static void read_flush(struct cursor *cursor, struct item *item) {
+    item->first = cursor_u16(cursor);
+    item->last = cursor_u16(cursor);
+    item->number = cursor_u64(cursor);
+    if (item->first > item->last || item->last >= SLOT_COUNT)
+        cursor_fail(cursor);
+}
+
+static void read_actor(struct cursor *cursor, struct item *item, struct actor_identity *actor) {
+    item->actor = cursor_u16(cursor);
+    const uint8_t *node_id = cursor_bytes(cursor, NODE_ID_SIZE);
+    actor->incarnation = cursor_varint(cursor);
+    if (item->actor >= ACTORS_MAX)
+        cursor_fail(cursor);
+    if (node_id != NULL)
+        memcpy(actor->node_id, node_id, NODE_ID_SIZE);
+}
+
+/* Reads an entry, with the writer's numbers. `dots` has room for VERSION_DOTS_MAX. false: it makes no sense. */
+static bool read_entry(struct cursor *cursor, struct item *item, struct dot *dots,
+                       struct actor_identity *actor) {
+    item->kind = cursor_u8(cursor);
+    item->is_unplaced = false;
+    switch (item->kind) {
+    case ENTRY_RECORD: record_codec_read(cursor, RECORD_CODEC_ALL, &item->parts, dots); break;
+    case ENTRY_PATCH: read_patch(cursor, item, dots); break;
+    case ENTRY_EXPIRED:
+        item->parts = (struct record_parts){.expiry_ms = RECORD_NO_EXPIRY};
+        record_codec_read_version(cursor, &item->parts, dots);
+        item->parts.key = read_sized_bytes(cursor, &item->parts.key_size);
+        break;
+    case ENTRY_FETCH:
+        item->parts = (struct record_parts){.expiry_ms = RECORD_NO_EXPIRY};
+        item->parts.key = read_sized_bytes(cursor, &item->parts.key_size);
+        break;
+    case ENTRY_FLUSH: read_flush(cursor, item); break;
+    case ENTRY_MARK: item->number = cursor_varint(cursor); break;
+    case ENTRY_ACTOR: read_actor(cursor, item, actor); break;
+    default: cursor_fail(cursor);
+    }
+    return !cursor_failed(cursor);
+}
+
+static inline bool names_key(const struct item *item) {
+    return item->kind != ENTRY_FLUSH && item->kind != ENTRY_MARK && item->kind != ENTRY_ACTOR;
+}
+
+static inline bool names_version(const struct item *item) {
+    return item->kind == ENTRY_RECORD || item->kind == ENTRY_PATCH || item->kind == ENTRY_EXPIRED;
+}
+
+static inline struct argument key_of(const struct item *item) {
+    return (struct argument){
+        .data = item->parts.key, .size = item->parts.key_size, .slot = ARGUMENT_NOT_PLACED};
+}
+
+/* ---- Reading: actors ---- */
+
+void entries_reader_init(struct entries_reader *reader, struct mem *mem) {
+    *reader = (struct entries_reader){.mem = mem};
+}
+
+void entries_reader_clear(struct entries_reader *reader) {
+    for (uint32_t i = 0; i < reader->number_count; i++)
+        reader->numbers[i] = ACTORS_NONE;
+    reader->has_gaps = false;
+}
+
+void entries_reader_release(struct entries_reader *reader) {
+    mem_free(reader->mem, reader->numbers, reader->number_count * sizeof *reader->numbers);
+    entries_reader_init(reader, reader->mem);
+}
+
+static bool make_room_for_number(struct entries_reader *reader, uint16_t number) {
+    uint32_t count = reader->number_count == 0 ? NUMBERS_FIRST : reader->number_count;
+    while (count <= number)
+        count *= 2;
+    if (count == reader->number_count)
+        return true;
+    uint16_t *numbers = mem_resize(reader->mem, reader->numbers, reader->number_count * sizeof *numbers,
+                                   count * sizeof *numbers);
+    if (numbers == NULL)
+        return false;
+    for (uint32_t i = reader->number_count; i < count; i++)
+        numbers[i] = ACTORS_NONE;
+    reader->numbers = numbers;
+    reader->number_count = count;
+    return true;
+}
+
+/* false: no memory, or no place. */
+static bool learn_actor(struct entries_reader *reader, struct keyspace *keyspace, uint16_t number,
+                        const struct actor_identity *actor, struct entries_outcome *outcome) {
+    const struct actor_identity *self = &keyspace->actors.identities[ACTOR_SELF];
+    if (memcmp(actor->node_id, self->node_id, NODE_ID_SIZE) == 0 &&
+        actor->incarnation > outcome->own_incarnation)
+        outcome->own_incarnation = actor->incarnation;
+    uint16_t ours = ACTORS_NONE;
+    if (make_room_for_number(reader, number)) {
+        ours = actors_intern(&keyspace->actors, actor);
+        reader->numbers[number] = ours;
+    }
+    reader->has_gaps |= ours == ACTORS_NONE;
+    return ours != ACTORS_NONE;
+}
+
+static inline uint16_t number_of(const struct entries_reader *reader, uint16_t theirs) {
+    return LIKELY(theirs < reader->number_count) ? reader->numbers[theirs] : ACTORS_NONE;
+}
+
+/* Gives a version of several dots our numbers, sorted by them. Should two of theirs mean one of ours, the higher counter counts. */
+static bool translate_dots(const struct entries_reader *reader, struct record_parts *parts,
+                           struct dot *dots) {
+    struct version version = {.count = 0};
+    for (uint32_t i = 0; i <= parts->other_count; i++) {
+        struct dot dot = i == parts->other_count ? parts->newest : parts->others[i];
+        dot.actor = number_of(reader, dot.actor);
+        if (dot.actor == ACTORS_NONE)
+            return false;
+        bool fits = version_raise(&version, dot);
+        CHECK(fits);
+    }
+    parts_of_version(&version, parts, dots);
+    return true;
+}
+
+/* false: it names an actor that is not known. */
+static bool translate(const struct entries_reader *reader, struct item *item, struct dot *dots) {
+    uint16_t newest = number_of(reader, item->parts.newest.actor);
+    item->actor = newest;
+    if (LIKELY(item->parts.other_count == 0)) {
+        item->parts.newest.actor = newest;
+        return newest != ACTORS_NONE;
+    }
+    return translate_dots(reader, &item->parts, dots);
+}
+
+/* ---- Applying ---- */
+
+/* Entries that are looked at together, and the dots of their versions beside the newest: most have none. */
+#define BATCH_ITEMS   BATCH_COMMANDS
+#define BATCH_DOTS    (4 * VERSION_DOTS_MAX)
+#define FETCHED_COUNT 16
+
+struct batch {
+    uint32_t count;
+    uint32_t dots_used;
+    bool is_broken; /* an entry behind the last makes no sense */
+    struct item items[BATCH_ITEMS];
+    struct dot dots[BATCH_DOTS];
+};
+
+struct application {
+    struct entries_reader *reader;
+    const struct entries_options *options;
+    struct keyspace *keyspace;
+    struct entries_outcome *outcome;
+    uint64_t fetched[FETCHED_COUNT]; /* hashes of the keys asked for last */
+    uint32_t fetched_count;
+};
+
+static void lose_slots(struct ledger *ledger, uint32_t first, uint32_t last) {
+    for (uint32_t slot = first; slot <= last; slot++)
+        ledger->lost[slot / 64] |= UINT64_C(1) << slot % 64;
+    ledger->has_lost = true;
+}
+
+static void lose(struct ledger *ledger, const struct item *item) {
+    if (names_key(item))
+        lose_slots(ledger, item->key.slot, item->key.slot);
+    else if (item->kind == ENTRY_FLUSH)
+        lose_slots(ledger, item->first, item->last);
+}
+
+/* Reads entries until the batch is full, places their keys and asks for the headers of their slots. */
+static void collect(struct application *application, struct cursor *cursor, struct batch *batch) {
+    struct keyspace *keyspace = application->keyspace;
+    struct entries_reader *reader = application->reader;
+    struct database *database = keyspace->databases[0];
+    batch->count = batch->dots_used = 0;
+    batch->is_broken = false;
+    while (cursor_remaining(cursor) != 0 && batch->count < BATCH_ITEMS &&
+           batch->dots_used + VERSION_DOTS_MAX <= BATCH_DOTS) {
+        struct item *item = &batch->items[batch->count];
+        struct dot *dots = batch->dots + batch->dots_used;
+        struct actor_identity actor;
+        if (!read_entry(cursor, item, dots, &actor)) {
+            batch->is_broken = true;
+            return;
+        }
+        if (item->kind == ENTRY_ACTOR) {
+            if (learn_actor(reader, keyspace, item->actor, &actor, application->outcome))
+                continue;
+            item->is_unplaced = true;
+        } else if (names_version(item)) {
+            if (!translate(reader, item, dots)) {
+                batch->is_broken = !reader->has_gaps;
+                if (batch->is_broken)
+                    return;
+                item->is_unplaced = true;
+            }
+            batch->dots_used += item->parts.other_count;
+        }
+        if (names_key(item)) {
+            item->key = key_of(item);
+            keyspace_place(keyspace, &item->key);
+            if (LIKELY(database != NULL))
+                prefetch(&database->slots[item->key.slot]);
+        }
+        batch->count++;
+    }
+}
+
+/* The further stages, over all keys of the batch: buckets, then records; those that were displaced from their home bucket are
+ * looked for a stage later. */
+static void fetch_keys(struct keyspace *keyspace, struct batch *batch) {
+    struct database *database = keyspace->databases[0];
+    uint8_t displaced[BATCH_ITEMS];
+    uint32_t displaced_count = 0;
+    const struct record *likely;
+    if (database == NULL || batch->count < 2)
+        return;
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (LIKELY(names_key(&batch->items[i])))
+            dict_prefetch_bucket(&database->slots[batch->items[i].key.slot], batch->items[i].key.hash);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct argument *key = &batch->items[i].key;
+        if (LIKELY(names_key(&batch->items[i])) &&
+            dict_prefetch_record(&database->slots[key->slot], key->hash, 0, &likely) == DICT_DISPLACED)
+            displaced[displaced_count++] = (uint8_t)i;
+    }
+    for (uint32_t i = 0; i < displaced_count; i++) {
+        const struct argument *key = &batch->items[displaced[i]].key;
+        dict_prefetch_record(&database->slots[key->slot], key->hash, 1, &likely);
+    }
+}
+
+/* Notes a write under this start of this node that it has not made. */
+static void watch_own_dots(const struct application *application, const struct record_parts *parts) {
+    uint64_t counter = parts->newest.actor == ACTOR_SELF ? parts->newest.counter : 0;
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        if (parts->others[i].actor == ACTOR_SELF)
+            counter = parts->others[i].counter;
+    if (UNLIKELY(counter > application->keyspace->counter && counter > application->outcome->own_counter))
+        application->outcome->own_counter = counter;
+}
+
+static inline void count_change(struct entries_outcome *outcome, bool has_changed) {
+    if (has_changed)
+        outcome->changed++;
+    else
+        outcome->stale++;
+}
+
+static bool apply_record(struct application *application, struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    bool has_changed;
+    if (!keyspace_merge(keyspace, 0, &item->key, &item->parts, &has_changed))
+        return false;
+    count_change(application->outcome, has_changed);
+    return true;
+}
+
+static void version_of(const struct record_parts *parts, struct version *version) {
+    version->count = 0;
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        (void)version_raise(version, parts->others[i]);
+    bool fits = version_raise(version, parts->newest);
+    CHECK(fits);
+}
+
+/* The version that a patch was made of: the writer's dot was another, or not there. */
+static void base_of(const struct item *item, const struct version *version, struct version *base) {
+    base->count = 0;
+    for (uint32_t i = 0; i < version->count; i++) {
+        struct dot dot = version->dots[i];
+        if (dot.actor == item->actor)
+            dot.counter = item->number;
+        if (dot.counter != 0)
+            base->dots[base->count++] = dot;
+    }
+}
+
+/* Asks for a key, unless that was done just before. */
+static bool fetch(struct application *application, const struct argument *key) {
+    uint32_t held = application->fetched_count < FETCHED_COUNT ? application->fetched_count : FETCHED_COUNT;
+    for (uint32_t i = 0; i < held; i++)
+        if (application->fetched[i] == key->hash)
+            return true;
+    if (!entries_add_fetch(&application->outcome->fetches, key->data, key->size))
+        return false;
+    application->fetched[application->fetched_count++ % FETCHED_COUNT] = key->hash;
+    return true;
+}
+
+static bool apply_patch(struct application *application, struct item *item) {
+    struct keyspace_patch_parts patch = {.value_size = item->parts.value_size,
+                                         .offset = item->first,
+                                         .size = item->last,
+                                         .bytes = item->parts.value,
+                                         .expiry_ms = item->parts.expiry_ms,
+                                         .encoding = item->parts.encoding};
+    version_of(&item->parts, &patch.version);
+    base_of(item, &patch.version, &patch.base);
+    switch (keyspace_apply_patch(application->keyspace, &item->key, &patch)) {
+    case PATCH_APPLIED: application->outcome->changed++; return true;
+    case PATCH_STALE: application->outcome->stale++; return true;
+    case PATCH_UNFIT: return fetch(application, &item->key);
+    case PATCH_NO_MEMORY: break;
+    }
+    return false;
+}
+
+static void apply_expired(struct application *application, struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    struct version version;
+    bool has_changed = false;
+    version_of(&item->parts, &version);
+    if (UNLIKELY(item->parts.newest.counter > ((uint64_t)keyspace->now_ms + CLOCK_FUTURE_MAX_MS) << 16))
+        keyspace->counters.refused_future++; /* it would be newer than anything */
+    else
+        has_changed = keyspace_apply_expired(keyspace, &item->key, &version);
+    count_change(application->outcome, has_changed);
+}
+
+static void apply_flush(struct application *application, const struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    uint64_t slots[SLOT_COUNT / 64] = {0}, refused = keyspace->counters.refused_future;
+    bool is_news = false;
+    for (uint32_t slot = item->first; slot <= item->last; slot++) {
+        slots[slot / 64] |= UINT64_C(1) << slot % 64;
+        is_news |= keyspace->ledger->slots[slot].flush_counter < item->number;
+    }
+    if (is_news)
+        application->outcome->changed += keyspace_flush_slots(keyspace, slots, item->number);
+    application->outcome->stale += !is_news || keyspace->counters.refused_future != refused;
+}
+
+static bool answer(struct application *application, struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    struct buffer *answers = &application->outcome->answers;
+    const struct record *record = keyspace_find_record(keyspace, &item->key);
+    if (record == NULL || application->options->answers_writer == NULL)
+        return true;
+    if (answers->size >= ENTRIES_ANSWERS_MAX) {
+        lose(keyspace->ledger, item);
+        return true;
+    }
+    return entries_add_record(application->options->answers_writer, &keyspace->actors, answers, record);
+}
+
+/* false: no memory, nothing changed. */
+static bool apply_item(struct application *application, struct item *item) {
+    struct entries_outcome *outcome = application->outcome;
+    if (UNLIKELY(item->is_unplaced))
+        return false;
+    if (LIKELY(names_version(item)))
+        watch_own_dots(application, &item->parts);
+    bool done = true;
+    if (LIKELY(item->kind == ENTRY_RECORD)) {
+        done = apply_record(application, item);
+    } else if (item->kind == ENTRY_PATCH) {
+        done = apply_patch(application, item);
+    } else if (item->kind == ENTRY_EXPIRED) {
+        apply_expired(application, item);
+    } else if (item->kind == ENTRY_FLUSH) {
+        apply_flush(application, item);
+    } else if (item->kind == ENTRY_FETCH) {
+        done = answer(application, item);
+    } else {
+        outcome->mark = item->number;
+    }
+    outcome->applied += done;
+    return done;
+}
+
+/* Returns how it went. The counts of the keyspace tell what its doors do not. */
+static enum entries_status apply_batches(struct application *application, struct cursor *cursor) {
+    struct keyspace *keyspace = application->keyspace;
+    struct batch batch;
+    bool is_lost =
+        false; /* memory has ended: what follows is not applied. The actors in it are still learned */
+    while (cursor_remaining(cursor) != 0) {
+        collect(application, cursor, &batch);
+        if (!is_lost)
+            fetch_keys(keyspace, &batch);
+        for (uint32_t i = 0; i < batch.count; i++) {
+            is_lost = is_lost || !apply_item(application, &batch.items[i]);
+            if (is_lost)
+                lose(keyspace->ledger, &batch.items[i]);
+        }
+        if (batch.is_broken)
+            return ENTRIES_MALFORMED;
+    }
+    return is_lost ? ENTRIES_NO_MEMORY : ENTRIES_APPLIED;
+}
+
+enum entries_status entries_apply(struct entries_reader *reader, const struct entries_options *options,
+                                  const uint8_t *data, size_t size, struct entries_outcome *outcome) {
+    struct keyspace *keyspace = options->keyspace;
+    struct application application = {
+        .reader = reader, .options = options, .keyspace = keyspace, .outcome = outcome};
+    struct cursor cursor = cursor_make(data, size);
+    CHECK(keyspace->ledger != NULL);
+    struct keyspace_counters before = keyspace->counters;
+    enum entries_status status = apply_batches(&application, &cursor);
+    outcome->conflicts += keyspace->counters.merge_conflicts - before.merge_conflicts;
+    outcome->refused += keyspace->counters.refused_future - before.refused_future;
+    return status;
+}
+
+void entries_slots(const uint8_t *data, size_t size, uint64_t slots[SLOT_COUNT / 64]) {
+    struct cursor cursor = cursor_make(data, size);
+    while (cursor_remaining(&cursor) != 0) {
+        struct item item;
+        struct dot dots[VERSION_DOTS_MAX];
+        struct actor_identity actor;
+        if (!read_entry(&cursor, &item, dots, &actor))
+            return;
+        uint32_t first = item.first, last = item.last;
+        if (names_key(&item))
+            first = last = crc16_key_slot(item.parts.key, item.parts.key_size);
+        else if (item.kind != ENTRY_FLUSH)
+            continue;
+        for (uint32_t slot = first; slot <= last; slot++)
+            slots[slot / 64] |= UINT64_C(1) << slot % 64;
+    }
+}

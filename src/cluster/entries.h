@@ -1,0 +1,117 @@
+/* entries.h - what one node tells another about keys: the payload of FRAME_RECORDS, entry after entry.
+ *
+ *   ENTRY_ACTOR    number (2), node id (20), incarnation (varint)      from here on the number stands for this writer
+ *   ENTRY_RECORD   a record with key, expiry and version (proto/record_codec.h); tombstones are records, too
+ *   ENTRY_PATCH    a part of a value was written, or only the expiry: encoding, and 4 if it has an expiry (1); expiry (8);
+ *                  version; counter that the version's newest dot had before (8; 0: there was none); key; size of the
+ *                  value, offset (varints), the bytes that were written
+ *   ENTRY_EXPIRED  version, key: this was reclaimed; drop what is not newer
+ *   ENTRY_FLUSH    first slot, last slot (2 each), counter (8): drop what is not newer
+ *   ENTRY_FETCH    key: please send me the record (or the tombstone; nothing where there is neither)
+ *   ENTRY_MARK     number (varint): for those who wait until all before it was applied
+ *
+ * An entry begins with a byte that says which of these it is, 1 to 7. Keys and bytes have their size (varint) before them;
+ * versions are as in a record's encoding.
+ * Actor numbers are the writer's own: each direction of a link has its own table, which begins empty with the link.
+ * A payload is applied as a whole or, where memory ends, up to an entry: the slots of the rest are reported as lost.
+ * Nobody vouches for the bytes. What claims to be of an impossible future (CLOCK_FUTURE_MAX_MS) is ignored.
+ *
+ * May touch: base, data, proto, store. Must never know: links, sessions, commands, who is up.
+ * Invariants: every record comes in through keyspace_merge() or the other doors of the keyspace; applying a payload twice is
+ * the same as once.
+ * Tests: tests/unit/cluster/entries_test.c, tests/fuzz/entries_fuzz.c.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef CLUSTER_ENTRIES_H
+#define CLUSTER_ENTRIES_H
+
+#include "base/buffer.h"
+#include "store/keyspace.h"
+#include "store/ledger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Answers to ENTRY_FETCH: from so many bytes on, no further ones are given at once. The slot is reported as lost instead. */
+#define ENTRIES_ANSWERS_MAX (16 * 1024 * 1024)
+
+/* ---- Writing ---- */
+
+/* What the reader at the other end already knows of our actors. Begins empty with each link. */
+struct entries_writer {
+    struct mem *mem;
+    uint64_t *told;     /* one bit for each actor number */
+    uint32_t told_size; /* in words of 64 bits */
+};
+
+void entries_writer_init(struct entries_writer *writer, struct mem *mem);
+void entries_writer_clear(struct entries_writer *writer); /* a new link: nothing is known */
+void entries_writer_release(struct entries_writer *writer);
+
+/* All of these append one entry, and before it the actors that it names and that were not told yet. false: no memory, the
+ * payload is as before. The key's bytes and the record are only read. */
+bool entries_add_record(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                        const struct record *record);
+/* record: what the key has now, NULL: nothing (then only EFFECT_EXPIRED adds something). A patch that is no shorter than its record
+ * is told as the record, and so is one over which the record has been written again. */
+bool entries_add_effect(struct entries_writer *writer, struct keyspace *keyspace, struct buffer *payload,
+                        const struct effect *effect, const struct record *record);
+/* first_slot <= last_slot < SLOT_COUNT */
+bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
+bool entries_add_fetch(struct buffer *payload, const uint8_t *key, uint32_t key_size);
+bool entries_add_mark(struct buffer *payload, uint64_t number);
+
+/* ---- Reading ---- */
+
+struct entries_reader {
+    struct mem *mem;
+    uint16_t *numbers; /* theirs -> ours; ACTORS_NONE: not told */
+    uint32_t number_count;
+    /* An actor found no place, and will not be told again on this link: its records cannot be taken until there is a new one. */
+    bool has_gaps;
+};
+
+void entries_reader_init(struct entries_reader *reader, struct mem *mem);
+void entries_reader_clear(struct entries_reader *reader);
+void entries_reader_release(struct entries_reader *reader);
+
+struct entries_outcome {
+    uint64_t applied;   /* entries that were looked at; ENTRY_ACTORs do not count */
+    uint64_t changed;   /* keys that are different now */
+    uint64_t stale;     /* entries that were known already, or older, or refused */
+    uint64_t refused;   /* entries that are too far ahead */
+    uint64_t conflicts; /* concurrent versions that were merged */
+    uint64_t mark;      /* the last ENTRY_MARK; 0: none */
+    /* The highest incarnation of this node that the other end has named: above its own, it was not the last. 0: none. */
+    uint64_t own_incarnation;
+    /* A write is known under this start of this node that it has not made: its incarnation was there before. The counter; 0: none. */
+    uint64_t own_counter;
+    /* Keys whose patch did not fit what is here, to be fetched: entries of ENTRY_FETCH, ready to be sent back. The caller's. */
+    struct buffer fetches;
+    /* Keys that the other end has asked for: records, ready to be sent back through `answers_writer`. The caller's. */
+    struct buffer answers;
+};
+
+struct entries_options {
+    struct keyspace *keyspace;
+    struct entries_writer *answers_writer; /* for the answers to ENTRY_FETCH; NULL: there are none */
+};
+
+enum entries_status {
+    ENTRIES_APPLIED,
+    ENTRIES_MALFORMED, /* what came before the bad entry was applied; the link should be closed */
+    ENTRIES_NO_MEMORY  /* the keyspace's ledger->lost has the slots of what was not applied */
+};
+
+/* Applies a payload. A batch's keys are placed and their memory is asked for before the first is merged. Actors that find no place
+ * (ACTORS_MAX) count as no memory. outcome is added to; its buffers are the caller's and may hold something already. A key whose
+ * patch did not fit is asked for once, however many patches there are. The keyspace has a ledger. */
+enum entries_status entries_apply(struct entries_reader *reader, const struct entries_options *options,
+                                  const uint8_t *data, size_t size, struct entries_outcome *outcome);
+
+/* Adds the slots of all that a payload changes to the bitmap (of keys that it asks for, too): where it is not known whether it has
+ * arrived. Stops at bytes that make no sense. */
+void entries_slots(const uint8_t *data, size_t size, uint64_t slots[SLOT_COUNT / 64]);
+
+#endif

@@ -1,0 +1,531 @@
+/* cluster.c - the node as a member: from what membership knows to routes, and the work that time brings.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/cluster.h"
+
+#include "node/cluster_inside.h"
+#include "node/cluster_settings.h"
+#include "node/forward.h"
+#include "node/peers.h"
+#include "node/replicate.h"
+#include "node/route.h"
+#include "node/state.h"
+#include "node/wait.h"
+#include "store/ledger.h"
+
+#include <stdio.h>
+
+/* Gossip, links and timers are looked at so often; the loop sleeps meanwhile. */
+#define WORK_EVERY_MS 50
+/* A node that has seeds and has never met anybody serves alone when none of them has answered for so long. */
+#define JOIN_PATIENCE_MS 15000
+
+/* ---- The session that runs what others have sent on ---- */
+
+static struct session *self_session(struct node *node) {
+    struct session *session = mem_alloc_zeroed(node->mem, sizeof *session);
+    if (session == NULL)
+        return NULL;
+    session->flags = SESSION_PEER | SESSION_AUTHENTICATED;
+    session->descriptor = -1;
+    list_init(&session->places);
+    buffer_init(&session->pending, node->mem);
+    buffer_init(&session->parked, node->mem);
+    session->outgoing = &session->pending;
+    session->reply = (struct reply){.out = &session->pending, .protocol = 2};
+    return session;
+}
+
+/* ---- Begin and end ---- */
+
+static bool make_membership(struct node *node, const struct node_options *options) {
+    struct cluster *cluster = node->cluster;
+    const struct config *config = node->config;
+    struct membership_options wanted = {.mem = node->mem,
+                                        .interval_ms = config->gossip_interval_ms,
+                                        .suspect_timeout_ms = config->suspect_timeout_ms,
+                                        .fan_out = 3,
+                                        .now_ms = node->monotonic_ms};
+    struct member_entry *self = &wanted.self;
+    cluster->self_identity = options->identity->actor;
+    memcpy(self->id, options->identity->actor.node_id, NODE_ID_SIZE);
+    self->incarnation = options->identity->actor.incarnation;
+    self->weight = config->cluster_weight;
+    snprintf(self->zone, sizeof self->zone, "%s", config->cluster_zone);
+    snprintf(self->host, sizeof self->host, "127.0.0.1");
+    cluster_own_address(node, self);
+    node->host.random(node->host.context, &self->run, sizeof self->run);
+    node->host.random(node->host.context, wanted.fresh_cluster_id, sizeof wanted.fresh_cluster_id);
+    node->host.random(node->host.context, &wanted.random_seed, sizeof wanted.random_seed);
+    cluster->membership = membership_new(&wanted);
+    return cluster->membership != NULL;
+}
+
+bool cluster_begin(struct node *node, const struct node_options *options) {
+    if (!node->config->cluster_enabled || options->identity == NULL)
+        return true;
+    struct cluster *cluster = mem_alloc_zeroed(node->mem, sizeof *cluster);
+    if (cluster == NULL)
+        return false;
+    node->cluster = cluster;
+    cluster->node = node;
+    list_init(&cluster->links);
+    list_init(&cluster->attention);
+    list_init(&cluster->retries);
+    list_init(&cluster->waiters);
+    list_init(&cluster->watching);
+    list_init(&cluster->mentioned);
+    buffer_init(&cluster->slots_reply[0], node->mem);
+    buffer_init(&cluster->slots_reply[1], node->mem);
+    buffer_init(&cluster->outcome.fetches, node->mem);
+    buffer_init(&cluster->outcome.answers, node->mem);
+    cluster_file_init(node);
+    snprintf(cluster->host_name, sizeof cluster->host_name, "%s",
+             options->host_name == NULL ? "127.0.0.1" : options->host_name);
+    cluster->self = self_session(node);
+    if (cluster->self == NULL || !ledger_attach(node->keyspace) || !make_membership(node, options))
+        return false;
+    if (!cluster_file_load(node))
+        return false;
+    cluster_seeds_read(node);
+    bool is_alone = membership_is_alone(cluster->membership);
+    node->keyspace->is_alone = true; /* as long as nobody is known */
+    cluster->is_joining = is_alone && cluster->seed_count != 0;
+    cluster->join_until_ms = node->monotonic_ms + JOIN_PATIENCE_MS;
+    cluster->is_settled = is_alone;
+    if (is_alone)
+        membership_set_settled(cluster->membership, true);
+    cluster->membership_epoch = UINT64_MAX;
+    cluster->must_work = true;
+    cluster_update(node);
+    return true;
+}
+
+static void release_session(struct node *node, struct session *session) {
+    if (session == NULL)
+        return;
+    buffer_release(&session->pending);
+    buffer_release(&session->parked);
+    mem_free(node->mem, session, sizeof *session);
+}
+
+void cluster_release(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct peer_link *link;
+    if (cluster == NULL)
+        return;
+    if (cluster->membership != NULL) {
+        while ((link = node_first_peer(node)) != NULL)
+            node_peer_close(node, link, false);
+        wait_release(node);
+        peers_release(node);
+        route_release(node);
+        wait_release(node);
+        membership_free(cluster->membership);
+    }
+    ring_free(cluster->ring);
+    ring_free(cluster->settled_ring);
+    release_session(node, cluster->self);
+    buffer_release(&cluster->slots_reply[0]);
+    buffer_release(&cluster->slots_reply[1]);
+    buffer_release(&cluster->outcome.fetches);
+    buffer_release(&cluster->outcome.answers);
+    cluster_file_release(node);
+    mem_free(node->mem, cluster->seeds, cluster->seed_capacity * sizeof *cluster->seeds);
+    mem_free(node->mem, cluster, sizeof *cluster);
+    node->cluster = NULL;
+    node->routes = NULL;
+}
+
+bool cluster_end(struct node *node) {
+    return node->cluster == NULL || !cluster_file_is_busy(node);
+}
+
+/* ---- Ring and routes ---- */
+
+static bool is_up(const struct cluster *cluster, uint16_t member) {
+    return member == ROUTE_SELF || membership_member(cluster->membership, member)->state <= MEMBER_SUSPECT;
+}
+
+static bool is_settled(const struct cluster *cluster, uint16_t member) {
+    return member == ROUTE_SELF ? cluster->is_settled
+                                : membership_member(cluster->membership, member)->entry.is_settled;
+}
+
+uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]) {
+    if (cluster->ring == NULL)
+        return 0;
+    const uint16_t *list = ring_list(cluster->ring, slot);
+    for (uint32_t i = 0; i < cluster->ring->width; i++)
+        holders[i] = cluster->ring_indexes[list[i]];
+    return cluster->ring->width;
+}
+
+bool cluster_holds_agreed(const struct cluster *cluster, uint32_t slot) {
+    return cluster->is_settled && slot_set_has(&cluster->held, slot);
+}
+
+/* The rings of all members, and of the settled ones if these are fewer. false: no memory, the old ones stay. */
+static bool make_rings(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct ring_member *members = mem_alloc(node->mem, RING_MEMBERS_MAX * sizeof *members);
+    uint16_t *indexes = mem_alloc(node->mem, RING_MEMBERS_MAX * sizeof *indexes);
+    struct ring *ring = NULL, *settled_ring = NULL;
+    bool is_fine = false;
+    if (members != NULL && indexes != NULL) {
+        uint32_t count = membership_ring_members(cluster->membership, members, indexes), settled = 0;
+        ring = ring_new(node->mem, members, count, node->config->replication_factor);
+        if (ring != NULL) {
+            memcpy(cluster->ring_indexes, indexes, count * sizeof *indexes);
+            cluster->ring_count = count;
+            for (uint32_t i = 0; i < count; i++)
+                if (is_settled(cluster, indexes[i])) {
+                    members[settled] = members[i];
+                    cluster->settled_indexes[settled++] = indexes[i];
+                }
+            if (settled != 0 && settled != count)
+                settled_ring = ring_new(node->mem, members, settled, node->config->replication_factor);
+            is_fine = settled == 0 || settled == count || settled_ring != NULL;
+        }
+    }
+    mem_free(node->mem, members, RING_MEMBERS_MAX * sizeof *members);
+    mem_free(node->mem, indexes, RING_MEMBERS_MAX * sizeof *indexes);
+    if (ring != NULL) {
+        ring_free(cluster->ring);
+        ring_free(cluster->settled_ring);
+        cluster->ring = ring;
+        cluster->settled_ring = settled_ring;
+    }
+    return is_fine;
+}
+
+static uint16_t route_of(const struct cluster *cluster, uint32_t slot) {
+    if (cluster->is_joining || cluster->is_removed)
+        return ROUTE_NOBODY;
+    const uint16_t *list = ring_list(cluster->ring, slot);
+    uint16_t first_up = ROUTE_NOBODY;
+    for (uint32_t i = 0; i < cluster->ring->width; i++) {
+        uint16_t member = cluster->ring_indexes[list[i]];
+        if (!is_up(cluster, member))
+            continue;
+        if (is_settled(cluster, member))
+            return member;
+        if (first_up == ROUTE_NOBODY)
+            first_up = member;
+    }
+    if (cluster->settled_ring != NULL) {
+        list = ring_list(cluster->settled_ring, slot);
+        for (uint32_t i = 0; i < cluster->settled_ring->width; i++)
+            if (is_up(cluster, cluster->settled_indexes[list[i]]))
+                return cluster->settled_indexes[list[i]];
+    }
+    return first_up;
+}
+
+/* What each peer and this node compare follows from the routes. */
+static void make_sets(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct slot_ledger *slots = node->keyspace->ledger->slots;
+    memset(&cluster->coordinated, 0, sizeof cluster->coordinated);
+    memset(&cluster->held, 0, sizeof cluster->held);
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        if (cluster->peers[i] != NULL) {
+            memset(&cluster->peers[i]->asked, 0, sizeof cluster->peers[i]->asked);
+            memset(&cluster->peers[i]->answered, 0, sizeof cluster->peers[i]->answered);
+        }
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        uint16_t route = cluster->routes[slot];
+        bool is_held = false;
+        const uint16_t *list = ring_list(cluster->ring, slot);
+        for (uint32_t i = 0; i < cluster->ring->width; i++) {
+            uint16_t member = cluster->ring_indexes[list[i]];
+            struct peer *peer = cluster_peer(cluster, member);
+            is_held = is_held || member == ROUTE_SELF;
+            if (route == ROUTE_SELF && peer != NULL)
+                slot_set_add(&peer->asked, slot);
+        }
+        if (is_held)
+            slot_set_add(&cluster->held, slot);
+        if (route == ROUTE_SELF)
+            slot_set_add(&cluster->coordinated, slot);
+        else if (is_held && cluster_peer(cluster, route) != NULL)
+            slot_set_add(&cluster_peer(cluster, route)->answered, slot);
+        slots[slot].flags = route == ROUTE_SELF ? SLOT_COORDINATED : 0;
+    }
+}
+
+static void note_sets(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL)
+            continue;
+        uint64_t asked = slot_set_digest(&peer->asked), answered = slot_set_digest(&peer->answered);
+        if (asked != peer->asked_digest) {
+            peer->is_agreed = false;
+            peer->next_compare_ms = node->monotonic_ms;
+            comparer_reset(&peer->comparer);
+        }
+        if (answered != peer->answered_digest)
+            peer->settles_us = false;
+        peer->asked_digest = asked;
+        peer->answered_digest = answered;
+        peer->asked_count = slot_set_count(&peer->asked);
+        peer->answered_count = slot_set_count(&peer->answered);
+    }
+}
+
+/* Who executes what, anew. */
+static void make_routes(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    bool is_alone = membership_is_alone(cluster->membership) && !cluster->is_joining;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        cluster->routes[slot] = route_of(cluster, slot);
+    make_sets(node);
+    note_sets(node);
+    cluster->route_epoch++;
+    if (node->keyspace->is_alone != membership_is_alone(cluster->membership))
+        keyspace_set_alone(node->keyspace, membership_is_alone(cluster->membership));
+    node->routes = is_alone ? NULL : cluster->routes;
+}
+
+/* ---- What membership reports ---- */
+
+static void print_id(const struct node *node, uint16_t member, char text[IDENTITY_ID_SIZE]) {
+    const struct member_entry *entry = &membership_member(node->cluster->membership, member)->entry;
+    struct actor_identity actor = {.incarnation = entry->incarnation};
+    memcpy(actor.node_id, entry->id, NODE_ID_SIZE);
+    identity_print_id(&actor, text);
+}
+
+static void log_member(struct node *node, enum node_log_level level, uint16_t member, const char *what) {
+    char id[IDENTITY_ID_SIZE];
+    const struct member_entry *entry = &membership_member(node->cluster->membership, member)->entry;
+    print_id(node, member, id);
+    node_log(node, level, "Node %.12s at %s:%u %s", id, entry->host, entry->port, what);
+}
+
+static void end_links(struct node *node, uint16_t member, const char *reason) {
+    LIST_FOR_EACH(at, &node->cluster->links) {
+        struct peer_link *link = LIST_ENTRY(at, struct peer_link, all);
+        if (link->peer == NULL || link->peer->member != member)
+            continue;
+        link_end(link->link, reason);
+        peers_raise(node, link);
+    }
+}
+
+static void take_event(struct node *node, const struct membership_event *event) {
+    struct cluster *cluster = node->cluster;
+    switch (event->kind) {
+    case MEMBERSHIP_JOINED:
+        log_member(node, NODE_LOG_NOTICE, event->member, "is a member of the cluster");
+        (void)peers_of(node, event->member);
+        cluster->is_joining = false;
+        break;
+    case MEMBERSHIP_UP: log_member(node, NODE_LOG_NOTICE, event->member, "is up"); break;
+    case MEMBERSHIP_SUSPECT: log_member(node, NODE_LOG_VERBOSE, event->member, "is silent"); break;
+    case MEMBERSHIP_DOWN:
+        log_member(node, NODE_LOG_WARNING, event->member, "is down");
+        end_links(node, event->member, "the node is down");
+        break;
+    case MEMBERSHIP_RESTARTED: log_member(node, NODE_LOG_NOTICE, event->member, "has started again"); break;
+    case MEMBERSHIP_CHANGED: break;
+    case MEMBERSHIP_REMOVED:
+        log_member(node, NODE_LOG_WARNING, event->member, "was removed from the cluster");
+        end_links(node, event->member, "the node was removed from the cluster");
+        break;
+    case MEMBERSHIP_SELF_REMOVED:
+        node_log(node, NODE_LOG_WARNING, "This node was removed from the cluster: it serves no keys any more. To come "
+                                         "back it needs a new identity (an empty folder)");
+        cluster->is_removed = true;
+        break;
+    case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
+    case MEMBERSHIP_DUPLICATE:
+        node_log(node, NODE_LOG_WARNING, "Two processes have the same node id: the later one is not let in. Was its "
+                                         "folder copied?");
+        break;
+    case MEMBERSHIP_FOREIGN:
+        node_log(node, NODE_LOG_WARNING, "A node of another cluster was met: the two do not become one");
+        break;
+    case MEMBERSHIP_ADOPTED:
+        node_log(node, NODE_LOG_NOTICE, "This node joins the cluster that it has met");
+        cluster->is_settled = false;
+        cluster->is_joining = false;
+        membership_set_settled(cluster->membership, false);
+        break;
+    }
+}
+
+void cluster_update(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct membership_event event;
+    cluster->must_update = false;
+    bool must_route = cluster->must_route;
+    while (membership_next_event(cluster->membership, &event))
+        take_event(node, &event);
+    uint64_t epoch = membership_epoch(cluster->membership);
+    if (epoch == cluster->membership_epoch && !must_route)
+        return;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++)
+        if (membership_member(cluster->membership, (uint16_t)i)->state != MEMBER_REMOVED)
+            (void)peers_of(node, (uint16_t)i);
+    cluster->must_route = !make_rings(node);
+    if (cluster->ring == NULL)
+        return;
+    cluster->membership_epoch = epoch;
+    make_routes(node);
+    cluster->wants_file = cluster->wants_file || !membership_is_alone(cluster->membership);
+    cluster->must_work = true;
+    cluster_settle(node);
+}
+
+bool cluster_has_agreed(const struct node *node, const struct peer *other) {
+    const struct cluster *cluster = node->cluster;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        const struct peer *peer = cluster->peers[i];
+        if (peer != NULL && peer != other && peer->asked_count != 0 && !peer->is_agreed &&
+            is_up(cluster, peer->member))
+            return false;
+    }
+    return true;
+}
+
+void cluster_settle(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (cluster->is_settled || cluster->is_joining || cluster->is_removed || node->persistence.is_loading ||
+        !node->keyspace->ledger->is_walked || !cluster_has_agreed(node, NULL))
+        return;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        const struct peer *peer = cluster->peers[i];
+        if (peer != NULL && peer->answered_count != 0 && !peer->settles_us && is_up(cluster, peer->member))
+            return;
+    }
+    node_log(node, NODE_LOG_NOTICE, "All slots of this node are in agreement with the other copies");
+    cluster->is_settled = true;
+    membership_set_settled(cluster->membership, true);
+    cluster->must_update = cluster->must_route = true;
+}
+
+void cluster_take_incarnation(struct node *node, uint64_t seen) {
+    struct cluster *cluster = node->cluster;
+    if (seen < cluster->self_identity.incarnation)
+        return;
+    struct identity *identity = node->persistence.identity.identity;
+    int error = identity_raise(identity, &node->host.disk, seen);
+    uint64_t incarnation = identity->actor.incarnation;
+    if (error != 0 && incarnation <= seen)
+        incarnation = seen + 1; /* not durable: the next start will be told again */
+    cluster->self_identity.incarnation = incarnation;
+    uint16_t actor = actors_intern(&node->keyspace->actors, &cluster->self_identity);
+    if (actor != ACTORS_NONE)
+        node->keyspace->actor = actor;
+    membership_set_incarnation(cluster->membership, incarnation);
+    node_log(node, NODE_LOG_WARNING,
+             "Other nodes know a later start of this node than its folder does: it goes on as its start %llu",
+             (unsigned long long)incarnation);
+    cluster->must_update = true;
+}
+
+/* ---- What time brings ---- */
+
+static void send_gossip(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct buffer message;
+    uint16_t member;
+    buffer_init(&message, node->mem);
+    while (membership_next_message(cluster->membership, &member, &message)) {
+        struct peer *peer = cluster_peer(cluster, member);
+        uint64_t number;
+        if (peer == NULL)
+            continue;
+        struct peer_link *link = peer_is_linked(peer) ? peer->out : peer->in;
+        if (link == NULL || link_state(link->link) != LINK_READY)
+            continue;
+        (void)link_send(link->link, FRAME_GOSSIP, message.data, message.size, &number);
+        peers_raise(node, link);
+    }
+    buffer_release(&message);
+}
+
+static void tell_load(struct node *node) {
+    const struct statistics *statistics = &node->statistics;
+    uint64_t per_s = 0;
+    for (unsigned i = 0; i < STATISTICS_SAMPLES; i++)
+        per_s += statistics->commands_rate.samples[i];
+    membership_set_load(node->cluster->membership, keyspace_size(node->keyspace, 0), per_s / STATISTICS_SAMPLES,
+                        node->mem->used_bytes);
+}
+
+static void stop_joining(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (!cluster->is_joining || node->monotonic_ms < cluster->join_until_ms)
+        return;
+    bool is_met = false;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        is_met = is_met || cluster->peers[i] != NULL;
+    if (!is_met) {
+        node_log(node, NODE_LOG_WARNING,
+                 "None of the seeds has answered for %u s: this node serves alone until one does",
+                 JOIN_PATIENCE_MS / 1000);
+        cluster->is_joining = false;
+        cluster->must_update = cluster->must_route = true;
+    }
+}
+
+static void tick(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    membership_tick(cluster->membership, node->monotonic_ms);
+    tell_load(node);
+    send_gossip(node);
+    stop_joining(node);
+    forward_tick(node);
+    cluster_seeds_work(node);
+    cluster_file_work(node);
+    cluster_settle(node);
+    cluster->next_tick_ms = node->monotonic_ms + WORK_EVERY_MS;
+}
+
+/* Digests are made anew in steps. */
+static bool walk(struct node *node) {
+    struct ledger *ledger = node->keyspace->ledger;
+    if (ledger->is_walked || node->keyspace->is_alone || node->persistence.is_loading)
+        return false;
+    uint64_t started_cpu_ns = node_thread_cpu_ns(node);
+    ledger_walk_step(node->keyspace, JOB_STEP_UNITS);
+    node_note_step(node, JOB_COMPARE, started_cpu_ns);
+    return !ledger->is_walked;
+}
+
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+uint32_t cluster_work(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (cluster == NULL)
+        return UINT32_MAX;
+    if (cluster->must_update)
+        cluster_update(node);
+    bool is_walking = walk(node);
+    if (cluster->must_wait_work) {
+        cluster->must_wait_work = false;
+        wait_work(node);
+    }
+    bool is_tick = node->monotonic_ms >= cluster->next_tick_ms;
+    if (is_tick || cluster->must_work || node->monotonic_ms >= cluster->next_work_ms) {
+        cluster->must_work = false;
+        if (is_tick)
+            tick(node);
+        uint32_t wait_ms = peers_work(node);
+        if (!node->persistence.is_loading)
+            wait_ms = least(wait_ms, replicate_work(node));
+        wait_ms = least(wait_ms, least(route_work(node), wait_work(node)));
+        cluster->next_work_ms = node->monotonic_ms + wait_ms;
+    }
+    if (is_walking || cluster->must_update || cluster->must_work)
+        return 0;
+    uint64_t next_ms = cluster->next_tick_ms < cluster->next_work_ms ? cluster->next_tick_ms : cluster->next_work_ms;
+    return next_ms <= node->monotonic_ms ? 0 : (uint32_t)(next_ms - node->monotonic_ms);
+}

@@ -1,0 +1,186 @@
+/* cluster.h - this node as a member: who the others are, who executes what, and the links to them.
+ *
+ * Brings together what cluster/ knows (membership, ring, entries, comparisons) with the node's sessions and keys. The others of
+ * this layer ask it where a command belongs, and hand it what has changed.
+ *
+ * Routes: the coordinator of a slot is the first member of its preference list that is up and settled. Where there is
+ * none, it is the first that is up on the list of the ring of settled members only (those who held the slot before members
+ * came that are not settled yet), else the first that is up at all. A member is *settled* when all slots that it holds are
+ * in agreement. So a new member, and one that has just started, gets its slots by anti-entropy while those who have them go
+ * on serving; then it takes over.
+ *
+ * May touch: all pure layers. Must never know: sockets.
+ * Invariants: node->routes is NULL while the node is alone or has no cluster: then nothing here costs a command anything;
+ * routes follow from membership alone, and change only in cluster_update().
+ * Tests: tests/unit/node/cluster_test.c, tests/sim/, tests/cluster/.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef NODE_CLUSTER_H
+#define NODE_CLUSTER_H
+
+#include "cluster/antientropy.h"
+#include "cluster/entries.h"
+#include "cluster/membership.h"
+#include "cluster/ring.h"
+#include "node/link.h"
+#include "node/node.h"
+
+#define ROUTE_SELF   0 /* this node's index in the membership */
+#define ROUTE_NOBODY RING_NOBODY
+
+struct awaited;
+
+/* One connection with another node. */
+struct peer_link {
+    struct list_node all;       /* cluster->links */
+    struct list_node attention; /* cluster->attention, if is_listed */
+    struct link *link;
+    void *owner; /* the world's */
+    struct node *node;
+    struct peer *peer; /* NULL until the other end is known */
+    int64_t created_ms; /* wall clock */
+    bool is_caller;    /* this node has called */
+    bool is_listed;
+    uint64_t call_id;             /* that led to it, if is_caller */
+    struct entries_reader reader; /* of the records that come on it */
+    struct buffer replies; /* of commands of the other end, since the last frame */
+    char address[SESSION_ADDRESS_SIZE];
+};
+
+/* Another member, for the life of the node. */
+struct peer {
+    uint16_t member;            /* index in the membership */
+    struct peer_link *out, *in; /* called by this node, called by it; NULL: there is none (ready links only) */
+    uint64_t call_id;           /* of the call that is under way; 0: none */
+    uint64_t next_call_ms;      /* not before */
+    uint32_t failed_calls;
+    struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
+    bool is_mentioned;
+    /* What it is to be told, since the last frame: */
+    struct buffer records;  /* entries */
+    struct request_frame *open_frame; /* commands, see node/forward.h; NULL: none */
+    struct entries_writer writer;
+    uint64_t marks;           /* ENTRY_MARKs that it was sent */
+    /* Commands that it executes for this node's clients, by number. */
+    struct awaited **awaited; /* a ring: number & (capacity - 1) */
+    uint32_t awaited_capacity;
+    uint64_t awaited_first, awaited_next;
+    /* Comparison of the slots that this node coordinates and the peer holds. */
+    struct comparer comparer;
+    uint64_t next_compare_ms;
+    bool must_compare;      /* something may have been lost: as soon as possible */
+    struct slot_set asked;  /* slots that this node coordinates and the peer holds */
+    struct slot_set answered; /* slots that the peer coordinates and this node holds */
+    uint32_t asked_count, answered_count;
+    uint64_t asked_digest, answered_digest;
+    bool is_agreed;  /* on all of `asked`, and nothing was lost since */
+    bool settles_us; /* on all of `answered`, by the word of the peer, which is settled there */
+    bool was_settled_asked; /* the last comparison told it that we are settled */
+    uint32_t compare_pause_ms;
+    uint64_t agreed_ms;
+    /* Statistics */
+    uint64_t records_out, records_in, requests_out, requests_in;
+};
+
+/* An address that is called because of a seed, or CLUSTER MEET. */
+struct seed {
+    char host[MEMBER_HOST_SIZE];
+    uint16_t port; /* the peer port */
+    uint64_t call_id, next_call_ms;
+    uint32_t failed_calls;
+    uint16_t member;   /* that has answered there, if is_answered */
+    bool is_answered, is_self;
+    bool is_met;       /* by CLUSTER MEET: dropped when it has answered, or after a while */
+    uint64_t until_ms; /* then */
+};
+
+struct cluster {
+    struct node *node;
+    struct membership *membership;
+    struct ring *ring;         /* of all members */
+    struct ring *settled_ring; /* of the settled ones; NULL where all are, or none is */
+    uint16_t ring_indexes[RING_MEMBERS_MAX], settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
+    uint32_t ring_count;
+    uint16_t routes[SLOT_COUNT]; /* the coordinator of each slot: index in the membership, or ROUTE_NOBODY */
+    struct slot_set coordinated; /* by this node */
+    struct slot_set held;        /* this node is on the preference list */
+    uint64_t route_epoch;        /* raised by each change of routes, and of what clients are told about members */
+    uint64_t membership_epoch;   /* that the ring was made of */
+    struct peer **peers; /* by member index; NULL for this node and for removed ones */
+    uint32_t peer_capacity;
+    struct list links, attention;
+    struct seed *seeds;
+    uint32_t seed_count, seed_capacity;
+    uint64_t next_seed_ms, seeds_read_ms;
+    uint64_t next_call_id;
+    uint64_t next_tick_ms;
+    uint64_t round_robin;
+    char host_name[MEMBER_HOST_SIZE]; /* where the node listens, as the world said; cluster-announce-ip takes its place */
+    struct actor_identity self_identity;
+    bool must_update, must_work, must_wait_work; /* soon: cluster_update(), cluster_work(), wait_work() */
+    bool must_route;                             /* routes are to be made anew, whatever membership says */
+    bool is_removed;                             /* from the cluster: nothing is served any more */
+    uint64_t join_until_ms, next_work_ms;
+    struct cluster_file *file;
+    bool has_calls;                              /* somebody is perhaps to be called */
+    bool is_settled;
+    bool is_joining; /* has seeds, was never a member of anything, and has not met any of them yet */
+    bool wants_file; /* membership has changed since it was last written */
+    struct compare_statistics compare_statistics;
+    struct entries_outcome outcome; /* of all payloads taken */
+    uint64_t forwarded, forwarded_here, redirected, retried, indeterminate;
+    struct session *self;  /* runs here what was to run elsewhere, or for other nodes */
+    struct list retries;   /* commands that found nobody to execute them, struct forwarded (node/route.c) */
+    struct list waiters;   /* WAIT, struct waiter (node/wait.c) */
+    struct list watching;  /* sessions whose WATCH another node is to answer */
+    struct list mentioned; /* peers for which something has gathered in this turn: see peer->mentioned */
+    struct buffer slots_reply[2]; /* CLUSTER SLOTS as it was rendered for RESP2 and RESP3, of the epoch below */
+    uint64_t slots_epoch[2];
+};
+
+/* Where the settings want it and there is an identity: makes the node a member. Called at the end of node_new(). false: no memory. */
+bool cluster_begin(struct node *node, const struct node_options *options);
+void cluster_release(struct node *node);
+
+/* Timers, gossip, calls, comparisons, seeds. Returns the milliseconds until it wants to be called again. */
+uint32_t cluster_work(struct node *node);
+
+/* Membership has changed: ring, routes and what depends on them are made anew, where they are different now. */
+void cluster_update(struct node *node);
+
+/* An agreement was found: perhaps this node is settled now. */
+void cluster_settle(struct node *node);
+
+/* Whether all members that hold slots which this node coordinates, but for `other`, were found equal: the word that a comparison
+ * with `other` carries. */
+bool cluster_has_agreed(const struct node *node, const struct peer *other);
+
+/* Somebody knows this node with an incarnation of `seen`, or has seen writes under it that it has not made: it takes a later one. */
+void cluster_take_incarnation(struct node *node, uint64_t seen);
+
+/* Nothing of the cluster's is at work on the helper any more. */
+bool cluster_end(struct node *node);
+
+/* The peer of a member index; NULL: this node itself, or nobody. */
+static inline struct peer *cluster_peer(const struct cluster *cluster, uint16_t member) {
+    return member < cluster->peer_capacity ? cluster->peers[member] : NULL;
+}
+
+/* Whether frames can be sent to it. */
+static inline bool peer_is_linked(const struct peer *peer) {
+    return peer->out != NULL && link_state(peer->out->link) == LINK_READY;
+}
+
+/* The members that hold a slot, by membership index: the preference list. Returns their number. */
+uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]);
+
+/* Whether this node holds a copy of the slot that is in agreement: its "not found" counts. */
+bool cluster_holds_agreed(const struct cluster *cluster, uint32_t slot);
+
+/* "host:port" or "host:port@peerport" as in seeds and CLUSTER MEET -> a seed's host and peer port. false: no such form. */
+bool cluster_parse_seed(const char *text, size_t size, char host[MEMBER_HOST_SIZE], uint16_t *peer_port);
+/* CLUSTER MEET. false: no memory. */
+bool cluster_meet(struct node *node, const char *host, uint16_t peer_port);
+
+#endif

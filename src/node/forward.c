@@ -1,0 +1,449 @@
+/* forward.c - requests to other nodes and their answers, numbered and packed; the requests of other nodes executed.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/forward.h"
+
+#include "base/cursor.h"
+#include "base/encode.h"
+#include "node/peers.h"
+#include "node/replicate.h"
+#include "node/route.h"
+#include "node/transaction.h"
+#include "node/wait.h"
+
+/* So much gathers for a peer within a turn before it is sent. */
+#define GATHERED_MAX (256 * 1024)
+/* Unanswered requests to one peer. */
+#define AWAITED_MAX (1u << 20)
+/* A peer that lets a request wait for so long is taken for lost, unless it sends other answers. */
+#define ANSWER_TIMEOUT_MS 5000
+/* Of a reply, before its bytes: number, outcome, size. */
+#define REPLY_HEAD_MAX (ENCODE_VARINT_MAX + 1 + 4)
+
+/* ---- Frames of requests ---- */
+
+static void frame_put(struct request_frame *frame) {
+    if (--frame->references != 0)
+        return;
+    buffer_release(&frame->bytes);
+    mem_free(frame->mem, frame, sizeof *frame);
+}
+
+static struct request_frame *frame_new(struct mem *mem) {
+    struct request_frame *frame = mem_alloc(mem, sizeof *frame);
+    if (frame == NULL)
+        return NULL;
+    frame->mem = mem;
+    frame->references = 1;
+    buffer_init(&frame->bytes, mem);
+    return frame;
+}
+
+static size_t arguments_size(const struct argument *argv, uint32_t argc) {
+    size_t size = ENCODE_VARINT_MAX;
+    for (uint32_t i = 0; i < argc; i++)
+        size += ENCODE_VARINT_MAX + argv[i].size;
+    return size;
+}
+
+/* `at` has room for arguments_size(). */
+static uint8_t *write_arguments(uint8_t *at, const struct argument *argv, uint32_t argc) {
+    at = encode_varint(at, argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        at = encode_varint(at, argv[i].size);
+        if (argv[i].size != 0)
+            memcpy(at, argv[i].data, argv[i].size);
+        at += argv[i].size;
+    }
+    return at;
+}
+
+/* ---- Who waits for what ---- */
+
+static bool ring_grow(struct node *node, struct peer *peer) {
+    uint32_t capacity = peer->awaited_capacity == 0 ? 256 : peer->awaited_capacity * 2;
+    if (capacity > AWAITED_MAX)
+        return false;
+    struct awaited **ring = mem_alloc_zeroed(node->mem, capacity * sizeof(struct awaited *));
+    if (ring == NULL)
+        return false;
+    for (uint64_t i = peer->awaited_first; i < peer->awaited_next; i++)
+        ring[i & (capacity - 1)] = peer->awaited[i & (peer->awaited_capacity - 1)];
+    mem_free(node->mem, peer->awaited, peer->awaited_capacity * sizeof(struct awaited *));
+    peer->awaited = ring;
+    peer->awaited_capacity = capacity;
+    return true;
+}
+
+/* Takes a waiter off the peer's ring; NULL: nobody waits for that number. */
+static struct awaited *take_awaited(struct peer *peer, uint64_t number) {
+    if (number < peer->awaited_first || number >= peer->awaited_next)
+        return NULL;
+    uint32_t mask = peer->awaited_capacity - 1;
+    struct awaited *awaited = peer->awaited[number & mask];
+    peer->awaited[number & mask] = NULL;
+    while (peer->awaited_first < peer->awaited_next && peer->awaited[peer->awaited_first & mask] == NULL)
+        peer->awaited_first++;
+    return awaited;
+}
+
+/* ---- Sending ---- */
+
+/* Whether a request can be added to what gathers for the peer; makes the frame that it is to stand in. */
+static bool may_gather(struct node *node, struct peer *peer) {
+    if (!peer_is_linked(peer))
+        return false;
+    if (peer->awaited_next - peer->awaited_first == peer->awaited_capacity && !ring_grow(node, peer))
+        return false;
+    if (peer->open_frame != NULL)
+        return true;
+    peer->open_frame = frame_new(node->mem);
+    if (peer->open_frame == NULL)
+        return false;
+    if (buffer_reserve(&peer->open_frame->bytes, ENCODE_VARINT_MAX)) {
+        uint8_t *begin = peer->open_frame->bytes.data;
+        peer->open_frame->bytes.size = (size_t)(encode_varint(begin, peer->awaited_next) - begin);
+        return true;
+    }
+    frame_put(peer->open_frame);
+    peer->open_frame = NULL;
+    return false;
+}
+
+/* The request's bytes have been written to the open frame, behind its flags: books it. */
+static void gathered(struct node *node, struct peer *peer, struct awaited *awaited, size_t at, size_t size) {
+    struct request_frame *frame = peer->open_frame;
+    frame->references++;
+    if (awaited->frame != NULL)
+        frame_put(awaited->frame);
+    awaited->frame = frame;
+    awaited->at = (uint32_t)at;
+    awaited->size = (uint32_t)size;
+    awaited->peer = peer;
+    awaited->number = peer->awaited_next++;
+    awaited->sent_ms = node->monotonic_ms;
+    peer->awaited[awaited->number & (peer->awaited_capacity - 1)] = awaited;
+    peer->requests_out++;
+    peers_mention(node, peer);
+    if (frame->bytes.size > GATHERED_MAX)
+        forward_flush(node, peer);
+}
+
+bool forward_send(struct node *node, struct peer *peer, unsigned flags, const struct argument *argv, uint32_t argc,
+                  struct awaited *awaited) {
+    awaited->frame = NULL;
+    if (!may_gather(node, peer))
+        return false;
+    struct buffer *bytes = &peer->open_frame->bytes;
+    if (!buffer_reserve(bytes, 1 + arguments_size(argv, argc)) || bytes->size > UINT32_MAX / 2)
+        return false;
+    bytes->data[bytes->size++] = (uint8_t)flags;
+    size_t at = bytes->size;
+    bytes->size = (size_t)(write_arguments(bytes->data + at, argv, argc) - bytes->data);
+    gathered(node, peer, awaited, at, bytes->size - at);
+    return true;
+}
+
+bool forward_keep(struct node *node, const struct argument *argv, uint32_t argc, struct awaited *awaited) {
+    awaited->frame = frame_new(node->mem);
+    if (awaited->frame == NULL)
+        return false;
+    struct buffer *bytes = &awaited->frame->bytes;
+    if (!buffer_reserve(bytes, arguments_size(argv, argc))) {
+        forward_release(awaited);
+        return false;
+    }
+    bytes->size = (size_t)(write_arguments(bytes->data, argv, argc) - bytes->data);
+    awaited->at = 0;
+    awaited->size = (uint32_t)bytes->size;
+    return true;
+}
+
+bool forward_resend(struct node *node, struct peer *peer, unsigned flags, struct awaited *awaited) {
+    if (!may_gather(node, peer))
+        return false;
+    struct buffer *bytes = &peer->open_frame->bytes;
+    if (!buffer_reserve(bytes, 1 + (size_t)awaited->size) || bytes->size > UINT32_MAX / 2)
+        return false;
+    bytes->data[bytes->size++] = (uint8_t)flags;
+    size_t at = bytes->size;
+    memcpy(bytes->data + at, awaited->frame->bytes.data + awaited->at, awaited->size);
+    bytes->size += awaited->size;
+    gathered(node, peer, awaited, at, awaited->size);
+    return true;
+}
+
+void forward_release(struct awaited *awaited) {
+    if (awaited->frame != NULL)
+        frame_put(awaited->frame);
+    awaited->frame = NULL;
+}
+
+void forward_flush(struct node *node, struct peer *peer) {
+    struct request_frame *frame = peer->open_frame;
+    if (frame == NULL)
+        return;
+    peer->open_frame = NULL;
+    uint64_t number;
+    bool is_sent = peer_is_linked(peer) && link_send(peer->out->link, FRAME_REQUESTS, frame->bytes.data,
+                                                     frame->bytes.size, &number);
+    if (is_sent) {
+        peers_raise(node, peer->out);
+    } else {
+        /* Those of this frame are the last that were numbered. */
+        struct cursor cursor = cursor_make(frame->bytes.data, frame->bytes.size);
+        uint64_t first = cursor_varint(&cursor), next = peer->awaited_next;
+        for (uint64_t i = first; i < next; i++) {
+            struct awaited *awaited = take_awaited(peer, i);
+            if (awaited != NULL)
+                awaited->done(node, awaited, FORWARD_NOT_SENT, NULL, 0);
+        }
+    }
+    frame_put(frame);
+}
+
+/* ---- Answers ---- */
+
+bool forward_answered(struct node *node, struct peer *peer, const uint8_t *payload, size_t size) {
+    struct cursor cursor = cursor_make(payload, size);
+    while (cursor_remaining(&cursor) != 0) {
+        uint64_t number = cursor_varint(&cursor);
+        unsigned outcome = cursor_u8(&cursor);
+        uint32_t reply_size = cursor_u32(&cursor);
+        const uint8_t *reply = cursor_bytes(&cursor, reply_size);
+        if (cursor_failed(&cursor) || outcome > FORWARD_REFUSED || (outcome == FORWARD_DONE && reply_size == 0))
+            return false;
+        struct awaited *awaited = take_awaited(peer, number);
+        if (awaited != NULL)
+            awaited->done(node, awaited, (enum forward_outcome)outcome, reply, reply_size);
+    }
+    return true;
+}
+
+void forward_link_ended(struct node *node, struct peer *peer) {
+    struct request_frame *open = peer->open_frame;
+    uint64_t unsent = peer->awaited_next;
+    if (open != NULL) {
+        struct cursor cursor = cursor_make(open->bytes.data, open->bytes.size);
+        unsent = cursor_varint(&cursor);
+        peer->open_frame = NULL;
+    }
+    for (uint64_t i = peer->awaited_first, next = peer->awaited_next; i < next; i++) {
+        struct awaited *awaited = take_awaited(peer, i);
+        if (awaited != NULL)
+            awaited->done(node, awaited, i < unsent ? FORWARD_UNKNOWN : FORWARD_NOT_SENT, NULL, 0);
+    }
+    if (open != NULL)
+        frame_put(open);
+}
+
+void forward_tick(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL || peer->awaited_first == peer->awaited_next || peer->out == NULL)
+            continue;
+        const struct awaited *oldest = peer->awaited[peer->awaited_first & (peer->awaited_capacity - 1)];
+        if (oldest != NULL && node->monotonic_ms - oldest->sent_ms > ANSWER_TIMEOUT_MS &&
+            node->monotonic_ms - link_heard_ms(peer->out->link) > ANSWER_TIMEOUT_MS / 2) {
+            link_end(peer->out->link, "no answer");
+            peers_raise(node, peer->out);
+        }
+    }
+}
+
+/* ---- Executing for others ---- */
+
+static bool read_arguments(struct node *node, struct cursor *cursor, size_t first, uint32_t *argc) {
+    uint64_t count = cursor_varint(cursor);
+    if (cursor_failed(cursor) || count == 0 || count > REQUEST_ARGUMENTS_MAX + 16 || count > cursor_remaining(cursor))
+        return false;
+    while (first + count > node->argument_capacity)
+        if (!node_arguments_grow(node, first + count))
+            return false;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t size = cursor_varint(cursor);
+        if (cursor_failed(cursor) || size > VALUE_SIZE_MAX)
+            return false;
+        const uint8_t *data = cursor_bytes(cursor, size);
+        if (data == NULL)
+            return false;
+        node->arguments[first + i] = (struct argument){
+            .data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
+    }
+    *argc = (uint32_t)count;
+    return true;
+}
+
+bool forward_arguments(struct node *node, const struct awaited *awaited, struct argument **argv, uint32_t *argc) {
+    struct cursor cursor = cursor_make(awaited->frame->bytes.data + awaited->at, awaited->size);
+    uint64_t count = cursor_varint(&cursor);
+    *argv = mem_alloc(node->mem, count * sizeof **argv);
+    if (*argv == NULL)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t size = cursor_varint(&cursor);
+        const uint8_t *data = cursor_bytes(&cursor, size);
+        (*argv)[i] = (struct argument){
+            .data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
+    }
+    CHECK(!cursor_failed(&cursor)); /* this node has written it */
+    *argc = (uint32_t)count;
+    return true;
+}
+
+/* One reply of a batch, while it is written. */
+struct answer {
+    struct buffer *out;
+    size_t begin, size_at;
+};
+
+static bool answer_begin(struct answer *answer, struct buffer *out, uint64_t number) {
+    answer->out = out;
+    answer->begin = out->size;
+    if (!buffer_reserve(out, REPLY_HEAD_MAX))
+        return false;
+    uint8_t *at = encode_varint(out->data + out->size, number);
+    *at++ = FORWARD_DONE;
+    answer->size_at = (size_t)(at - out->data);
+    out->size = answer->size_at + 4;
+    return true;
+}
+
+static void answer_end(struct answer *answer) {
+    size_t size = answer->out->size - answer->size_at - 4;
+    if (size == 0)
+        answer->out->data[answer->size_at - 1] = FORWARD_REFUSED;
+    encode_fixed(answer->out->data + answer->size_at, size, 4);
+}
+
+bool forward_append_answer(struct buffer *out, uint64_t number, const uint8_t *reply, size_t size) {
+    struct answer answer;
+    if (!answer_begin(&answer, out, number) || !buffer_append(out, reply, size)) {
+        out->size = answer.begin;
+        return false;
+    }
+    answer_end(&answer);
+    return true;
+}
+
+/* Whether this node executes a request of another one. */
+static bool accepts(const struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+                    uint32_t argc) {
+    const struct cluster *cluster = node->cluster;
+    if (command == NULL || cluster->is_joining || node->persistence.is_loading)
+        return false;
+    if (flags & (FORWARD_EXEC | FORWARD_WAIT))
+        return true; /* looked at where it runs */
+    if (flags & FORWARD_PART)
+        return command->flags & COMMAND_SPREAD;
+    if (command->first_key <= 0)
+        return false;
+    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    bool is_read = command->flags & COMMAND_READONLY;
+    for (int i = command->first_key; i <= last && i < (int)argc; i += command->key_step) {
+        keyspace_place(node->keyspace, &argv[i]);
+        if (!route_may_execute(node, argv[i].slot, flags & FORWARD_SECOND_HOP, is_read && flags & FORWARD_REPLICA))
+            return false;
+    }
+    return true;
+}
+
+/* Requests of one batch. */
+struct forwarded_batch {
+    uint32_t count;
+    uint64_t numbers[BATCH_COMMANDS];
+    uint8_t flags[BATCH_COMMANDS];
+};
+
+/* Parses up to a batch of requests; false: they make no sense, or there is no memory. */
+static bool collect(struct node *node, struct session *session, struct cursor *cursor, uint64_t *number,
+                    struct forwarded_batch *batch) {
+    uint32_t used = 0;
+    batch->count = 0;
+    node->batch_key_count = 0;
+    while (batch->count < BATCH_COMMANDS && cursor_remaining(cursor) != 0) {
+        struct cursor ahead = *cursor;
+        unsigned flags = cursor_u8(&ahead);
+        uint32_t argc, i = batch->count;
+        uint64_t count = cursor_varint(&ahead);
+        /* More room for arguments would stand elsewhere, and keys are placed already: then it is for the next batch. */
+        if (!cursor_failed(&ahead) && i != 0 && used + count > node->argument_capacity)
+            return true;
+        (void)cursor_u8(cursor);
+        if (!read_arguments(node, cursor, used, &argc))
+            return false;
+        struct argument *argv = node->arguments + used;
+        const struct argument *name_before = i == 0 ? NULL : &node->arguments[node->batch[i - 1].first];
+        const struct command *command =
+            node_find_command(node, argv, name_before, i == 0 ? NULL : node->batch[i - 1].command);
+        if (command != NULL && command->flags & COMMAND_CONTAINER && argc > 1)
+            command = command_find_subcommand(command, argv[1].data, argv[1].size);
+        node->batch[i] = (struct batched_request){
+            .command = command, .first = used, .argc = argc, .first_key = (uint16_t)node->batch_key_count};
+        batch->numbers[i] = (*number)++;
+        batch->flags[i] = (uint8_t)flags;
+        batch->count++;
+        used += argc;
+        if (command != NULL && !(flags & (FORWARD_EXEC | FORWARD_WAIT | FORWARD_PART)) &&
+            command_arity_fits(command, argc))
+            node_place_keys(node, session, command, argv, argc);
+    }
+    return true;
+}
+
+static void execute_one(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
+                        struct batched_request *request) {
+    struct session *session = node->cluster->self;
+    struct argument *argv = node->arguments + request->first;
+    request->is_counted = false;
+    if (flags & FORWARD_WAIT) {
+        wait_for_peer(node, link, number, argv, request->argc);
+        return;
+    }
+    struct answer answer;
+    if (!answer_begin(&answer, &link->replies, number)) {
+        link_end(link->link, "no memory");
+        return;
+    }
+    session->reply = (struct reply){.out = &link->replies, .protocol = flags & FORWARD_RESP3 ? 3 : 2};
+    session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
+    if (flags & FORWARD_EXEC) {
+        transaction_run_forwarded(node, session, flags, argv, request->argc);
+    } else if (request->command == NULL || !command_arity_fits(request->command, request->argc) ||
+               !accepts(node, request->command, flags, argv, request->argc)) {
+        node->cluster->redirected++;
+    } else {
+        const struct command *top = command_by_id(request->command->parent);
+        const struct command *ran = node_dispatch(node, session, top, argv, request->argc);
+        request->is_counted = ran != NULL;
+        request->command = ran;
+        node->cluster->forwarded_here++;
+    }
+    answer_end(&answer);
+}
+
+bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
+    struct session *session = node->cluster->self;
+    struct cursor cursor = cursor_make(payload, size);
+    uint64_t number = cursor_varint(&cursor);
+    struct forwarded_batch batch;
+    peers_raise(node, link);
+    while (!cursor_failed(&cursor) && cursor_remaining(&cursor) != 0) {
+        if (!collect(node, session, &cursor, &number, &batch))
+            return false;
+        node_fetch_keys(node, session);
+        uint64_t started_ns = node_clock_ns(node);
+        for (uint32_t i = 0; i < batch.count; i++)
+            execute_one(node, link, batch.flags[i], batch.numbers[i], &node->batch[i]);
+        node_book_batch(node, session, 0, batch.count, node_clock_ns(node) - started_ns);
+        if (link->peer != NULL)
+            link->peer->requests_in += batch.count;
+        if (link->replies.size > GATHERED_MAX)
+            peers_send_replies(node, link);
+        if (link_state(link->link) != LINK_READY)
+            return true;
+    }
+    return !cursor_failed(&cursor);
+}

@@ -1,0 +1,140 @@
+/* info_cluster.c - what INFO says of the cluster: its section, and the lines about other nodes in the section `replication`.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/cluster_slots.h"
+#include "node/info.h"
+
+/* ---- Section cluster ---- */
+
+static void append_members(const struct node *node, const struct cluster_counts *counts,
+                           struct buffer *text) {
+    const struct cluster *cluster = node->cluster;
+    const struct member_entry *own = &membership_member(cluster->membership, ROUTE_SELF)->entry;
+    char cluster_id[CLUSTER_ID_TEXT_SIZE], node_id[CLUSTER_ID_TEXT_SIZE];
+    cluster_print_id(membership_cluster_id(cluster->membership), cluster_id);
+    cluster_print_id(own->id, node_id);
+    buffer_append_format(text, "cluster_id:%s\r\ncluster_node_id:%s\r\n", cluster_id, node_id);
+    buffer_append_format(text,
+                         "cluster_members:%u\r\ncluster_members_up:%u\r\ncluster_members_suspect:%u\r\n"
+                         "cluster_members_down:%u\r\ncluster_members_settled:%u\r\n",
+                         counts->members, counts->up, counts->suspect, counts->down, counts->settled);
+    buffer_append_format(text,
+                         "cluster_ring_epoch:%llu\r\ncluster_ring_digest:%016llx\r\ncluster_copies:%u\r\n"
+                         "cluster_slots_coordinated:%u\r\ncluster_slots_held:%u\r\ncluster_slots_lost:%u\r\n",
+                         (unsigned long long)cluster->route_epoch,
+                         cluster->ring == NULL ? 0 : (unsigned long long)cluster->ring->digest,
+                         node->config->replication_factor, counts->slots_own, counts->slots_held,
+                         counts->slots_lost);
+    buffer_append_format(text, "cluster_is_settled:%u\r\ncluster_joining:%u\r\n", cluster->is_settled,
+                         cluster->is_joining);
+}
+
+static void append_records(const struct entries_outcome *outcome, struct buffer *text) {
+    buffer_append_format(text,
+                         "records_applied:%llu\r\nrecords_changed:%llu\r\nrecords_stale:%llu\r\n"
+                         "records_refused:%llu\r\nrecords_conflicts:%llu\r\n",
+                         (unsigned long long)outcome->applied, (unsigned long long)outcome->changed,
+                         (unsigned long long)outcome->stale, (unsigned long long)outcome->refused,
+                         (unsigned long long)outcome->conflicts);
+}
+
+static void append_traffic(const struct cluster *cluster, struct buffer *text) {
+    buffer_append_format(
+        text,
+        "forwarded_commands:%llu\r\nforwarded_commands_executed:%llu\r\n"
+        "redirected_commands:%llu\r\nretried_commands:%llu\r\nindeterminate_commands:%llu\r\n",
+        (unsigned long long)cluster->forwarded, (unsigned long long)cluster->forwarded_here,
+        (unsigned long long)cluster->redirected, (unsigned long long)cluster->retried,
+        (unsigned long long)cluster->indeterminate);
+    buffer_append_format(text, "gossip_output_bytes:%llu\r\ngossip_input_bytes:%llu\r\n",
+                         (unsigned long long)membership_bytes_out(cluster->membership),
+                         (unsigned long long)membership_bytes_in(cluster->membership));
+    const struct compare_statistics *compared = &cluster->compare_statistics;
+    buffer_append_format(text,
+                         "antientropy_rounds:%llu\r\nantientropy_rounds_equal:%llu\r\n"
+                         "antientropy_slots_differed:%llu\r\nantientropy_keys_sent:%llu\r\n"
+                         "antientropy_keys_asked_for:%llu\r\nantientropy_output_bytes:%llu\r\n"
+                         "antientropy_input_bytes:%llu\r\n",
+                         (unsigned long long)compared->rounds, (unsigned long long)compared->equal_rounds,
+                         (unsigned long long)compared->slots_differed,
+                         (unsigned long long)compared->keys_sent,
+                         (unsigned long long)compared->keys_asked_for,
+                         (unsigned long long)compared->bytes_out, (unsigned long long)compared->bytes_in);
+    append_records(&cluster->outcome, text);
+}
+
+void info_append_cluster(const struct node *node, struct buffer *text) {
+    if (node->cluster == NULL)
+        return;
+    struct cluster_counts counts;
+    cluster_count(node, &counts);
+    append_members(node, &counts, text);
+    append_traffic(node->cluster, text);
+}
+
+/* ---- Section replication ---- */
+
+static const char *state_name(enum member_state state) {
+    return state == MEMBER_UP ? "up" : state == MEMBER_SUSPECT ? "suspect" : "down";
+}
+
+/* What this node has sent a peer and does not know to have arrived. */
+struct lag {
+    uint64_t bytes, ms;
+    uint32_t round_trip_us;
+};
+
+static struct lag lag_of(const struct node *node, const struct peer *peer) {
+    if (peer == NULL || !peer_is_linked(peer))
+        return (struct lag){0};
+    const struct link *link = peer->out->link;
+    uint64_t oldest_ms = link_oldest_unacknowledged_ms(link);
+    bool waits = oldest_ms != 0 && oldest_ms < node->monotonic_ms;
+    return (struct lag){.bytes = link_unacknowledged_bytes(link) + peer->records.size,
+                        .ms = waits ? node->monotonic_ms - oldest_ms : 0,
+                        .round_trip_us = link_round_trip_us(link)};
+}
+
+static void append_peer(const struct node *node, const struct member *member, const struct peer *peer,
+                        uint32_t number, struct buffer *text) {
+    static const struct peer nobody;
+    const struct peer *seen = peer != NULL ? peer : &nobody;
+    struct lag lag = lag_of(node, peer);
+    char id[CLUSTER_ID_TEXT_SIZE];
+    cluster_print_id(member->entry.id, id);
+    buffer_append_format(
+        text,
+        "peer%u:id=%s,addr=%s:%u,state=%s,link=%s,lag_bytes=%llu,lag_ms=%llu,round_trip_us=%u,"
+        "records_out=%llu,records_in=%llu,agreed=%s\r\n",
+        number, id, member->entry.host, member->entry.port, state_name(member->state),
+        peer != NULL && peer_is_linked(peer) ? "up" : "down", (unsigned long long)lag.bytes,
+        (unsigned long long)lag.ms, lag.round_trip_us, (unsigned long long)seen->records_out,
+        (unsigned long long)seen->records_in, seen->is_agreed ? "yes" : "no");
+}
+
+void info_append_peers(const struct node *node, struct buffer *text) {
+    const struct cluster *cluster = node->cluster;
+    if (cluster == NULL)
+        return;
+    uint64_t lag_bytes = 0, records_out = 0, records_in = 0;
+    uint32_t number = 0, linked = 0;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
+        const struct member *member = membership_member(cluster->membership, (uint16_t)i);
+        const struct peer *peer = cluster_peer(cluster, (uint16_t)i);
+        if (member->state == MEMBER_REMOVED)
+            continue;
+        append_peer(node, member, peer, number++, text);
+        if (peer == NULL)
+            continue;
+        linked += peer_is_linked(peer);
+        lag_bytes += lag_of(node, peer).bytes;
+        records_out += peer->records_out;
+        records_in += peer->records_in;
+    }
+    buffer_append_format(text,
+                         "peers:%u\r\npeers_linked:%u\r\npeers_lag_bytes:%llu\r\npeers_records_out:%llu\r\n"
+                         "peers_records_in:%llu\r\n",
+                         number, linked, (unsigned long long)lag_bytes, (unsigned long long)records_out,
+                         (unsigned long long)records_in);
+}

@@ -1,0 +1,467 @@
+/* route.c - the way of one command through the cluster: here, to one other node, again, or to several.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/route.h"
+
+#include "node/monitor.h"
+#include "node/replicate.h"
+#include "node/transaction.h"
+#include "node/wait.h"
+
+#include <stdio.h>
+
+/* So long a command waits before it is tried again. */
+#define RETRY_MS 20
+
+/* A command on its way. */
+struct forwarded {
+    struct awaited awaited; /* first: it is found by this */
+    struct list_node retry; /* cluster->retries, while it waits to be tried again */
+    const struct command *command;
+    struct sink sink;
+    uint64_t deadline_ms, retry_ms;
+    unsigned flags;
+    uint16_t at_member; /* only there; ROUTE_NOBODY: wherever its keys are executed */
+    bool was_refused, may_have_run;
+};
+
+/* ---- Which member ---- */
+
+bool route_may_execute(const struct node *node, uint32_t slot, bool is_second_hop, bool may_be_replica) {
+    const struct cluster *cluster = node->cluster;
+    if (node->routes == NULL || node->routes[slot] == ROUTE_SELF)
+        return true;
+    if (!slot_set_has(&cluster->held, slot))
+        return false;
+    return (is_second_hop || may_be_replica) && cluster->is_settled;
+}
+
+/* The first and last index of a call's keys. */
+static int last_key(const struct command *command, uint32_t argc) {
+    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    return last < (int)argc ? last : (int)argc - 1;
+}
+
+/* What a call's keys have in common. */
+struct keys {
+    uint32_t slot; /* of the first */
+    uint16_t member;
+    bool one_slot, one_member;
+};
+
+static struct keys look_at_keys(const struct node *node, const struct command *command, struct argument *argv,
+                                uint32_t argc) {
+    int first = command->first_key, last = last_key(command, argc);
+    keyspace_place(node->keyspace, &argv[first]);
+    struct keys keys = {.slot = argv[first].slot, .one_slot = true, .one_member = true};
+    keys.member = node->routes == NULL ? ROUTE_SELF : node->routes[keys.slot];
+    for (int i = first + command->key_step; command->key_step > 0 && i <= last; i += command->key_step) {
+        keyspace_place(node->keyspace, &argv[i]);
+        keys.one_slot = keys.one_slot && argv[i].slot == keys.slot;
+        keys.one_member = keys.one_member &&
+                          (node->routes == NULL ? ROUTE_SELF : node->routes[argv[i].slot]) == keys.member;
+    }
+    return keys;
+}
+
+/* How long an answer of the member takes: what it took lately, and what waits there already. */
+static uint64_t distance(const struct node *node, uint16_t member) {
+    const struct peer *peer = cluster_peer(node->cluster, member);
+    if (peer == NULL || !peer_is_linked(peer))
+        return UINT64_MAX;
+    return link_round_trip_us(peer->out->link) + 10 * (peer->awaited_next - peer->awaited_first);
+}
+
+static bool may_read(const struct node *node, uint16_t member) {
+    if (member == ROUTE_SELF)
+        return node->cluster->is_settled;
+    const struct member *other = membership_member(node->cluster->membership, member);
+    const struct peer *peer = cluster_peer(node->cluster, member);
+    return other->state <= MEMBER_SUSPECT && other->entry.is_settled && peer != NULL && peer_is_linked(peer);
+}
+
+/* The copy that answers a read, by the setting read-from. */
+static uint16_t choose_reader(struct node *node, const struct session *session, uint32_t slot) {
+    struct cluster *cluster = node->cluster;
+    uint16_t holders[RING_COPIES_MAX], able[RING_COPIES_MAX];
+    uint32_t count = cluster_holders(cluster, slot, holders), able_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (may_read(node, holders[i]))
+            able[able_count++] = holders[i];
+    if (able_count == 0)
+        return node->routes[slot];
+    int policy = node->config->read_from;
+    if (session->flags & SESSION_READONLY && policy == READ_FROM_PRIMARY)
+        policy = READ_FROM_NEAREST;
+    if (policy == READ_FROM_RANDOM)
+        return able[rng_below(&node->keyspace->random, able_count)];
+    if (policy == READ_FROM_ROUND_ROBIN)
+        return able[cluster->round_robin++ % able_count];
+    const char *zone = membership_member(cluster->membership, ROUTE_SELF)->entry.zone;
+    uint16_t best = able[0];
+    uint64_t best_distance = UINT64_MAX;
+    for (uint32_t i = 0; i < able_count; i++) {
+        if (able[i] == ROUTE_SELF)
+            return ROUTE_SELF;
+        uint64_t far = distance(node, able[i]);
+        bool is_elsewhere = strcmp(membership_member(cluster->membership, able[i])->entry.zone, zone) != 0;
+        if (policy == READ_FROM_NEAREST && is_elsewhere && far < UINT64_MAX / 2)
+            far += UINT64_MAX / 2;
+        if (far < best_distance) {
+            best_distance = far;
+            best = able[i];
+        }
+    }
+    return best;
+}
+
+/* ---- Executing here what somebody else awaits ---- */
+
+static void give(struct node *node, struct sink sink, const char *error) {
+    char line[256];
+    int size = snprintf(line, sizeof line, "-%s\r\n", error);
+    sink.take(node, sink.target, sink.part, (const uint8_t *)line, (size_t)size);
+}
+
+static void execute_here(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+                         uint32_t argc, struct sink sink) {
+    struct session *session = node->cluster->self;
+    struct buffer out;
+    buffer_init(&out, node->mem);
+    /* One of these may run inside another (a part of a command that was tried again): the outer one's is put back. */
+    struct reply outer = session->reply;
+    uint32_t outer_flags = session->flags;
+    session->reply = (struct reply){.out = &out, .protocol = flags & FORWARD_RESP3 ? 3 : 2};
+    session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
+    if (flags & FORWARD_EXEC) {
+        transaction_run_forwarded(node, session, flags, argv, argc);
+    } else {
+        uint64_t started_ns = node_clock_ns(node);
+        const struct command *ran = node_dispatch(node, session, command_by_id(command->parent), argv, argc);
+        if (ran != NULL)
+            node_book(node, session, ran, 1, node_clock_ns(node) - started_ns, argv, argc);
+    }
+    session->reply = outer;
+    session->flags = outer_flags;
+    if (out.size == 0)
+        give(node, sink, out.failed ? ERROR_NO_MEMORY : ERROR_NOBODY);
+    else
+        sink.take(node, sink.target, sink.part, out.data, out.size);
+    buffer_release(&out);
+}
+
+/* ---- Executing elsewhere ---- */
+
+static void finish(struct node *node, struct forwarded *forwarded, const uint8_t *reply, size_t size) {
+    struct sink sink = forwarded->sink;
+    sink.take(node, sink.target, sink.part, reply, size);
+    forward_release(&forwarded->awaited);
+    mem_free(node->mem, forwarded, sizeof *forwarded);
+}
+
+static void give_up(struct node *node, struct forwarded *forwarded, const char *error) {
+    struct sink sink = forwarded->sink;
+    forward_release(&forwarded->awaited);
+    mem_free(node->mem, forwarded, sizeof *forwarded);
+    give(node, sink, error);
+}
+
+static void try_later(struct node *node, struct forwarded *forwarded) {
+    forwarded->retry_ms = node->monotonic_ms + RETRY_MS;
+    list_append(&node->cluster->retries, &forwarded->retry);
+}
+
+static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome, const uint8_t *reply,
+                     size_t size) {
+    struct forwarded *forwarded = (struct forwarded *)(void *)awaited;
+    switch (outcome) {
+    case FORWARD_DONE: finish(node, forwarded, reply, size); return;
+    case FORWARD_UNKNOWN:
+        if (!(forwarded->command->flags & COMMAND_RESEND) || forwarded->flags & FORWARD_EXEC) {
+            node->cluster->indeterminate++;
+            give_up(node, forwarded, ERROR_INDETERMINATE);
+            return;
+        }
+        forwarded->may_have_run = forwarded->command->flags & COMMAND_WRITE;
+        break;
+    case FORWARD_REFUSED: forwarded->was_refused = true; break;
+    case FORWARD_NOT_SENT: break;
+    }
+    node->cluster->retried++;
+    try_later(node, forwarded);
+}
+
+/* Sends a fresh command to a member, or keeps it to be tried later. */
+static void send_to(struct node *node, uint16_t member, uint16_t at_member, const struct command *command,
+                    unsigned flags, const struct argument *argv, uint32_t argc, struct sink sink) {
+    struct forwarded *forwarded = mem_alloc(node->mem, sizeof *forwarded);
+    if (forwarded == NULL) {
+        give(node, sink, ERROR_NO_MEMORY);
+        return;
+    }
+    forwarded->awaited.done = answered;
+    forwarded->command = command;
+    forwarded->sink = sink;
+    forwarded->deadline_ms = node->monotonic_ms + ROUTE_PATIENCE_MS;
+    forwarded->flags = flags;
+    forwarded->at_member = at_member;
+    forwarded->was_refused = forwarded->may_have_run = false;
+    struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
+    node->cluster->forwarded++;
+    if (LIKELY(peer != NULL) && LIKELY(forward_send(node, peer, flags, argv, argc, &forwarded->awaited)))
+        return;
+    if (forward_keep(node, argv, argc, &forwarded->awaited))
+        try_later(node, forwarded);
+    else
+        give_up(node, forwarded, ERROR_NO_MEMORY);
+}
+
+void route_execute_at(struct node *node, uint16_t member, const struct command *command, unsigned flags,
+                      struct argument *argv, uint32_t argc, struct sink sink) {
+    if (member == ROUTE_SELF)
+        execute_here(node, command, flags, argv, argc, sink);
+    else
+        send_to(node, member, member, command, flags, argv, argc, sink);
+}
+
+void route_execute(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+                   uint32_t argc, struct sink sink) {
+    struct keys keys = look_at_keys(node, command, argv, argc);
+    if (!keys.one_member && command->flags & COMMAND_SPLIT)
+        gather_split(node, command, flags, argv, argc, sink);
+    else if (keys.member == ROUTE_SELF)
+        execute_here(node, command, flags, argv, argc, sink);
+    else
+        send_to(node, keys.member, ROUTE_NOBODY, command, flags, argv, argc, sink);
+}
+
+void route_execute_slot(struct node *node, uint32_t slot, const struct command *command, unsigned flags,
+                        struct argument *argv, uint32_t argc, struct sink sink) {
+    uint16_t member = node->routes == NULL ? ROUTE_SELF : node->routes[slot];
+    if (member == ROUTE_SELF)
+        execute_here(node, command, flags, argv, argc, sink);
+    else
+        send_to(node, member, ROUTE_NOBODY, command, flags, argv, argc, sink);
+}
+
+/* The member that a waiting command is to go to now. */
+static uint16_t member_for(struct node *node, const struct forwarded *forwarded, struct argument *argv,
+                           uint32_t argc, bool *must_split) {
+    *must_split = false;
+    if (forwarded->at_member != ROUTE_NOBODY)
+        return forwarded->at_member;
+    if (forwarded->flags & FORWARD_EXEC)
+        return node->routes == NULL ? ROUTE_SELF : node->routes[transaction_slot(argv, argc)];
+    struct keys keys = look_at_keys(node, forwarded->command, argv, argc);
+    *must_split = !keys.one_member;
+    return keys.member;
+}
+
+/* Tries a command again that is on no list now; still in vain: it goes back to the list. */
+static void try_again(struct node *node, struct forwarded *forwarded) {
+    struct argument *argv;
+    uint32_t argc;
+    if (!forward_arguments(node, &forwarded->awaited, &argv, &argc)) {
+        give_up(node, forwarded, ERROR_NO_MEMORY);
+        return;
+    }
+    bool must_split;
+    uint16_t member = member_for(node, forwarded, argv, argc, &must_split);
+    unsigned flags = forwarded->flags | (forwarded->was_refused ? FORWARD_SECOND_HOP : 0);
+    if (must_split || member == ROUTE_SELF) {
+        const struct command *command = forwarded->command;
+        if (must_split)
+            gather_split(node, command, forwarded->flags, argv, argc, forwarded->sink);
+        else
+            execute_here(node, command, forwarded->flags, argv, argc, forwarded->sink);
+        forward_release(&forwarded->awaited);
+        mem_free(node->mem, forwarded, sizeof *forwarded);
+    } else {
+        struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
+        if (peer == NULL || !forward_resend(node, peer, flags, &forwarded->awaited))
+            try_later(node, forwarded);
+    }
+    mem_free(node->mem, argv, argc * sizeof *argv);
+}
+
+uint32_t route_work(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct list waiting;
+    if (list_is_empty(&cluster->retries))
+        return UINT32_MAX;
+    /* Those that come back while this list is walked are for the next time. */
+    list_init(&waiting);
+    struct list_node *link;
+    while ((link = list_first(&cluster->retries)) != NULL) {
+        list_remove(link);
+        list_append(&waiting, link);
+    }
+    while ((link = list_first(&waiting)) != NULL) {
+        struct forwarded *forwarded = LIST_ENTRY(link, struct forwarded, retry);
+        list_remove(link);
+        if (node->monotonic_ms >= forwarded->deadline_ms)
+            give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+        else if (node->monotonic_ms < forwarded->retry_ms)
+            list_append(&cluster->retries, link);
+        else
+            try_again(node, forwarded);
+    }
+    return list_is_empty(&cluster->retries) ? UINT32_MAX : RETRY_MS;
+}
+
+void route_release(struct node *node) {
+    struct list_node *link;
+    while ((link = list_first(&node->cluster->retries)) != NULL) {
+        list_remove(link);
+        give_up(node, LIST_ENTRY(link, struct forwarded, retry), ERROR_NOBODY);
+    }
+}
+
+/* ---- The commands of clients ---- */
+
+/* For WAIT. */
+static void note_written(struct node *node, struct session *session, uint32_t slot) {
+    struct session_cluster *of = route_session(node, session);
+    if (of == NULL || of->written_overflow)
+        return;
+    for (uint32_t i = 0; i < of->written_count; i++)
+        if (of->written[i] == slot)
+            return;
+    if (of->written_count == WRITTEN_SLOTS_MAX)
+        of->written_overflow = true;
+    else
+        of->written[of->written_count++] = (uint16_t)slot;
+}
+
+/* The reply will come: keeps its place, and counts the command as this node's client's. */
+static struct reply_place *take(struct node *node, struct session *session, const struct command *command,
+                                struct argument *argv, uint32_t argc) {
+    struct reply_place *place = route_keep_place(node, session);
+    if (place == NULL)
+        return NULL;
+    node->statistics.commands++;
+    session->commands++;
+    if (UNLIKELY(!list_is_empty(&node->monitors)) && !(command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)))
+        monitor_feed(node, session, argv, argc);
+    return place;
+}
+
+static enum route no_memory(struct session *session) {
+    reply_error(&session->reply, ERROR_NO_MEMORY);
+    return ROUTE_REPLIED;
+}
+
+static enum route send_client(struct node *node, struct session *session, const struct command *command,
+                              uint32_t slot) {
+    uint16_t member = node->routes[slot];
+    const struct member *other = membership_member(node->cluster->membership, member);
+    uint16_t port = other->entry.cluster_port;
+    node->statistics.of_command[command->id].rejected++;
+    reply_error_format(&session->reply, "MOVED %u %s:%u", slot, other->entry.host, port);
+    return ROUTE_REPLIED;
+}
+
+/* A command whose keys are in one slot, or all at one member. */
+static enum route to_one(struct node *node, struct session *session, const struct command *command,
+                         struct argument *argv, uint32_t argc, const struct keys *keys) {
+    uint16_t member = keys->member;
+    unsigned flags = route_session_flags(session);
+    if (command->flags & COMMAND_READONLY && keys->one_slot &&
+        (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY)) {
+        member = choose_reader(node, session, keys->slot);
+        flags |= FORWARD_REPLICA;
+    }
+    if (command->flags & COMMAND_WRITE)
+        note_written(node, session, keys->slot);
+    if (member == ROUTE_SELF)
+        return ROUTE_HERE;
+    if (session->flags & SESSION_CLUSTER_VIEW && node->config->cluster_redirect_moved && member != ROUTE_NOBODY)
+        return send_client(node, session, command, keys->slot);
+    if (node->cluster->is_joining) {
+        reply_error(&session->reply, "CLUSTERDOWN this node has not met any node of its cluster yet");
+        return ROUTE_REPLIED;
+    }
+    struct reply_place *place = take(node, session, command, argv, argc);
+    if (place == NULL)
+        return no_memory(session);
+    send_to(node, member, ROUTE_NOBODY, command, flags, argv, argc, route_place_sink(place));
+    return ROUTE_TAKEN;
+}
+
+static enum route to_several(struct node *node, struct session *session, const struct command *command,
+                             struct argument *argv, uint32_t argc) {
+    if (node->cluster->is_joining) {
+        reply_error(&session->reply, "CLUSTERDOWN this node has not met any node of its cluster yet");
+        return ROUTE_REPLIED;
+    }
+    struct reply_place *place = take(node, session, command, argv, argc);
+    if (place == NULL)
+        return no_memory(session);
+    unsigned flags = route_session_flags(session);
+    if (command->flags & COMMAND_SPREAD)
+        gather_spread(node, command, flags, argv, argc, route_place_sink(place));
+    else
+        gather_split(node, command, flags, argv, argc, route_place_sink(place));
+    return ROUTE_TAKEN;
+}
+
+/* The commands that concern the connection and the cluster at once. */
+static enum route special(struct node *node, struct session *session, const struct command *command,
+                          struct argument *argv, uint32_t argc) {
+    switch (command->id) {
+    case COMMAND_ID_WATCH: return transaction_watch(node, session, argv, argc);
+    case COMMAND_ID_EXEC: return transaction_exec(node, session, argv, argc);
+    case COMMAND_ID_WAIT: {
+        size_t places = session->place_count;
+        wait_for_client(node, session, argv, argc);
+        return session->place_count > places ? ROUTE_TAKEN : ROUTE_REPLIED;
+    }
+    default: return ROUTE_HERE;
+    }
+}
+
+enum route route_command(struct node *node, struct session *session, const struct command *command,
+                         struct argument *argv, uint32_t argc) {
+    int first = command->first_key;
+    if (UNLIKELY(first <= 0) || command->flags & COMMAND_LOCAL) {
+        if (command->flags & COMMAND_SPREAD && !(session->flags & SESSION_CLUSTER_VIEW))
+            return to_several(node, session, command, argv, argc);
+        return special(node, session, command, argv, argc);
+    }
+    if (UNLIKELY(command->id == COMMAND_ID_WATCH))
+        return special(node, session, command, argv, argc);
+    struct keys keys = look_at_keys(node, command, argv, argc);
+    if (LIKELY(keys.one_slot))
+        return to_one(node, session, command, argv, argc, &keys);
+    if (!(command->flags & COMMAND_SPLIT)) {
+        reply_error(&session->reply, ERROR_CROSS_SLOT);
+        return ROUTE_REPLIED;
+    }
+    if (command->flags & COMMAND_WRITE) {
+        struct session_cluster *of = route_session(node, session);
+        if (of != NULL)
+            of->written_overflow = true; /* WAIT: all slots count */
+    }
+    if (keys.one_member && keys.member != ROUTE_NOBODY)
+        return to_one(node, session, command, argv, argc, &keys);
+    return to_several(node, session, command, argv, argc);
+}
+
+const char *route_check_queued(struct node *node, struct session *session, const struct command *command,
+                               struct argument *argv, uint32_t argc) {
+    if (command->flags & COMMAND_SPREAD && !(session->flags & SESSION_CLUSTER_VIEW))
+        return "ERR this command speaks for the whole cluster, which cannot be done in one step: not in a transaction";
+    if (command->first_key <= 0 || command->flags & COMMAND_LOCAL)
+        return NULL;
+    struct session_cluster *of = route_session(node, session);
+    if (of == NULL)
+        return ERROR_NO_MEMORY;
+    struct keys keys = look_at_keys(node, command, argv, argc);
+    if (!keys.one_slot || (of->transaction_slot != ARGUMENT_NOT_PLACED && of->transaction_slot != keys.slot))
+        return ERROR_CROSS_SLOT;
+    of->transaction_slot = keys.slot;
+    if (command->flags & COMMAND_WRITE)
+        note_written(node, session, keys.slot);
+    return NULL;
+}

@@ -1,0 +1,337 @@
+/* route_transaction.c - WATCH and EXEC in a cluster: one slot, one coordinator, one step.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "base/encode.h"
+#include "base/load.h"
+#include "base/number.h"
+#include "node/replicate.h"
+#include "node/transaction.h"
+#include "store/ledger.h"
+
+#define DIGEST_SIZE 8
+#define TEXT_SIZE   NUMBER_INT64_SIZE
+
+/* A WATCH that another node answers. */
+struct watch_request {
+    struct session *session; /* NULL: it has closed */
+    struct argument *keys;   /* one block with their bytes */
+    uint32_t count;
+    size_t block_size;
+};
+
+/* What a watched key is compared by: 0 while it is absent. */
+static uint64_t digest_of(struct node *node, struct argument *key) {
+    struct entry entry;
+    const struct record *record = keyspace_lookup(node->keyspace, 0, key, LOOKUP_PEEK, &entry);
+    return record == NULL ? 0 : ledger_record_digest(node->keyspace, key->hash, record);
+}
+
+static bool keep_watched(struct session *session, const struct argument *key, uint64_t digest) {
+    struct buffer *watched = &session->cluster->watched;
+    if (!buffer_reserve(watched, 4 + (size_t)key->size + DIGEST_SIZE))
+        return false;
+    uint8_t *at = encode_fixed(watched->data + watched->size, key->size, 4);
+    memcpy(at, key->data, key->size);
+    encode_fixed(at + key->size, digest, DIGEST_SIZE);
+    watched->size += 4 + (size_t)key->size + DIGEST_SIZE;
+    session->cluster->watched_count++;
+    return true;
+}
+
+/* The next of the watched keys. */
+static const uint8_t *next_watched(const uint8_t *at, struct argument *key, const uint8_t **digest) {
+    *key = (struct argument){.data = at + 4, .size = load_u32(at), .slot = ARGUMENT_NOT_PLACED};
+    *digest = at + 4 + key->size;
+    return *digest + DIGEST_SIZE;
+}
+
+/* ---- WATCH ---- */
+
+void transaction_forget_watch(struct session *session) {
+    if (session->cluster->watch_request != NULL)
+        session->cluster->watch_request->session = NULL;
+}
+
+static void take_watched(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {
+    (void)part;
+    struct watch_request *request = target;
+    struct session *session = request->session;
+    size_t digests = (size_t)request->count * DIGEST_SIZE;
+    if (session != NULL) {
+        session->cluster->watch_request = NULL;
+        const char *error = "ERR the watched keys could not be looked at: they are not watched";
+        const uint8_t *line_end = reply[0] == '$' ? memchr(reply, '\n', size) : NULL;
+        if (line_end != NULL && (size_t)(reply + size - line_end) == 1 + digests + 2) {
+            error = NULL;
+            for (uint32_t i = 0; i < request->count && error == NULL; i++)
+                if (!keep_watched(session, &request->keys[i], load_u64(line_end + 1 + (size_t)i * DIGEST_SIZE)))
+                    error = ERROR_NO_MEMORY;
+        }
+        node_unblock(node, session, error);
+    }
+    mem_free(node->mem, request->keys, request->block_size);
+    mem_free(node->mem, request, sizeof *request);
+}
+
+/* Sends [WATCH, slot, key...]; false: no memory. */
+static bool watch_elsewhere(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
+    size_t block_size = (argc - 1) * sizeof(struct argument);
+    for (uint32_t i = 1; i < argc; i++)
+        block_size += argv[i].size;
+    struct watch_request *request = mem_alloc(node->mem, sizeof *request);
+    struct argument *keys = mem_alloc(node->mem, block_size);
+    struct argument *sent = mem_alloc(node->mem, (argc + 1) * sizeof *sent);
+    if (request == NULL || keys == NULL || sent == NULL) {
+        mem_free(node->mem, request, sizeof *request);
+        mem_free(node->mem, keys, block_size);
+        mem_free(node->mem, sent, (argc + 1) * sizeof *sent);
+        return false;
+    }
+    uint8_t *bytes = (uint8_t *)(keys + argc - 1);
+    for (uint32_t i = 1; i < argc; i++) {
+        keys[i - 1] = argv[i];
+        keys[i - 1].data = bytes;
+        if (argv[i].size != 0)
+            memcpy(bytes, argv[i].data, argv[i].size);
+        bytes += argv[i].size;
+    }
+    *request = (struct watch_request){session, keys, argc - 1, block_size};
+    session->cluster->watch_request = request;
+    char slot[TEXT_SIZE];
+    sent[0] = argv[0];
+    sent[1] = (struct argument){.data = (const uint8_t *)slot,
+                                .size = (uint32_t)number_format_uint64(slot, argv[1].slot),
+                                .slot = ARGUMENT_NOT_PLACED};
+    memcpy(sent + 2, argv + 1, (argc - 1) * sizeof *sent);
+    node_block(session, &node->cluster->watching);
+    route_execute_slot(node, argv[1].slot, command_by_id(COMMAND_ID_WATCH), FORWARD_EXEC, sent, argc + 1,
+                       (struct sink){take_watched, request, 0});
+    mem_free(node->mem, sent, (argc + 1) * sizeof *sent);
+    return true;
+}
+
+enum route transaction_watch(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
+    struct session_cluster *of = route_session(node, session);
+    if (session->flags & SESSION_MULTI)
+        return ROUTE_HERE; /* the handler refuses it */
+    if (of == NULL) {
+        reply_error(&session->reply, ERROR_NO_MEMORY);
+        return ROUTE_REPLIED;
+    }
+    for (uint32_t i = 1; i < argc; i++)
+        keyspace_place(node->keyspace, &argv[i]);
+    uint32_t slot = of->watched_count != 0 ? of->watched_slot : argv[1].slot;
+    for (uint32_t i = 1; i < argc; i++)
+        if (argv[i].slot != slot) {
+            reply_error(&session->reply, ERROR_CROSS_SLOT);
+            return ROUTE_REPLIED;
+        }
+    of->watched_slot = slot;
+    bool is_fine = true;
+    if (node->routes[slot] == ROUTE_SELF) {
+        for (uint32_t i = 1; i < argc && is_fine; i++)
+            is_fine = keep_watched(session, &argv[i], digest_of(node, &argv[i]));
+        if (is_fine)
+            reply_ok(&session->reply);
+    } else {
+        is_fine = watch_elsewhere(node, session, argv, argc);
+    }
+    if (!is_fine)
+        reply_error(&session->reply, ERROR_NO_MEMORY);
+    return ROUTE_REPLIED;
+}
+
+/* ---- EXEC ---- */
+
+/* Whether what a session watches is as it was. This node coordinates the slot. */
+static bool is_as_watched(struct node *node, const struct session_cluster *of) {
+    const uint8_t *at = of->watched.data;
+    for (uint32_t i = 0; i < of->watched_count; i++) {
+        struct argument key;
+        const uint8_t *digest;
+        at = next_watched(at, &key, &digest);
+        if (digest_of(node, &key) != load_u64(digest))
+            return false;
+    }
+    return true;
+}
+
+/* The arguments of a request [EXEC, ...]: needs `numbers` to write its numbers to. */
+static uint32_t fill_request(const struct session *session, uint32_t slot, struct argument *argv, char *numbers) {
+    const struct session_cluster *of = session->cluster;
+    uint32_t argc = 0;
+    char *text = numbers;
+#define PUT_NUMBER(value)                                                                                  \
+    do {                                                                                                   \
+        argv[argc++] = (struct argument){.data = (const uint8_t *)text,                                    \
+                                         .size = (uint32_t)number_format_uint64(text, value),              \
+                                         .slot = ARGUMENT_NOT_PLACED};                                     \
+        text += TEXT_SIZE;                                                                                 \
+    } while (0)
+    argv[argc++] = (struct argument){.data = (const uint8_t *)"EXEC", .size = 4, .slot = ARGUMENT_NOT_PLACED};
+    PUT_NUMBER(slot);
+    PUT_NUMBER(of->watched_count);
+    const uint8_t *at = of->watched.data;
+    for (uint32_t i = 0; i < of->watched_count; i++) {
+        const uint8_t *digest;
+        at = next_watched(at, &argv[argc], &digest);
+        argc++;
+        argv[argc++] = (struct argument){.data = digest, .size = DIGEST_SIZE, .slot = ARGUMENT_NOT_PLACED};
+    }
+    PUT_NUMBER(session->queued);
+    for (uint32_t i = 0; i < session->queued; i++) {
+        const struct queued_command *queued = &session->queue[i];
+        PUT_NUMBER(queued->argc);
+        memcpy(argv + argc, queued->argv, queued->argc * sizeof *argv);
+        argc += queued->argc;
+    }
+#undef PUT_NUMBER
+    return argc;
+}
+
+static bool exec_elsewhere(struct node *node, struct session *session, uint32_t slot) {
+    size_t argc = 4 + 2 * (size_t)session->cluster->watched_count, numbers_size = (3 + session->queued) * TEXT_SIZE;
+    for (uint32_t i = 0; i < session->queued; i++)
+        argc += 1 + session->queue[i].argc;
+    struct argument *argv = mem_alloc(node->mem, argc * sizeof *argv);
+    char *numbers = mem_alloc(node->mem, numbers_size);
+    struct reply_place *place = argv == NULL || numbers == NULL ? NULL : route_keep_place(node, session);
+    if (place != NULL) {
+        node->statistics.commands += 1 + session->queued;
+        session->commands++;
+        uint32_t used = fill_request(session, slot, argv, numbers);
+        CHECK(used == argc);
+        route_execute_slot(node, slot, command_by_id(COMMAND_ID_EXEC), FORWARD_EXEC | route_session_flags(session),
+                           argv, used, route_place_sink(place));
+    }
+    mem_free(node->mem, argv, argc * sizeof *argv);
+    mem_free(node->mem, numbers, numbers_size);
+    return place != NULL;
+}
+
+enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
+    (void)argv;
+    (void)argc;
+    struct session_cluster *of = session->cluster;
+    if (!(session->flags & SESSION_MULTI) || session->flags & SESSION_MULTI_BROKEN || of == NULL)
+        return ROUTE_HERE;
+    uint32_t slot = of->transaction_slot;
+    if (slot == ARGUMENT_NOT_PLACED && of->watched_count == 0)
+        return ROUTE_HERE; /* no keys at all */
+    if (slot == ARGUMENT_NOT_PLACED)
+        slot = of->watched_slot;
+    if (of->watched_count != 0 && of->watched_slot != slot) {
+        reply_error(&session->reply, ERROR_CROSS_SLOT);
+    } else if (node->routes[slot] != ROUTE_SELF) {
+        if (exec_elsewhere(node, session, slot)) {
+            transaction_reset(node, session);
+            return ROUTE_TAKEN;
+        }
+        reply_error(&session->reply, ERROR_NO_MEMORY);
+    } else if (is_as_watched(node, of)) {
+        return ROUTE_HERE;
+    } else {
+        reply_null_array(&session->reply);
+    }
+    transaction_reset(node, session);
+    return ROUTE_REPLIED;
+}
+
+/* ---- For other nodes ---- */
+
+/* The number at *at, which moves on; false: it is none, or above `most`. */
+static bool take_number(const struct argument *argv, uint32_t argc, uint32_t *at, uint32_t most, uint32_t *number) {
+    int64_t value;
+    if (*at >= argc || !number_parse_int64((const char *)argv[*at].data, argv[*at].size, &value) || value < 0 ||
+        value > most)
+        return false;
+    (*at)++;
+    *number = (uint32_t)value;
+    return true;
+}
+
+uint32_t transaction_slot(const struct argument *argv, uint32_t argc) {
+    uint32_t at = 1, slot;
+    return take_number(argv, argc, &at, SLOT_COUNT - 1, &slot) ? slot : 0;
+}
+
+static void answer_watch(struct node *node, struct session *session, struct argument *keys, uint32_t count) {
+    uint8_t *space = reply_bulk_space(&session->reply, (size_t)count * DIGEST_SIZE);
+    for (uint32_t i = 0; space != NULL && i < count; i++)
+        space = encode_fixed(space, digest_of(node, &keys[i]), DIGEST_SIZE);
+}
+
+/* The row of a queued command whose keys are all in the slot; NULL: it is none. */
+static const struct command *queued_row(struct node *node, struct argument *argv, uint32_t argc, uint32_t slot) {
+    const struct command *top = command_find(node->commands, argv[0].data, argv[0].size);
+    const struct command *row = top;
+    if (top != NULL && top->flags & COMMAND_CONTAINER && argc > 1)
+        row = command_find_subcommand(top, argv[1].data, argv[1].size);
+    if (row == NULL || !command_arity_fits(row, argc) || row->flags & COMMAND_NO_MULTI)
+        return NULL;
+    int last = row->last_key < 0 ? (int)argc + row->last_key : row->last_key;
+    for (int i = row->first_key; i > 0 && i <= last && i < (int)argc; i += row->key_step) {
+        keyspace_place(node->keyspace, &argv[i]);
+        if (argv[i].slot != slot)
+            return NULL;
+    }
+    return top;
+}
+
+/* Runs the commands from argv[at] on; all of them were looked at. */
+static void run_commands(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t at,
+                         uint32_t commands) {
+    session->flags |= SESSION_IN_EXEC;
+    reply_array(&session->reply, commands);
+    for (uint32_t i = 0; i < commands; i++) {
+        uint32_t count;
+        if (!take_number(argv, argc, &at, argc, &count))
+            break;
+        node_dispatch(node, session, command_find(node->commands, argv[at].data, argv[at].size), argv + at, count);
+        at += count;
+    }
+    session->flags &= ~SESSION_IN_EXEC;
+}
+
+static void run_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t slot) {
+    uint32_t at = 2, watched, commands, count;
+    if (!take_number(argv, argc, &at, argc / 2, &watched) || at + 2 * watched >= argc)
+        goto malformed;
+    bool is_stale = false;
+    for (uint32_t i = 0; i < watched; i++, at += 2) {
+        keyspace_place(node->keyspace, &argv[at]);
+        if (argv[at].slot != slot || argv[at + 1].size != DIGEST_SIZE)
+            goto malformed;
+        is_stale = is_stale || digest_of(node, &argv[at]) != load_u64(argv[at + 1].data);
+    }
+    if (!take_number(argv, argc, &at, argc, &commands))
+        goto malformed;
+    uint32_t first = at;
+    for (uint32_t i = 0; i < commands; i++) {
+        if (!take_number(argv, argc, &at, argc, &count) || count == 0 || count > argc - at ||
+            queued_row(node, argv + at, count, slot) == NULL)
+            goto malformed;
+        at += count;
+    }
+    if (is_stale)
+        reply_null_array(&session->reply);
+    else
+        run_commands(node, session, argv, argc, first, commands);
+    return;
+malformed:
+    reply_error(&session->reply, "ERR this is no transaction that this node can run");
+}
+
+void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags, struct argument *argv,
+                               uint32_t argc) {
+    uint32_t at = 1, slot;
+    if (node->persistence.is_loading || !take_number(argv, argc, &at, SLOT_COUNT - 1, &slot) ||
+        !route_may_execute(node, slot, flags & FORWARD_SECOND_HOP, false))
+        return;
+    node->cluster->forwarded_here++;
+    if (argument_is(&argv[0], "watch"))
+        answer_watch(node, session, argv + at, argc - at);
+    else
+        run_exec(node, session, argv, argc, slot);
+}

@@ -1,0 +1,519 @@
+/* copies.c - the doors for what was not written here: merges, patches, words of other copies, loaded records; flushes of slots; and the
+ * change between being alone and having company.
+ *
+ * Contracts: keyspace.h. Tests: tests/unit/store/ledger_test.c, keyspace_test.c, image_test.c.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "store/keyspace_inside.h"
+#include "store/reclaim.h"
+
+/* Records that funnel_drop_judged() looks at, and can condemn, at a time. */
+#define TRIAL_RECORDS 64
+/* Slots with so few records are emptied at once: tables need not be given away and made again. */
+#define FLUSH_AT_ONCE_MAX 1000
+
+/* ---- Clocks ---- */
+
+/* The counter of somebody else: our clock follows it, unless it is too far ahead. false: no clock is that far ahead. */
+static bool observe(struct keyspace *keyspace, uint64_t counter) {
+    uint64_t now_ms = (uint64_t)keyspace->now_ms;
+    if (counter <= (now_ms + CLOCK_DRIFT_MAX_MS) << 16) {
+        if (counter > keyspace->counter)
+            keyspace->counter = counter;
+        return true;
+    }
+    bool is_possible = counter <= (now_ms + CLOCK_FUTURE_MAX_MS) << 16;
+    if (is_possible)
+        keyspace->counters.far_ahead++;
+    else
+        keyspace->counters.refused_future++;
+    return is_possible;
+}
+
+static void note_incoming(struct keyspace *keyspace, uint64_t counter) {
+    if (keyspace->ledger != NULL && counter > keyspace->ledger->highest_counter)
+        keyspace->ledger->highest_counter = counter;
+}
+
+/* Whether a record is older than the last flush of its slot. */
+static bool is_flushed(const struct keyspace *keyspace, uint32_t database, uint32_t slot, uint64_t counter) {
+    return keyspace->ledger != NULL && database == 0 && counter <= keyspace->ledger->slots[slot].flush_counter;
+}
+
+uint64_t keyspace_stamp(struct keyspace *keyspace) {
+    uint64_t last = keyspace->counter;
+    const struct ledger *ledger = keyspace->ledger;
+    if (ledger != NULL) {
+        if (ledger->highest_counter > last)
+            last = ledger->highest_counter;
+        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+            if (ledger->slots[slot].flush_counter > last)
+                last = ledger->slots[slot].flush_counter;
+    }
+    return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
+}
+
+/* ---- Versions ---- */
+
+static void version_of_parts(const struct record_parts *parts, struct version *version) {
+    version->count = 0;
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        (void)version_raise(version, parts->others[i]);
+    (void)version_raise(version, parts->newest);
+}
+
+/* Takes the winning dot out of a joined version: it becomes the record's newest, the rest its others. */
+static void parts_set_version(struct record_parts *parts, const struct version *version,
+                              struct dot others[VERSION_DOTS_MAX]) {
+    parts->newest = version_highest(version);
+    parts->other_count = 0;
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].actor != parts->newest.actor)
+            others[parts->other_count++] = version->dots[i];
+    parts->others = others;
+}
+
+/* Of the actors whose counter is the highest of a version, the one whose identity is. */
+static uint16_t first_of_highest(const struct keyspace *keyspace, const struct version *version, uint64_t counter) {
+    uint16_t first = ACTORS_NONE;
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].counter == counter &&
+            (first == ACTORS_NONE || actors_compare(&keyspace->actors, version->dots[i].actor, first) > 0))
+            first = version->dots[i].actor;
+    return first;
+}
+
+/* Whether theirs wins where both have the same highest counter: everywhere the same. */
+static bool theirs_win_ties(const struct keyspace *keyspace, const struct version *ours,
+                            const struct version *theirs) {
+    uint64_t counter = version_highest(ours).counter;
+    if (version_highest(theirs).counter != counter)
+        return false; /* there is no tie */
+    return actors_compare(&keyspace->actors, first_of_highest(keyspace, theirs, counter),
+                          first_of_highest(keyspace, ours, counter)) > 0;
+}
+
+/* ---- Records ---- */
+
+static bool overlaps(const struct record *record, const uint8_t *bytes, uint32_t size) {
+    /* As numbers: the bytes may be of quite another object. */
+    uintptr_t begin = (uintptr_t)record, data = (uintptr_t)bytes;
+    return size != 0 && data < begin + record_size(record) && data + size > begin;
+}
+
+/* Puts what the parts say in the place of `old` (NULL: it is absent): in its allocation where that has the right size. false: no
+ * memory, nothing changed. */
+static bool replace(struct keyspace *keyspace, uint32_t database_index, const struct argument *key,
+                    struct record *old, struct dict_position *position, struct record_parts *parts) {
+    struct database *database = funnel_database(keyspace, database_index);
+    if (database == NULL)
+        return false;
+    parts->key = key->data;
+    parts->key_size = key->size;
+    if (old != NULL && mem_class(record_size(old)) == mem_class(record_parts_size(parts)) &&
+        !overlaps(old, parts->value, parts->value_size) && !overlaps(old, key->data, key->size) &&
+        funnel_image_allows(keyspace, database, key, old)) {
+        if (UNLIKELY(keyspace->image != NULL))
+            image_before_change(keyspace->image, database, key->slot, key->hash, old);
+        funnel_note_overwritten(keyspace, old);
+        funnel_account_remove(keyspace, database, key, old);
+        record_write(old, parts);
+        funnel_account_add(keyspace, database, key, old);
+        funnel_note_expiry(database, key, old);
+    } else {
+        struct record *fresh = record_new(keyspace->mem, parts);
+        if (fresh == NULL)
+            return false;
+        if (!funnel_install(keyspace, database, key, old, position, fresh)) {
+            record_free(keyspace->mem, fresh);
+            return false;
+        }
+    }
+    if (UNLIKELY(keyspace->image != NULL))
+        image_note_foreign(keyspace->image, database, key->hash);
+    funnel_touch(keyspace, database_index, key);
+    return true;
+}
+
+/* The general merge: versions of several dots, or of different actors. */
+static bool merge_versions(struct keyspace *keyspace, uint32_t database, struct argument *key, struct record *old,
+                           struct dict_position *position, struct record_parts *parts, bool *has_changed) {
+    struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
+    struct version ours, theirs, joined;
+    bool theirs_wins = false;
+    version_of_parts(parts, &theirs);
+    record_version(old, &ours);
+    bool is_conflict = version_compare(&ours, &theirs) == VERSION_CONCURRENT;
+    bool ties = is_conflict && theirs_win_ties(keyspace, &ours, &theirs);
+    switch (record_merge(&ours, &theirs, ties, &theirs_wins, &joined)) {
+    case MERGE_KEEP: keyspace->counters.merge_conflicts += is_conflict; return true;
+    case MERGE_REPLACE: break;
+    case MERGE_JOIN:
+        theirs = joined;
+        if (!theirs_wins)
+            record_parts(old, parts, old_others);
+        break;
+    }
+    parts_set_version(parts, &theirs, others);
+    if (!replace(keyspace, database, key, old, position, parts))
+        return false;
+    keyspace->counters.merge_conflicts += is_conflict;
+    *has_changed = true;
+    return true;
+}
+
+bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                    const struct record_parts *theirs, bool *has_changed) {
+    *has_changed = false;
+    if (UNLIKELY(!observe(keyspace, theirs->newest.counter)))
+        return true;
+    struct dict_position position;
+    struct record *old = funnel_find(keyspace, database, key, &position);
+    if (UNLIKELY(is_flushed(keyspace, database, key->slot, theirs->newest.counter)))
+        return true;
+    note_incoming(keyspace, theirs->newest.counter);
+    struct record_parts parts = *theirs;
+    parts.access_s = keyspace->now_s;
+    if (LIKELY(parts.other_count == 0)) {
+        bool is_plain = old != NULL && !(old->flags & RECORD_VECTOR) && old->actor == parts.newest.actor;
+        if (is_plain && old->counter >= parts.newest.counter)
+            return true;
+        if (is_plain || old == NULL)
+            return *has_changed = replace(keyspace, database, key, old, &position, &parts);
+    } else if (old == NULL) {
+        struct version version;
+        struct dot others[VERSION_DOTS_MAX];
+        version_of_parts(&parts, &version); /* in our order */
+        parts_set_version(&parts, &version, others);
+        return *has_changed = replace(keyspace, database, key, NULL, &position, &parts);
+    }
+    return merge_versions(keyspace, database, key, old, &position, &parts, has_changed);
+}
+
+enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
+                                 const struct record_parts *given) {
+    struct dict_position position;
+    if (funnel_find(keyspace, database_index, key, &position) != NULL)
+        return LOAD_PRESENT;
+    if (is_flushed(keyspace, database_index, key->slot, given->newest.counter))
+        return LOAD_ADDED;
+    struct database *database = funnel_database(keyspace, database_index);
+    struct record_parts parts = *given;
+    struct dot others[VERSION_DOTS_MAX];
+    if (UNLIKELY(parts.other_count != 0)) {
+        /* Which of two dots with the same counter is the newest depends on the actors' numbers. */
+        struct version version;
+        version_of_parts(&parts, &version);
+        parts_set_version(&parts, &version, others);
+    }
+    struct record *fresh = database == NULL ? NULL : record_new(keyspace->mem, &parts);
+    if (fresh == NULL)
+        return LOAD_NO_MEMORY;
+    if (!funnel_install(keyspace, database, key, NULL, &position, fresh)) {
+        record_free(keyspace->mem, fresh);
+        return LOAD_NO_MEMORY;
+    }
+    note_incoming(keyspace, parts.newest.counter);
+    if (parts.newest.counter > keyspace->counter &&
+        parts.newest.counter <= ((uint64_t)keyspace->now_ms + CLOCK_DRIFT_MAX_MS) << 16)
+        keyspace->counter = parts.newest.counter;
+    return LOAD_ADDED;
+}
+
+/* ---- Patches and expiry ---- */
+
+static bool makes_sense(const struct keyspace_patch_parts *patch) {
+    return patch->value_size <= VALUE_SIZE_MAX && patch->offset <= patch->value_size &&
+           patch->size <= patch->value_size - patch->offset && patch->encoding <= ENCODING_RAW &&
+           version_compare(&patch->version, &patch->base) == VERSION_DESCENDS;
+}
+
+/* A copy of the record with the patch in it; NULL: no memory. */
+static struct record *patched_copy(struct keyspace *keyspace, const struct record *old,
+                                   const struct record_parts *parts) {
+    struct record *fresh = record_new(keyspace->mem, parts);
+    if (fresh == NULL)
+        return NULL;
+    uint32_t old_size = record_value_size(old);
+    uint32_t kept = old_size < parts->value_size ? old_size : parts->value_size;
+    memcpy(record_value(fresh), record_value_const(old), kept);
+    memset(record_value(fresh) + kept, 0, parts->value_size - kept);
+    return fresh;
+}
+
+/* Where a record of these parts has its value, from its begin. */
+static size_t value_offset(const struct record_parts *parts) {
+    return record_parts_size(parts) - parts->value_size;
+}
+
+/* Gives the record at position the parts' version, expiry and size, and the value its old bytes, zeros behind them. */
+static struct record *reshape(struct keyspace *keyspace, struct database *database, const struct argument *key,
+                              struct record *record, struct dict_position *position, const struct record_parts *parts) {
+    bool is_same_place = (size_t)(record_value_const(record) - (const uint8_t *)record) == value_offset(parts);
+    if (!is_same_place || mem_class(record_size(record)) != mem_class(record_parts_size(parts)) ||
+        !funnel_image_allows(keyspace, database, key, record)) {
+        struct record *fresh = patched_copy(keyspace, record, parts);
+        if (fresh != NULL)
+            (void)funnel_install(keyspace, database, key, record, position, fresh);
+        return fresh;
+    }
+    if (UNLIKELY(keyspace->image != NULL))
+        image_before_change(keyspace->image, database, key->slot, key->hash, record);
+    uint32_t old_size = record_value_size(record);
+    funnel_account_remove(keyspace, database, key, record);
+    record_write(record, parts);
+    if (parts->value_size > old_size)
+        memset(record_value(record) + old_size, 0, parts->value_size - old_size);
+    funnel_account_add(keyspace, database, key, record);
+    funnel_note_expiry(database, key, record);
+    return record;
+}
+
+enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argument *key,
+                                         const struct keyspace_patch_parts *patch) {
+    uint64_t counter = version_highest(&patch->version).counter;
+    if (!observe(keyspace, counter))
+        return PATCH_STALE;
+    struct dict_position position;
+    struct record *record = funnel_find(keyspace, 0, key, &position);
+    if (is_flushed(keyspace, 0, key->slot, counter))
+        return PATCH_STALE;
+    if (record == NULL || !makes_sense(patch))
+        return PATCH_UNFIT;
+    struct version ours;
+    record_version(record, &ours);
+    enum version_order order = version_compare(&ours, &patch->version);
+    if (order == VERSION_EQUAL || order == VERSION_DESCENDS)
+        return PATCH_STALE;
+    if (funnel_is_tombstone(record) || version_compare(&ours, &patch->base) != VERSION_EQUAL)
+        return PATCH_UNFIT;
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    parts_set_version(&parts, &patch->version, others);
+    parts.value = NULL;
+    parts.value_size = patch->value_size;
+    parts.expiry_ms = patch->expiry_ms;
+    parts.encoding = patch->encoding;
+    parts.access_s = keyspace->now_s;
+    struct database *database = keyspace->databases[0];
+    record = reshape(keyspace, database, key, record, &position, &parts);
+    if (record == NULL)
+        return PATCH_NO_MEMORY;
+    if (patch->size != 0)
+        memcpy(record_value(record) + patch->offset, patch->bytes, patch->size);
+    note_incoming(keyspace, counter);
+    if (UNLIKELY(keyspace->image != NULL))
+        image_note_foreign(keyspace->image, database, key->hash);
+    funnel_touch(keyspace, 0, key);
+    return PATCH_APPLIED;
+}
+
+bool keyspace_apply_expired(struct keyspace *keyspace, struct argument *key, const struct version *version) {
+    struct dict_position position;
+    struct record *record = funnel_find(keyspace, 0, key, &position);
+    if (record == NULL)
+        return false;
+    struct version ours;
+    record_version(record, &ours);
+    enum version_order order = version_compare(&ours, version);
+    if (order != VERSION_EQUAL && order != VERSION_PRECEDES)
+        return false;
+    if (!funnel_is_tombstone(record)) {
+        keyspace->counters.expired++;
+        watch_touch_expired(keyspace->watch, 0, key);
+    }
+    funnel_drop(keyspace, keyspace->databases[0], key, &position, record);
+    return true;
+}
+
+struct record *keyspace_find_record(struct keyspace *keyspace, struct argument *key) {
+    return funnel_find(keyspace, 0, key, NULL);
+}
+
+/* ---- Many at once ---- */
+
+struct trial {
+    funnel_judge *judge;
+    void *context;
+    uint32_t looked_at, condemned_count;
+    bool is_full;
+    struct record *condemned[TRIAL_RECORDS];
+};
+
+static void try_record(void *context, struct record *record, uint64_t hash) {
+    (void)hash;
+    struct trial *trial = context;
+    trial->looked_at++;
+    if (!trial->judge(trial->context, record))
+        return;
+    if (trial->condemned_count == TRIAL_RECORDS)
+        trial->is_full = true;
+    else
+        trial->condemned[trial->condemned_count++] = record;
+}
+
+uint32_t funnel_drop_judged(struct keyspace *keyspace, uint32_t slot, uint64_t *from, uint32_t limit,
+                            funnel_judge *judge, void *context) {
+    struct database *database = keyspace->databases[0];
+    struct trial trial = {.judge = judge, .context = context};
+    bool has_more = true;
+    while (has_more && (limit == 0 || trial.looked_at < limit)) {
+        uint64_t next;
+        trial.condemned_count = 0;
+        trial.is_full = false;
+        has_more = dict_scan(&database->slots[slot], &keyspace->secret, *from, TRIAL_RECORDS, try_record, &trial, &next);
+        for (uint32_t i = 0; i < trial.condemned_count; i++) {
+            struct record *record = trial.condemned[i];
+            struct argument key = {.data = record_key(record), .size = record_key_size(record), .slot = slot};
+            key.hash = hash_bytes(&keyspace->secret, key.data, key.size);
+            struct dict_position position;
+            if (dict_find(&database->slots[slot], key.hash, key.data, key.size, &position) == record)
+                funnel_drop(keyspace, database, &key, &position, record);
+        }
+        if (trial.is_full)
+            has_more = true; /* the same stretch again: there are more in it than were taken */
+        else
+            *from = has_more ? next : 0;
+    }
+    return trial.looked_at;
+}
+
+/* Which records a flush takes. */
+struct flush {
+    struct keyspace *keyspace;
+    const uint64_t *slots;
+    uint64_t counter;
+};
+
+static inline bool takes_slot(const uint64_t slots[SLOT_COUNT / 64], uint32_t slot) {
+    return slots[slot >> 6] >> (slot & 63) & 1;
+}
+
+static bool takes_record(void *context, const struct record *record) {
+    const struct flush *flush = context;
+    return record->counter <= flush->counter;
+}
+
+static bool takes_key(void *context, uint32_t database, struct argument *key) {
+    const struct flush *flush = context;
+    const struct record *record = funnel_find(flush->keyspace, database, key, NULL);
+    return record != NULL && !funnel_is_tombstone(record) && takes_slot(flush->slots, key->slot) &&
+           takes_record(context, record);
+}
+
+static void drop_records(struct flush *flush) {
+    struct database *database = flush->keyspace->databases[0];
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        uint64_t from = 0;
+        if (takes_slot(flush->slots, slot) && database->slots[slot].count != 0)
+            (void)funnel_drop_judged(flush->keyspace, slot, &from, 0, takes_record, flush);
+    }
+}
+
+/* A record leaves with its table: the accounts of the database. */
+static void sign_off(void *context, struct record *record) {
+    struct database *database = context;
+    if (funnel_is_tombstone(record) || !(record->flags & RECORD_EXPIRY))
+        return;
+    database->expiring--;
+    database->expiry_sum_ms -= (double)record_expiry_ms(record);
+}
+
+/* Takes whole tables away; they are emptied in the background. Only tables in which something may expire are walked. */
+static void take_tables(struct flush *flush) {
+    struct keyspace *keyspace = flush->keyspace;
+    struct database *database = keyspace->databases[0];
+    struct slot_ledger *ledgers = keyspace->ledger->slots;
+    struct database *doomed = mem_alloc_zeroed(keyspace->mem, sizeof *doomed);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        struct dict *table = &database->slots[slot];
+        if (!takes_slot(flush->slots, slot) || table->count == 0)
+            continue;
+        if (database->expiring != 0 && table->earliest != UINT32_MAX) {
+            uint64_t hash = 0;
+            do
+                dict_each_of_leaf(dict_leaf(table, hash), sign_off, database);
+            while ((hash = dict_next_leaf(table, hash)) != 0);
+        }
+        database->keys -= table->count - ledgers[slot].tombstones;
+        ledgers[slot].tombstones = 0;
+        ledgers[slot].digest = 0;
+        struct dict gone = *table;
+        dict_init(table, (unsigned)(gone.word >> 60));
+        if (doomed != NULL)
+            doomed->slots[slot] = gone;
+        else /* no memory to hand it over: late is better than never */
+            while (dict_drain(&gone, keyspace->mem, UINT32_MAX / 2) != 0)
+                continue;
+    }
+    if (database->expiring == 0)
+        database->expiry_sum_ms = 0;
+    if (doomed != NULL)
+        keyspace_discard(keyspace, doomed);
+}
+
+/* Raises the flush counters of the slots. Returns how many records they have, and *of_others those of all other slots. */
+static uint64_t begin_flush(const struct flush *flush, uint64_t *of_others) {
+    const struct database *database = flush->keyspace->databases[0];
+    struct slot_ledger *ledgers = flush->keyspace->ledger->slots;
+    uint64_t records = 0;
+    *of_others = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        uint64_t count = database == NULL ? 0 : database->slots[slot].count;
+        if (!takes_slot(flush->slots, slot)) {
+            *of_others += count;
+            continue;
+        }
+        records += count;
+        if (flush->counter > ledgers[slot].flush_counter)
+            ledgers[slot].flush_counter = flush->counter;
+    }
+    return records;
+}
+
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t counter) {
+    if (!observe(keyspace, counter))
+        return 0;
+    if (keyspace->is_alone && counter > keyspace->counter)
+        keyspace->counter = counter; /* while alone, stamps do not look at the flush counters */
+    struct flush flush = {.keyspace = keyspace, .slots = slots, .counter = counter};
+    uint64_t of_others, records = begin_flush(&flush, &of_others);
+    ledger_forget_records(keyspace->ledger);
+    if (records == 0)
+        return 0;
+    bool takes_all = counter >= keyspace->counter && counter >= keyspace->ledger->highest_counter;
+    if (takes_all && of_others == 0)
+        return keyspace_flush(keyspace, 0);
+    watch_touch_database(keyspace->watch, 0, takes_key, &flush);
+    uint64_t keys_before = keyspace->databases[0]->keys;
+    if (!takes_all || keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX)
+        drop_records(&flush);
+    else
+        take_tables(&flush);
+    uint64_t gone = keys_before - keyspace->databases[0]->keys;
+    keyspace->counters.changes += gone;
+    return gone;
+}
+
+/* ---- Alone, or not ---- */
+
+void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
+    struct ledger *ledger = keyspace->ledger;
+    if (keyspace->is_alone == is_alone)
+        return;
+    keyspace->is_alone = is_alone;
+    ledger_clear_effects(ledger);
+    memset(ledger->lost, 0, sizeof ledger->lost);
+    ledger->has_lost = false;
+    if (!is_alone) {
+        ledger_begin_walk(keyspace);
+        return;
+    }
+    ledger->drop_slot = 0;
+    ledger->drop_hash = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (ledger->slots[slot].flush_counter > keyspace->counter)
+            keyspace->counter = ledger->slots[slot].flush_counter;
+}

@@ -1,0 +1,142 @@
+/* ledger.h - what a keyspace keeps of each slot where other nodes hold copies of it, and what the command at hand has changed.
+ *
+ * For each slot: a digest of all its records, the counter of its last flush, how many of its records are tombstones, and
+ * whether this node coordinates it. And a list of effects: what changed since the list was last emptied, so that the node
+ * can tell the other copies. Only database 0 is shared. A keyspace without a ledger (NULL), or with one while
+ * keyspace->is_alone, pays a branch or two for it: then neither digests nor effects are kept, flush counters and tombstones are.
+ *
+ * The digest of a slot is the sum over its records of a mix of the key's hash and the version (all its dots, by the identities of
+ * their actors, not by the numbers that they have here), tombstones included, values not: one version of a key means one
+ * value. So it is updated in O(1) with each change, and two copies are equal if their digests are. While the keyspace is
+ * alone digests are not kept; when it gets company they are made anew by a walk in steps (ledger_walk_step), which writes
+ * need not wait for: the digests cover the places (slot, hash) that the walk has passed, and a change of one of them is a change of
+ * the digest; a change ahead of the walk is found by it.
+ *
+ * May touch: base, data. Must never know: peers, commands, what is done with effects.
+ * Invariants: digest(slot) of a walked place == sum over its records; tombstones(slot) == their number; a record whose newest
+ * counter is at or below the slot's flush counter is not in the slot.
+ * Tests: tests/unit/store/ledger_test.c.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef STORE_LEDGER_H
+#define STORE_LEDGER_H
+
+#include "base/argument.h"
+#include "base/buffer.h"
+#include "base/limits.h"
+#include "data/record.h"
+#include "store/actors.h"
+
+struct keyspace;
+
+#define SLOT_COORDINATED 1u /* this node executes its commands: it reclaims what has expired, and says so */
+
+/* How long an expired key of a slot that somebody else coordinates is merely hidden: then this copy reclaims it by itself. */
+#define LEDGER_EXPIRY_GRACE_MS 60000
+
+/* Only of longer values the changed part alone is told. */
+#define LEDGER_PATCH_MIN 1024
+
+struct slot_ledger {
+    uint64_t digest;
+    uint64_t flush_counter;
+    uint32_t tombstones;
+    uint32_t flags; /* SLOT_* */
+};
+
+enum effect_kind {
+    EFFECT_WRITE,  /* the key has a new value, expiry or version: the whole record is to be told */
+    EFFECT_PATCH,  /* of a long value a range was written, or only the expiry: see below */
+    EFFECT_EXPIRED /* the key was reclaimed, because its time had come */
+};
+
+struct effect {
+    enum effect_kind kind;
+    struct argument key;    /* placed. The bytes are the command's argument, or stand in ledger->kept (EFFECT_EXPIRED) */
+    struct record *record;  /* the key's record when this was noted: still so if this is the only effect on the list. NULL: it is
+                               gone, or has to be looked up (keyspace_find_record) */
+    uint64_t base_counter;  /* EFFECT_PATCH: this node's own counter in the version before; 0: it had none. All else of the
+                               version is as it is now */
+    uint64_t counter;       /* EFFECT_PATCH: what the write has stamped. The record may have a later one by now: then the whole of it is to be told */
+    uint32_t offset, size;  /* EFFECT_PATCH: bytes of the value that were written; the rest is as before, or new zeros */
+    size_t kept_at;         /* EFFECT_EXPIRED: where its key bytes and then its version stand in ledger->kept */
+};
+
+struct ledger {
+    struct mem *mem;
+    struct slot_ledger slots[SLOT_COUNT];
+    struct effect *effects;
+    uint32_t effect_count, effect_capacity;
+    struct buffer kept; /* bytes that effects refer to */
+    /* Slots with an effect that found no memory to be noted: their copies may differ now. One bit each; the reader clears them. */
+    uint64_t lost[SLOT_COUNT / 64];
+    bool has_lost;
+    uint64_t highest_counter; /* of any record that came in: a flush at or above it takes whole tables */
+    uint32_t editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
+    bool is_walked;   /* digests are complete */
+    uint32_t walk_slot;       /* else: slots below are, and of this one the hashes below walk_hash */
+    uint64_t walk_hash;
+    uint32_t drop_slot; /* while alone: where the dropping of tombstones goes on; SLOT_COUNT: there are none */
+    uint64_t drop_hash;
+};
+
+/* Gives a keyspace a ledger (empty keyspace, not alone or alone). false: no memory. Freed with the keyspace. */
+bool ledger_attach(struct keyspace *keyspace);
+void ledger_free(struct ledger *ledger); /* NULL is allowed. The keyspace calls it */
+
+/* What one record adds to its slot's digest. */
+uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash, const struct record *record);
+
+/* Called by the keyspace when it gets company (is_alone becomes false): digests are to be made. */
+void ledger_begin_walk(struct keyspace *keyspace);
+/* One bounded step of it; returns the units spent, 0: it is complete. Of a keyspace that is alone, tombstones that are left from
+ * before are dropped. */
+uint32_t ledger_walk_step(struct keyspace *keyspace, uint32_t budget);
+static inline bool ledger_is_known(const struct ledger *ledger, uint32_t slot) {
+    return ledger->is_walked || slot < ledger->walk_slot;
+}
+
+/* Whether the digest of a slot covers the keys of this hash. */
+static inline bool ledger_covers(const struct ledger *ledger, uint32_t slot, uint64_t hash) {
+    return LIKELY(ledger->is_walked) || slot < ledger->walk_slot ||
+           (slot == ledger->walk_slot && hash < ledger->walk_hash);
+}
+
+/* Empties the list of effects. A list that was very long gives its memory back. */
+void ledger_shrink_effects(struct ledger *ledger);
+#define LEDGER_EFFECTS_KEPT 1024
+static inline void ledger_clear_effects(struct ledger *ledger) {
+    ledger->effect_count = ledger->editing = 0;
+    buffer_clear(&ledger->kept);
+    if (UNLIKELY(ledger->effect_capacity > LEDGER_EFFECTS_KEPT))
+        ledger_shrink_effects(ledger);
+}
+
+/* The version that an EFFECT_EXPIRED reclaimed. */
+void ledger_effect_version(const struct ledger *ledger, const struct effect *effect, struct version *version);
+
+/* What digests of several slots are summed from: the slot's digest mixed with its number and its flush counter. 0 for a slot that
+ * is empty and was never flushed. */
+uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot);
+
+/* ---- For the funnel (keyspace.c, copies.c, walk.c) only: of a shared database ---- */
+
+/* A key has a new record. record may be a tombstone. key->data must last as long as the list. */
+void ledger_note_write(struct ledger *ledger, const struct argument *key, struct record *record);
+/* The same after a change of an old value in place or of its copy: base_counter as in struct effect; is_exact: the version differs from the
+ * one before in nothing but our own dot. */
+void ledger_note_edit(struct ledger *ledger, const struct argument *key, struct record *record,
+                      uint64_t base_counter, bool is_exact);
+/* The last ledger_note_edit() changed these bytes only (size 0: only the expiry). Several ranges may be named, one by one. */
+void ledger_note_range(struct ledger *ledger, uint32_t offset, uint32_t size);
+/* A key is about to be reclaimed. Copies the key. */
+void ledger_note_expired(struct ledger *ledger, const struct argument *key, const struct record *record);
+/* Records that effects point to may go without a note. */
+void ledger_forget_records(struct ledger *ledger);
+/* Database 0 was emptied as a whole. */
+void ledger_note_emptied(struct keyspace *keyspace);
+/* Drops all tombstones of database 0 at once. */
+void ledger_drop_tombstones(struct keyspace *keyspace);
+
+#endif

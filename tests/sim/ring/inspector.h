@@ -1,0 +1,119 @@
+/* inspector.h - looks into the memory of all nodes: which versions they hold of each key, and what follows from that.
+ *
+ *   I-DOT     one (node, incarnation, counter) names one write of one key: the same value, type and expiry wherever it is
+ *   I-VVMONO  in one process the version of a key never goes back; a record goes away only by expiry or a flush
+ *   I-HOLD    what was acknowledged is held by somebody, under its version or one that descends from it, until all who
+ *             held it have lost their memory
+ *   I-ACK     when WAIT says that so many have a write, they have it
+ *   I-MERGE   (a sample) two records that two nodes hold of a key give the same, whichever comes first, and again
+ * Versions are compared by the identities of their actors, never by the numbers that a node has for them.
+ *
+ * May touch: stations (their keyspaces, to read), the history. Must never know: the network, connections.
+ * Tests: fleet_selftest.c, the planted bugs in mutants/.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef SIM_RING_INSPECTOR_H
+#define SIM_RING_INSPECTOR_H
+
+#include "data/version.h"
+#include "sim/ring/history.h"
+#include "sim/ring/station.h"
+#include "store/actors.h"
+
+struct keyspace;
+struct record;
+
+#define CLAIMS_MAX 4 /* acknowledged writes of one key that are watched at a time */
+
+/* A version with actors as this inspector numbers them, from 1; sorted by them. */
+struct known_dot {
+    uint64_t counter;
+    uint32_t actor;
+};
+struct known_version {
+    uint32_t count;
+    struct known_dot dots[VERSION_DOTS_MAX];
+};
+
+/* What was seen last of a key in a node. */
+struct sight {
+    uint32_t process;  /* 0: never looked */
+    uint32_t version;  /* place among the dots that are kept; 0: no record */
+    uint64_t identity; /* of the record's version in that process: unchanged if this is */
+    bool has_expiry;
+};
+
+/* An acknowledged write that somebody must hold. */
+struct claim {
+    uint32_t actor; /* 0: none */
+    uint64_t counter;
+    uint32_t holders; /* one bit for each station */
+    const struct operation *operation;
+};
+
+struct dot_fact {
+    uint32_t actor; /* 0: an empty place */
+    uint32_t key;
+    uint64_t counter, value_hash;
+    int64_t expiry_ms;
+    uint32_t type, station;
+};
+
+struct inspector_statistics {
+    uint64_t looks, changes, facts, claims, excused, merges, unseen;
+    uint64_t waits, kinds_of_conflict;
+};
+
+struct inspector {
+    struct world *world;
+    const struct conditions *conditions;
+    struct history *history;
+    struct station *stations;
+    uint32_t station_count;
+    struct actor_identity *actors; /* by number - 1 */
+    uint32_t actor_count, actor_capacity;
+    uint32_t *numbers[STATIONS_MAX]; /* a process's numbers -> ours */
+    uint32_t number_count[STATIONS_MAX], number_capacity[STATIONS_MAX], number_process[STATIONS_MAX];
+    struct sight *sights;   /* station * key_count + key */
+    struct known_dot *dots; /* all versions that were seen, each behind a dot that has their count */
+    uint32_t dot_count, dot_capacity;
+    struct dot_fact *facts; /* open addressing */
+    uint32_t fact_count, fact_capacity;
+    struct claim *claims; /* CLAIMS_MAX for each key */
+    uint64_t changes[STATIONS_MAX]; /* keyspace->counters.changes, as seen last */
+    struct keyspace *merged[2];     /* where samples are merged; made when they are needed */
+    struct mem merge_mem;
+    uint64_t samples;
+    uint64_t last_loss_ns; /* when a process last ended */
+    struct inspector_statistics statistics;
+};
+
+void inspector_init(struct inspector *inspector, struct world *world, const struct conditions *conditions,
+                    struct history *history, struct station *stations);
+void inspector_release(struct inspector *inspector);
+
+/* A turn of a station is over. */
+void inspector_turned(struct inspector *inspector, struct station *station);
+/* A write was acknowledged: from now on it must be held. */
+void inspector_told(struct inspector *inspector, struct operation *operation);
+/* WAIT said that so many others have the write. */
+void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies);
+/* A station's memory is about to be lost. */
+void inspector_losing(struct inspector *inspector, struct station *station);
+/* Looks at every key of every node. */
+void inspector_sweep(struct inspector *inspector);
+/* At the end: all that is claimed is covered by all of those who hold the key (one bit each). */
+void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders);
+
+/* The record of a key in a node, NULL if there is none. */
+struct record *inspector_record(const struct inspector *inspector, const struct station *station, uint32_t key);
+/* Its version by the inspector's numbers. */
+void inspector_version(struct inspector *inspector, const struct station *station, const struct record *record,
+                       struct known_version *version);
+bool inspector_same_version(const struct known_version *one, const struct known_version *other);
+/* "3.1:174ab.2 7.1:174ab.1": for people. */
+const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version, char *text,
+                                    size_t text_size);
+
+#endif
