@@ -632,7 +632,8 @@ static void apply_expired(struct application *application, struct item *item) {
     count_change(application->outcome, has_changed);
 }
 
-static void apply_flush(struct application *application, const struct item *item) {
+/* Not inlined: its slots would lie on the stack beside the whole batch. */
+static __attribute__((noinline)) void apply_flush(struct application *application, const struct item *item) {
     struct keyspace *keyspace = application->keyspace;
     uint64_t slots[SLOT_COUNT / 64] = {0}, refused = keyspace->counters.refused_future;
     bool is_news = false;

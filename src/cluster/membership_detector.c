@@ -25,6 +25,7 @@
 
 /* All times follow the two settings. With an interval of 200 ms and a timeout of 1 s for three members: */
 #define CONFIRM_PERCENT        30  /* of the timeout: 300 ms between the first suspicion and down */
+#define CONFIRM_PAIR_PERCENT   60  /* where only two could speak: each lost message weighs more */
 #define CONFIRM_ALONE_PERCENT  80  /* where this node has to decide alone */
 #define CONFIRM_BROKEN_PERCENT 150 /* of the interval, if a connection broke: 300 ms */
 #define BROKEN_ALONE_PERCENT   200
@@ -189,6 +190,7 @@ static bool is_guilty(const struct membership *membership, uint16_t index, uint3
         voices += membership->now_ms - one->witnesses[i].told_ms <= 2 * timeout_ms &&
                   is_able(membership, roster_at(membership, one->witnesses[i].member), timeout_ms);
     uint64_t confirm_ms = one->is_broken ? percent(membership->interval_ms, CONFIRM_BROKEN_PERCENT)
+                          : others == 2  ? percent(timeout_ms, CONFIRM_PAIR_PERCENT)
                                          : percent(timeout_ms, CONFIRM_PERCENT);
     return voices >= 2 && membership->now_ms - one->accused_ms >= confirm_ms;
 }

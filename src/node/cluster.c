@@ -18,6 +18,8 @@
 
 /* Gossip, links and timers are looked at so often; the loop sleeps meanwhile. */
 #define WORK_EVERY_MS 50
+/* A member that was removed is told so by gossip: its links end so long after. */
+#define REMOVED_LINKS_MS 500
 /* A node that has seeds and has never met anybody serves alone when none of them has answered for so long. */
 #define JOIN_PATIENCE_MS 15000
 
@@ -334,12 +336,14 @@ static void take_event(struct node *node, const struct membership_event *event) 
     case MEMBERSHIP_CHANGED: break;
     case MEMBERSHIP_REMOVED:
         log_member(node, NODE_LOG_WARNING, event->member, "was removed from the cluster");
-        end_links(node, event->member, "the node was removed from the cluster");
+        if (cluster_peer(cluster, event->member) != NULL)
+            cluster_peer(cluster, event->member)->end_ms = node->monotonic_ms + REMOVED_LINKS_MS;
         break;
     case MEMBERSHIP_SELF_REMOVED:
         node_log(node, NODE_LOG_WARNING, "This node was removed from the cluster: it serves no keys any more. To come "
                                          "back it needs a new identity (an empty folder)");
         cluster->is_removed = true;
+        cluster->must_update = cluster->must_route = true;
         break;
     case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
     case MEMBERSHIP_DUPLICATE:
@@ -449,6 +453,17 @@ static void send_gossip(struct node *node) {
     buffer_release(&message);
 }
 
+/* What a removed member was to be told has left. */
+static void end_removed(struct node *node) {
+    for (uint32_t i = 0; i < node->cluster->peer_capacity; i++) {
+        struct peer *peer = node->cluster->peers[i];
+        if (peer == NULL || peer->end_ms == 0 || node->monotonic_ms < peer->end_ms)
+            continue;
+        peer->end_ms = 0;
+        end_links(node, peer->member, "the node was removed from the cluster");
+    }
+}
+
 static void tell_load(struct node *node) {
     const struct statistics *statistics = &node->statistics;
     uint64_t per_s = 0;
@@ -479,6 +494,7 @@ static void tick(struct node *node) {
     membership_tick(cluster->membership, node->monotonic_ms);
     tell_load(node);
     send_gossip(node);
+    end_removed(node);
     stop_joining(node);
     forward_tick(node);
     cluster_seeds_work(node);

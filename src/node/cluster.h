@@ -55,6 +55,7 @@ struct peer {
     uint64_t call_id;           /* of the call that is under way; 0: none */
     uint64_t next_call_ms;      /* not before */
     uint32_t failed_calls;
+    uint64_t end_ms; /* it was removed: its links end then, when it has been told; 0: it was not */
     struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
     bool is_mentioned;
     /* What it is to be told, since the last frame: */

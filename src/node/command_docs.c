@@ -232,6 +232,7 @@ static const struct {
     int command; /* -1: any */
 } value_types[] = {
     {"increment", "double", COMMAND_ID_INCRBYFLOAT},
+    {"key", "string", COMMAND_ID_CLUSTER_KEYSLOT}, /* only its name counts */
     {"value", "integer", COMMAND_ID_SETBIT},
     {"value", "integer", COMMAND_ID_BITFIELD},
     {"bit", "integer", -1},

@@ -245,8 +245,11 @@ void forward_tick(struct node *node) {
         if (peer == NULL || peer->awaited_first == peer->awaited_next || peer->out == NULL)
             continue;
         const struct awaited *oldest = peer->awaited[peer->awaited_first & (peer->awaited_capacity - 1)];
+        /* One that waits for others (WAIT) is acknowledged, but not answered. */
+        uint64_t unacknowledged_ms = link_oldest_unacknowledged_ms(peer->out->link);
         if (oldest != NULL && node->monotonic_ms - oldest->sent_ms > ANSWER_TIMEOUT_MS &&
-            node->monotonic_ms - link_heard_ms(peer->out->link) > ANSWER_TIMEOUT_MS / 2) {
+            (node->monotonic_ms - link_heard_ms(peer->out->link) > ANSWER_TIMEOUT_MS / 2 ||
+             (unacknowledged_ms != 0 && node->monotonic_ms - unacknowledged_ms > ANSWER_TIMEOUT_MS / 2))) {
             link_end(peer->out->link, "no answer");
             peers_raise(node, peer->out);
         }

@@ -16,7 +16,7 @@
 #define CALL_AGAIN_MAX_MS 2000
 /* A seed that belongs to no member that is linked is called so often, by one who has members. */
 #define SEED_EVERY_MS  3000
-#define INTRODUCTION_MAX 1024
+#define SELF_REASON    "that is this node itself"
 
 /* ---- Peers ---- */
 
@@ -104,7 +104,7 @@ void peers_send_replies(struct node *node, struct peer_link *link) {
 static const char *refusal_of(enum introduction introduction) {
     switch (introduction) {
     case INTRODUCTION_WELCOME: return NULL;
-    case INTRODUCTION_SELF: return "that is this node itself";
+    case INTRODUCTION_SELF: return SELF_REASON;
     case INTRODUCTION_REMOVED: return "this node id was removed from the cluster";
     case INTRODUCTION_DUPLICATE: return "another process has this node id";
     case INTRODUCTION_FOREIGN: return "that is another cluster";
@@ -139,10 +139,6 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         membership_introduce(cluster->membership, introduction, size, node->monotonic_ms, &member);
     struct seed *seed = peer_link->is_caller ? called_seed(cluster, peer_link->call_id) : NULL;
     cluster->must_update = true;
-    if (outcome == INTRODUCTION_SELF && seed != NULL)
-        seed->is_self = true;
-    if (outcome == INTRODUCTION_SELF && !peer_link->is_caller)
-        return refusal_of(outcome);
     if (outcome != INTRODUCTION_WELCOME) {
         node_log(node, outcome == INTRODUCTION_SELF ? NODE_LOG_DEBUG : NODE_LOG_WARNING, "Node at %s refused: %s",
                  peer_link->address, refusal_of(outcome));
@@ -276,6 +272,8 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
     }
     struct seed *seed = link->is_caller ? called_seed(cluster, link->call_id) : NULL;
     if (seed != NULL) {
+        /* Whichever of the two ends has found it out. */
+        seed->is_self = seed->is_self || strcmp(link_reason(link->link), SELF_REASON) == 0;
         seed->call_id = 0;
         seed->next_call_ms = node->monotonic_ms + (seed->is_answered ? SEED_EVERY_MS : CALL_AGAIN_MS * 5);
     }

@@ -38,7 +38,8 @@ static void note_incoming(struct keyspace *keyspace, uint64_t counter) {
 
 /* Whether a record is older than the last flush of its slot. */
 static bool is_flushed(const struct keyspace *keyspace, uint32_t database, uint32_t slot, uint64_t counter) {
-    return keyspace->ledger != NULL && database == 0 && counter <= keyspace->ledger->slots[slot].flush_counter;
+    return keyspace->ledger != NULL && database == 0 &&
+           counter <= keyspace->ledger->slots[slot].flush_counter;
 }
 
 uint64_t keyspace_stamp(struct keyspace *keyspace) {
@@ -75,7 +76,8 @@ static void parts_set_version(struct record_parts *parts, const struct version *
 }
 
 /* Of the actors whose counter is the highest of a version, the one whose identity is. */
-static uint16_t first_of_highest(const struct keyspace *keyspace, const struct version *version, uint64_t counter) {
+static uint16_t first_of_highest(const struct keyspace *keyspace, const struct version *version,
+                                 uint64_t counter) {
     uint16_t first = ACTORS_NONE;
     for (uint32_t i = 0; i < version->count; i++)
         if (version->dots[i].counter == counter &&
@@ -137,8 +139,9 @@ static bool replace(struct keyspace *keyspace, uint32_t database_index, const st
 }
 
 /* The general merge: versions of several dots, or of different actors. */
-static bool merge_versions(struct keyspace *keyspace, uint32_t database, struct argument *key, struct record *old,
-                           struct dict_position *position, struct record_parts *parts, bool *has_changed) {
+static bool merge_versions(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                           struct record *old, struct dict_position *position, struct record_parts *parts,
+                           bool *has_changed) {
     struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
     struct version ours, theirs, joined;
     bool theirs_wins = false;
@@ -248,9 +251,11 @@ static size_t value_offset(const struct record_parts *parts) {
 }
 
 /* Gives the record at position the parts' version, expiry and size, and the value its old bytes, zeros behind them. */
-static struct record *reshape(struct keyspace *keyspace, struct database *database, const struct argument *key,
-                              struct record *record, struct dict_position *position, const struct record_parts *parts) {
-    bool is_same_place = (size_t)(record_value_const(record) - (const uint8_t *)record) == value_offset(parts);
+static struct record *reshape(struct keyspace *keyspace, struct database *database,
+                              const struct argument *key, struct record *record,
+                              struct dict_position *position, const struct record_parts *parts) {
+    bool is_same_place =
+        (size_t)(record_value_const(record) - (const uint8_t *)record) == value_offset(parts);
     if (!is_same_place || mem_class(record_size(record)) != mem_class(record_parts_size(parts)) ||
         !funnel_image_allows(keyspace, database, key, record)) {
         struct record *fresh = patched_copy(keyspace, record, parts);
@@ -363,7 +368,8 @@ uint32_t funnel_drop_judged(struct keyspace *keyspace, uint32_t slot, uint64_t *
         uint64_t next;
         trial.condemned_count = 0;
         trial.is_full = false;
-        has_more = dict_scan(&database->slots[slot], &keyspace->secret, *from, TRIAL_RECORDS, try_record, &trial, &next);
+        has_more = dict_scan(&database->slots[slot], &keyspace->secret, *from, TRIAL_RECORDS, try_record,
+                             &trial, &next);
         for (uint32_t i = 0; i < trial.condemned_count; i++) {
             struct record *record = trial.condemned[i];
             struct argument key = {.data = record_key(record), .size = record_key_size(record), .slot = slot};
@@ -473,7 +479,8 @@ static uint64_t begin_flush(const struct flush *flush, uint64_t *of_others) {
     return records;
 }
 
-uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t counter) {
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
+                              uint64_t counter) {
     if (!observe(keyspace, counter))
         return 0;
     if (keyspace->is_alone && counter > keyspace->counter)

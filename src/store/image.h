@@ -46,7 +46,7 @@ struct image {
     bool is_flushed[DATABASE_COUNT];            /* the keyspace has let go of it */
     uint32_t database, slot;                    /* the walk is at */
     uint64_t hash;                              /* all below it is given out */
-    bool has_tombstones;    /* they are given out as records are: others had copies of the keys at the begin */
+    bool has_tombstones; /* they are given out as records are: others had copies of the keys at the begin */
     uint64_t begin_counter; /* last stamp given before the begin */
     int64_t begin_ms;
     struct image_long

@@ -7,6 +7,8 @@
 #include "store/expire.h"
 #include "store/reclaim.h"
 
+/* What is called in a shared database only stays out of the way of the others: its large frames are not theirs. */
+#define RARELY __attribute__((noinline))
 /* MSET of up to so many pairs needs no memory for its bookkeeping. */
 #define PAIRS_ON_STACK 64
 
@@ -97,18 +99,9 @@ static void forget_oldest(struct version *version) {
             (version->count - oldest) * sizeof *version->dots);
 }
 
-/* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
- * others as a version holds, the oldest dot makes room (keyspace.h says what that means; then false is returned). Alone, nobody
- * will ever compare: our dot is enough, and keys of an earlier start do not pay for two. */
-static bool stamp(struct keyspace *keyspace, const struct database *database, uint32_t slot,
-                  const struct record *old, struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
-    uint64_t counter = next_stamp(keyspace, funnel_shared(keyspace, database), slot, old);
-    parts->newest = (struct dot){.counter = counter, .actor = keyspace->actor};
-    parts->others = NULL;
-    parts->other_count = 0;
-    if (LIKELY(old == NULL || keyspace->is_alone ||
-               (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))))
-        return true;
+/* The other dots of a write over `old`, which others have written, too. */
+static RARELY bool keep_others(const struct keyspace *keyspace, const struct record *old,
+                               struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
     struct version version;
     record_version(old, &version);
     bool fits = version_raise(&version, parts->newest);
@@ -121,6 +114,21 @@ static bool stamp(struct keyspace *keyspace, const struct database *database, ui
     parts->others = others;
     parts->other_count = (uint16_t)count;
     return fits;
+}
+
+/* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
+ * others as a version holds, the oldest dot makes room (keyspace.h says what that means; then false is returned). Alone, nobody
+ * will ever compare: our dot is enough, and keys of an earlier start do not pay for two. */
+static inline bool stamp(struct keyspace *keyspace, const struct database *database, uint32_t slot,
+                         const struct record *old, struct record_parts *parts,
+                         struct dot others[VERSION_DOTS_MAX]) {
+    uint64_t counter = next_stamp(keyspace, funnel_shared(keyspace, database), slot, old);
+    parts->newest = (struct dot){.counter = counter, .actor = keyspace->actor};
+    parts->others = NULL;
+    parts->other_count = 0;
+    return LIKELY(old == NULL || keyspace->is_alone ||
+                  (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))) ||
+           keep_others(keyspace, old, parts, others);
 }
 
 static inline void touch_access(const struct keyspace *keyspace, struct record *record) {
@@ -208,9 +216,8 @@ bool funnel_install(struct keyspace *keyspace, struct database *database, const 
 /* A change of our own is done: watchers are told, and who has copies. Even a silent one changes the bytes. */
 static inline void changed(struct keyspace *keyspace, uint32_t database, const struct argument *key,
                            struct record *record) {
-    struct ledger *shared = funnel_shared(keyspace, keyspace->databases[database]);
-    if (UNLIKELY(shared != NULL))
-        ledger_note_write(shared, key, record);
+    if (UNLIKELY(!keyspace->is_alone && keyspace->ledger != NULL) && database == 0)
+        ledger_note_write(keyspace->ledger, key, record);
     if (LIKELY(!keyspace->is_silent))
         funnel_touch(keyspace, database, key);
 }
@@ -231,8 +238,9 @@ static inline int64_t expiry_after(const struct keyspace *keyspace, const struct
                                    int64_t wanted) {
     if (wanted != EXPIRY_KEEP)
         return wanted;
-    return old != NULL && !funnel_is_expired(keyspace, old) && !funnel_is_tombstone(old) ? record_expiry_ms(old)
-                                                                           : RECORD_NO_EXPIRY;
+    return old != NULL && !funnel_is_expired(keyspace, old) && !funnel_is_tombstone(old)
+               ? record_expiry_ms(old)
+               : RECORD_NO_EXPIRY;
 }
 
 /* Whether a value may be written over `record` without moving it: same layout, same size class. */
@@ -254,12 +262,12 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     return data + value->size <= record_begin || data >= record_begin + old_size;
 }
 
-static __attribute__((noinline)) void restamp_shared(struct keyspace *keyspace, const struct database *database,
-                                                     const struct argument *key, struct record *record) {
-    funnel_digest_remove(keyspace, database, key, record);
+static RARELY void restamp_shared(struct keyspace *keyspace, const struct argument *key,
+                                  struct record *record) {
+    funnel_digest_remove(keyspace, key, record);
     record->counter = next_stamp(keyspace, keyspace->ledger, key->slot, record);
     record->actor = keyspace->actor;
-    funnel_digest_add(keyspace, database, key, record);
+    funnel_digest_add(keyspace, key, record);
 }
 
 /* Begins a change in place: what an image needs is given out, and the record has our stamp from now on. */
@@ -269,7 +277,7 @@ static inline void restamp(struct keyspace *keyspace, const struct database *dat
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
     struct ledger *shared = funnel_shared(keyspace, database);
     if (UNLIKELY(shared != NULL)) {
-        restamp_shared(keyspace, database, key, record);
+        restamp_shared(keyspace, key, record);
         return;
     }
     record->counter = next_stamp(keyspace, NULL, 0, record);
@@ -439,7 +447,7 @@ bool keyspace_put_many(struct keyspace *keyspace, uint32_t database, struct argu
 }
 
 /* This node's own counter in a record's version; 0: there is none. */
-static uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
+static RARELY uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
     if (LIKELY(record->actor == keyspace->actor))
         return record->counter;
     struct record_parts parts;
@@ -459,7 +467,7 @@ static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct a
     struct dot others[VERSION_DOTS_MAX];
     const uint8_t *old_value = record_value(old);
     uint32_t kept = record_value_size(old) < parts->value_size ? record_value_size(old) : parts->value_size;
-    uint64_t base_counter = own_counter(keyspace, old);
+    uint64_t base_counter = funnel_shared(keyspace, database) == NULL ? 0 : own_counter(keyspace, old);
     bool is_exact = stamp(keyspace, database, key->slot, old, parts, others);
     parts->value = NULL;
     struct record *fresh = record_new(keyspace->mem, parts);
@@ -593,8 +601,9 @@ static void fit_into(struct record_parts *parts, const struct record *old) {
     parts->value_size = (uint32_t)dead;
 }
 
-static void bury_in_place(struct keyspace *keyspace, struct database *database, const struct argument *key,
-                          struct record *record, const struct record_parts *parts) {
+static RARELY void bury_in_place(struct keyspace *keyspace, struct database *database,
+                                 const struct argument *key, struct record *record,
+                                 const struct record_parts *parts) {
     if (keyspace->image != NULL)
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
     funnel_account_remove(keyspace, database, key, record);
@@ -603,8 +612,8 @@ static void bury_in_place(struct keyspace *keyspace, struct database *database, 
 }
 
 /* Puts a tombstone in the place of a record, in any case. */
-static void bury(struct keyspace *keyspace, struct database *database, const struct argument *key,
-                 struct entry *entry) {
+static RARELY void bury(struct keyspace *keyspace, struct database *database, const struct argument *key,
+                        struct entry *entry) {
     struct record *record = entry->record;
     struct dot others[VERSION_DOTS_MAX];
     struct record_parts parts = {.key = key->data,
@@ -649,7 +658,8 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
     } else {
         if (UNLIKELY(shared != NULL) && shared->slots[key->slot].flags & SLOT_COORDINATED)
             ledger_note_expired(shared, key, record);
-        funnel_drop(keyspace, database, key, &entry->position, record); /* last: the key may be the record's own */
+        funnel_drop(keyspace, database, key, &entry->position,
+                    record); /* last: the key may be the record's own */
     }
     entry->record = NULL;
 }

@@ -51,8 +51,9 @@ struct keyspace_counters {
     uint64_t changes;      /* since the start: what Redis counts as `dirty` */
     /* Of what came in through keyspace_merge() and keyspace_apply_patch(): */
     uint64_t merge_conflicts; /* met a concurrent version */
-    uint64_t far_ahead;       /* their clock is further ahead than CLOCK_DRIFT_MAX_MS: taken, but ours does not follow */
-    uint64_t refused_future;  /* their clock is impossibly far ahead (CLOCK_FUTURE_MAX_MS): refused */
+    uint64_t
+        far_ahead; /* their clock is further ahead than CLOCK_DRIFT_MAX_MS: taken, but ours does not follow */
+    uint64_t refused_future; /* their clock is impossibly far ahead (CLOCK_FUTURE_MAX_MS): refused */
 };
 
 /* Measures the long moves of tables that commands bring about. Tables of other sizes move in a few microseconds. */
@@ -183,7 +184,8 @@ void keyspace_set_alone(struct keyspace *keyspace, bool is_alone);
  * higher. What comes in later with lower counters is dropped at the door. Returns the number of keys that are gone (which is added to
  * changes); their memory is given back in steps. Watchers are told. Effects that were noted before lose their records. A counter
  * that is impossibly far ahead is refused (counted; 0). Database 0; needs a ledger. */
-uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t counter);
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
+                              uint64_t counter);
 
 /* A stamp for something that is no write of a key (a flush): greater than all that this node has given or seen. */
 uint64_t keyspace_stamp(struct keyspace *keyspace);
@@ -250,8 +252,8 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cu
                        keyspace_visitor *visit, void *context);
 
 /* The same over some slots of database 0 only: one bit each. */
-uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t cursor,
-                             uint32_t wanted, keyspace_visitor *visit, void *context);
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
+                             uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context);
 
 /* The cursor with which a scan visits this key next: for merging the scans of several nodes in order. */
 uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *key);

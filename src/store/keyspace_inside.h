@@ -49,27 +49,19 @@ static inline struct record *funnel_find(struct keyspace *keyspace, uint32_t dat
 
 /* ---- Accounts ---- */
 
-static inline void funnel_digest_add(struct keyspace *keyspace, const struct database *database,
-                                     const struct argument *key, const struct record *record) {
-    struct ledger *shared = funnel_shared(keyspace, database);
-    if (UNLIKELY(shared != NULL) && ledger_covers(shared, key->slot, key->hash))
-        shared->slots[key->slot].digest += ledger_record_digest(keyspace, key->hash, record);
-}
-
-static inline void funnel_digest_remove(struct keyspace *keyspace, const struct database *database,
-                                        const struct argument *key, const struct record *record) {
-    struct ledger *shared = funnel_shared(keyspace, database);
-    if (UNLIKELY(shared != NULL) && ledger_covers(shared, key->slot, key->hash))
-        shared->slots[key->slot].digest -= ledger_record_digest(keyspace, key->hash, record);
-}
+/* For a shared database only. */
+void funnel_digest_add(struct keyspace *keyspace, const struct argument *key, const struct record *record);
+void funnel_digest_remove(struct keyspace *keyspace, const struct argument *key, const struct record *record);
+void funnel_count_tombstone(struct keyspace *keyspace, const struct database *database, uint32_t slot,
+                            int difference);
 
 /* A record is in its table now; is about to leave it. */
 static inline void funnel_account_add(struct keyspace *keyspace, struct database *database,
                                       const struct argument *key, const struct record *record) {
-    funnel_digest_add(keyspace, database, key, record);
+    if (UNLIKELY(funnel_shared(keyspace, database) != NULL))
+        funnel_digest_add(keyspace, key, record);
     if (UNLIKELY(funnel_is_tombstone(record))) {
-        if (keyspace->ledger != NULL && database == keyspace->databases[0])
-            keyspace->ledger->slots[key->slot].tombstones++;
+        funnel_count_tombstone(keyspace, database, key->slot, 1);
         return;
     }
     database->keys++;
@@ -81,10 +73,10 @@ static inline void funnel_account_add(struct keyspace *keyspace, struct database
 
 static inline void funnel_account_remove(struct keyspace *keyspace, struct database *database,
                                          const struct argument *key, const struct record *record) {
-    funnel_digest_remove(keyspace, database, key, record);
+    if (UNLIKELY(funnel_shared(keyspace, database) != NULL))
+        funnel_digest_remove(keyspace, key, record);
     if (UNLIKELY(funnel_is_tombstone(record))) {
-        if (keyspace->ledger != NULL && database == keyspace->databases[0])
-            keyspace->ledger->slots[key->slot].tombstones--;
+        funnel_count_tombstone(keyspace, database, key->slot, -1);
         return;
     }
     database->keys--;
@@ -129,8 +121,9 @@ bool funnel_install(struct keyspace *keyspace, struct database *database, const 
                     struct record *old, struct dict_position *position, struct record *fresh);
 
 /* Takes a record out and frees it, accounts and all; nobody is told. The key may be the record's own. */
-static inline void funnel_drop(struct keyspace *keyspace, struct database *database, const struct argument *key,
-                               struct dict_position *position, struct record *record) {
+static inline void funnel_drop(struct keyspace *keyspace, struct database *database,
+                               const struct argument *key, struct dict_position *position,
+                               struct record *record) {
     funnel_account_remove(keyspace, database, key, record);
     funnel_take(keyspace, &database->slots[key->slot], position);
     funnel_dispose(keyspace, database, key, record);

@@ -52,18 +52,44 @@ static inline uint64_t dot_digest(const struct actors *actors, uint16_t actor, u
     return fold(counter ^ hash, hash ^ MIX_VERSION);
 }
 
+static __attribute__((noinline)) uint64_t others_digest(const struct actors *actors,
+                                                        const struct record *record) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    uint64_t sum = 0;
+    record_parts(record, &parts, others);
+    for (uint32_t i = 0; i < parts.other_count; i++)
+        sum += dot_digest(actors, others[i].actor, others[i].counter);
+    return sum;
+}
+
 uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash, const struct record *record) {
-    const struct actors *actors = &keyspace->actors;
     /* A sum over the dots: their order is by numbers, which are other ones elsewhere. */
-    uint64_t version = dot_digest(actors, record->actor, record->counter);
-    if (UNLIKELY(record->flags & RECORD_VECTOR)) {
-        struct record_parts parts;
-        struct dot others[VERSION_DOTS_MAX];
-        record_parts(record, &parts, others);
-        for (uint32_t i = 0; i < parts.other_count; i++)
-            version += dot_digest(actors, others[i].actor, others[i].counter);
-    }
+    uint64_t version = dot_digest(&keyspace->actors, record->actor, record->counter);
+    if (UNLIKELY(record->flags & RECORD_VECTOR))
+        version += others_digest(&keyspace->actors, record);
     return fold(version ^ MIX_KEY, hash ^ MIX_VERSION);
+}
+
+__attribute__((noinline)) void funnel_digest_add(struct keyspace *keyspace, const struct argument *key,
+                                                 const struct record *record) {
+    struct ledger *ledger = keyspace->ledger;
+    if (ledger_covers(ledger, key->slot, key->hash))
+        ledger->slots[key->slot].digest += ledger_record_digest(keyspace, key->hash, record);
+}
+
+__attribute__((noinline)) void funnel_digest_remove(struct keyspace *keyspace, const struct argument *key,
+                                                    const struct record *record) {
+    struct ledger *ledger = keyspace->ledger;
+    if (ledger_covers(ledger, key->slot, key->hash))
+        ledger->slots[key->slot].digest -= ledger_record_digest(keyspace, key->hash, record);
+}
+
+__attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
+                                                      const struct database *database, uint32_t slot,
+                                                      int difference) {
+    if (keyspace->ledger != NULL && database == keyspace->databases[0])
+        keyspace->ledger->slots[slot].tombstones += (uint32_t)difference;
 }
 
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot) {
@@ -156,7 +182,8 @@ uint32_t ledger_walk_step(struct keyspace *keyspace, uint32_t budget) {
         struct dict *slot = &database->slots[ledger->walk_slot];
         struct walk walk = {.keyspace = keyspace};
         uint64_t next;
-        bool has_more = dict_scan(slot, &keyspace->secret, ledger->walk_hash, VISIT_RECORDS, walk_visit, &walk, &next);
+        bool has_more =
+            dict_scan(slot, &keyspace->secret, ledger->walk_hash, VISIT_RECORDS, walk_visit, &walk, &next);
         ledger->slots[ledger->walk_slot].digest += walk.digest;
         spent += slot->count != 0 ? walk.looked_at + 1 : ++empty_slots % SLOTS_PER_UNIT == 0;
         if (has_more) {
@@ -212,7 +239,8 @@ static struct effect *last_write_of(const struct ledger *ledger, const struct ar
     if (ledger->effect_count == 0)
         return NULL;
     struct effect *last = &ledger->effects[ledger->effect_count - 1];
-    bool is_same = last->kind != EFFECT_EXPIRED && last->key.hash == key->hash && last->key.size == key->size &&
+    bool is_same = last->kind != EFFECT_EXPIRED && last->key.hash == key->hash &&
+                   last->key.size == key->size &&
                    (key->size == 0 || memcmp(last->key.data, key->data, key->size) == 0);
     return is_same ? last : NULL;
 }
@@ -255,7 +283,8 @@ void ledger_note_range(struct ledger *ledger, uint32_t offset, uint32_t size) {
         effect->offset = offset;
         effect->size = size;
     } else if (size != 0) {
-        uint32_t end = effect->offset + effect->size > offset + size ? effect->offset + effect->size : offset + size;
+        uint32_t end =
+            effect->offset + effect->size > offset + size ? effect->offset + effect->size : offset + size;
         effect->offset = effect->offset < offset ? effect->offset : offset;
         effect->size = end - effect->offset;
     }
@@ -291,7 +320,8 @@ void ledger_note_expired(struct ledger *ledger, const struct argument *key, cons
     effect->key.data = ledger->kept.data + at;
 }
 
-void ledger_effect_version(const struct ledger *ledger, const struct effect *effect, struct version *version) {
+void ledger_effect_version(const struct ledger *ledger, const struct effect *effect,
+                           struct version *version) {
     const uint8_t *at = ledger->kept.data + effect->kept_at + effect->key.size;
     memcpy(&version->count, at, sizeof version->count);
     memcpy(version->dots, at + sizeof version->count, version->count * sizeof *version->dots);

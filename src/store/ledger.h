@@ -53,14 +53,19 @@ enum effect_kind {
 
 struct effect {
     enum effect_kind kind;
-    struct argument key;    /* placed. The bytes are the command's argument, or stand in ledger->kept (EFFECT_EXPIRED) */
-    struct record *record;  /* the key's record when this was noted: still so if this is the only effect on the list. NULL: it is
+    struct argument
+        key; /* placed. The bytes are the command's argument, or stand in ledger->kept (EFFECT_EXPIRED) */
+    struct record *
+        record; /* the key's record when this was noted: still so if this is the only effect on the list. NULL: it is
                                gone, or has to be looked up (keyspace_find_record) */
-    uint64_t base_counter;  /* EFFECT_PATCH: this node's own counter in the version before; 0: it had none. All else of the
+    uint64_t
+        base_counter; /* EFFECT_PATCH: this node's own counter in the version before; 0: it had none. All else of the
                                version is as it is now */
-    uint64_t counter;       /* EFFECT_PATCH: what the write has stamped. The record may have a later one by now: then the whole of it is to be told */
-    uint32_t offset, size;  /* EFFECT_PATCH: bytes of the value that were written; the rest is as before, or new zeros */
-    size_t kept_at;         /* EFFECT_EXPIRED: where its key bytes and then its version stand in ledger->kept */
+    uint64_t
+        counter; /* EFFECT_PATCH: what the write has stamped. The record may have a later one by now: then the whole of it is to be told */
+    uint32_t offset,
+        size; /* EFFECT_PATCH: bytes of the value that were written; the rest is as before, or new zeros */
+    size_t kept_at; /* EFFECT_EXPIRED: where its key bytes and then its version stand in ledger->kept */
 };
 
 struct ledger {
@@ -73,11 +78,13 @@ struct ledger {
     uint64_t lost[SLOT_COUNT / 64];
     bool has_lost;
     uint64_t highest_counter; /* of any record that came in: a flush at or above it takes whole tables */
-    uint32_t editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
-    bool is_walked;   /* digests are complete */
-    uint32_t walk_slot;       /* else: slots below are, and of this one the hashes below walk_hash */
+    uint32_t
+        editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
+    bool is_walked;     /* digests are complete */
+    uint32_t walk_slot; /* else: slots below are, and of this one the hashes below walk_hash */
     uint64_t walk_hash;
-    uint32_t drop_slot; /* while alone: where the dropping of tombstones goes on; SLOT_COUNT: there are none */
+    uint32_t
+        drop_slot; /* while alone: where the dropping of tombstones goes on; SLOT_COUNT: there are none */
     uint64_t drop_hash;
 };
 

@@ -155,8 +155,8 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cu
     return scan(keyspace, keyspace->databases[database], NULL, cursor, wanted, visit, context);
 }
 
-uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64], uint64_t cursor,
-                             uint32_t wanted, keyspace_visitor *visit, void *context) {
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
+                             uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context) {
     return scan(keyspace, keyspace->databases[0], slots, cursor, wanted, visit, context);
 }
 
@@ -225,7 +225,8 @@ static struct record *search(const struct lottery *lottery) {
 
 #define RANDOM_TRIES 100
 
-static struct record *random_record(struct keyspace *keyspace, uint32_t database_index, const uint64_t *slots) {
+static struct record *random_record(struct keyspace *keyspace, uint32_t database_index,
+                                    const uint64_t *slots) {
     struct lottery lottery = {.keyspace = keyspace, .index = database_index, .slots = slots};
     for (unsigned i = 0; i < RANDOM_TRIES; i++) {
         const struct database *database = keyspace->databases[database_index];

@@ -21,14 +21,15 @@ class Context:
 
     slack_ms: how far the same moment may be apart on the two servers; exact: counters of the servers must be equal;
     queue: the commands of the transaction that EXEC answers; accepted: counts the entries of known.py that were
-    needed.
+    needed; is_ring: ours are several nodes.
     """
 
-    def __init__(self, slack_ms, exact, queue, accepted):
+    def __init__(self, slack_ms, exact, queue, accepted, is_ring=False):
         self.slack_ms = slack_ms
         self.exact = exact
         self.queue = queue
         self.accepted = accepted
+        self.is_ring = is_ring
 
 
 def difference(args, ours, reference, context):
@@ -44,7 +45,7 @@ def difference(args, ours, reference, context):
 def difference_of_parsed(args, ours, reference, context):
     if ours == reference:
         return None
-    entry = known.covering(args, ours, reference)
+    entry = known.covering(args, ours, reference, context.is_ring)
     if entry:
         context.accepted[entry] += 1
         return None

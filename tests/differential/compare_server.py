@@ -52,12 +52,20 @@ def _info_counters(name, ours, reference):
     return None
 
 
-def _info_database(name, ours, reference):
+def _info_database(name, ours, reference, is_ring):
+    if is_ring:
+        # The copies that this node has, some of which may still be on their way.
+        return None
     first, second = _counts(ours), _counts(reference)
     for part in (b"keys", b"expires"):
         if first.get(part) != second.get(part):
             return "%s: %s is %r, not %r" % (name.decode(), part.decode(), first.get(part), second.get(part))
     return None if b"avg_ttl" in first else "%s: no avg_ttl" % name.decode()
+
+
+def _is_counted_by_node(name):
+    """What a node has to show of the commands and the keys of its own only."""
+    return _is_database(name) or name.startswith((b"cmdstat_", b"errorstat_", b"latency_percentiles_usec_"))
 
 
 def _is_database(name):
@@ -71,17 +79,20 @@ def info(_args, ours, reference, context):
     if sections[0] != sections[1]:
         return "sections %r, not %r" % tuple(sections)
     first, second = info_fields(ours), info_fields(reference)
-    reason = _missing(first, second, known.ABSENT_INFO_FIELDS, "fields")
+    gaps = known.ABSENT_INFO_FIELDS
+    if context.is_ring:
+        gaps = gaps.union(name for name in second if _is_counted_by_node(name))
+    reason = _missing(first, second, gaps, "fields")
     if reason:
         return reason
     surplus = [name for name in first if name not in second and (
-        _is_database(name) or context.exact and name.startswith((b"cmdstat_", b"errorstat_")))]
+        _is_database(name) and not context.is_ring or context.exact and name.startswith((b"cmdstat_", b"errorstat_")))]
     if surplus:
         return "fields too many: %r" % surplus
     for name, value in second.items():
         if name not in first:
             continue
-        reason = _info_database(name, first[name], value) if _is_database(name) else (
+        reason = _info_database(name, first[name], value, context.is_ring) if _is_database(name) else (
             _info_counters(name, first[name], value) if context.exact else None)
         if reason is None and name in known.EQUAL_INFO_FIELDS and first[name] != value:
             reason = "%s is %r, not %r" % (name.decode(), first[name], value)
@@ -99,14 +110,15 @@ def _dictionary(reply):
     return {text(key): value for key, value in members}
 
 
-def config_get(_args, ours, reference, _context):
+def config_get(_args, ours, reference, context):
+    own = known.OWN_DIRECTIVES.union({b"cluster-enabled"} if context.is_ring else ())
     first, second = _dictionary(ours), _dictionary(reference)
     reason = _missing(first, second, known.ABSENT_DIRECTIVES, "directives")
     if reason:
         return reason
     wrong = ["%s is %s, not %s" % (name.decode(), resp.show(text(first[name]) or b"", 60), resp.show(text(value), 60))
              for name, value in second.items()
-             if name in first and first[name] != value and name not in known.OWN_DIRECTIVES]
+             if name in first and first[name] != value and name not in own]
     return "; ".join(wrong) or None
 
 
@@ -194,7 +206,7 @@ def histogram(_args, ours, reference, context):
                      for reply in (ours, reference))
     if context.exact and set(first) != set(second):
         return "commands %r, not %r" % (sorted(first), sorted(second))
-    reason = _missing(first, second, (), "commands")
+    reason = None if context.is_ring else _missing(first, second, (), "commands")
     if reason:
         return reason
     for name, fields in first.items():

@@ -46,6 +46,10 @@ def _long_error(args, ours, reference):
     return is_error(ours) and is_error(reference) and len(ours[1]) >= 500 and reference[1].startswith(ours[1][:500])
 
 
+def _copies(args, ours, reference):
+    return args[0].upper() == b"WAIT" and integer(reference) == 0 and 0 <= (integer(ours) or 0) <= 2
+
+
 # (name, does it cover these replies, reason)
 DIFFERENCES = [
     ("CLIENT SETINFO and NO-TOUCH", _newer_subcommand,
@@ -58,17 +62,25 @@ DIFFERENCES = [
 ]
 
 
-def covering(args, ours, reference):
+# Of a ring of nodes alone.
+RING_DIFFERENCES = [
+    ("WAIT on a ring", _copies,
+     "it counts the copies that have what was written, of which the reference has none but its own"),
+]
+
+
+def covering(args, ours, reference, is_ring=False):
     """The name of the entry that covers these two different replies (parsed), or None."""
-    for name, covers, _ in DIFFERENCES:
+    for name, covers, _ in DIFFERENCES + (RING_DIFFERENCES if is_ring else []):
         if covers(args, ours, reference):
             return name
     return None
 
 
-def summary(uses):
+def summary(uses, is_ring=False):
     """uses: how often each entry was needed, by name."""
-    return "\n".join("  %s, %d times: %s" % (name, uses.get(name, 0), reason) for name, _, reason in DIFFERENCES)
+    return "\n".join("  %s, %d times: %s" % (name, uses.get(name, 0), reason)
+                     for name, _, reason in DIFFERENCES + (RING_DIFFERENCES if is_ring else []))
 
 
 # -- INFO -----------------------------------------------------------------------------------------------------------

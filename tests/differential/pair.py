@@ -16,6 +16,7 @@ import compare
 import connection as wire
 import resp
 from command import Command, command_name
+from world import DATABASES
 
 BATCH = 100
 # The connection that looks, and is never in a transaction.
@@ -76,10 +77,14 @@ class Side:
         self.connections = {}
         self.registers = {}
 
+    def address(self, number):
+        """Host and port that this connection goes to."""
+        return self.server.host, self.server.port
+
     def open(self, number):
         connection = self.connections.get(number)
         if connection is None:
-            connection = self.connections[number] = wire.Connection(self.server.host, self.server.port)
+            connection = self.connections[number] = wire.Connection(*self.address(number))
             requests = list(self.greeting) if number == INSPECTOR else []
             requests += [[b"HELLO", b"3"]] if self.protocol == 3 else []
             for args in requests:
@@ -108,9 +113,14 @@ class Pair:
     """ours, reference: the sides. compared: how many replies were. history: the commands since reset()."""
 
     INSPECTOR = INSPECTOR
+    # The connections that look: one to each node.
+    INSPECTORS = (INSPECTOR,)
+    DATABASES = DATABASES
+    # What compare.Context says.
+    is_ring = False
 
     def __init__(self, ours, reference, coverage, greeting=()):
-        self.ours = Side(ours, greeting)
+        self.ours = self.make_side(ours, greeting)
         self.reference = Side(reference, greeting)
         self.sides = (self.ours, self.reference)
         self.coverage = coverage
@@ -127,7 +137,23 @@ class Pair:
         # Off while a history is played again: that is no coverage.
         self.watching = True
 
+    @staticmethod
+    def make_side(server, greeting):
+        """The side of the server that is tested."""
+        return Side(server, greeting)
+
     # -- state --------------------------------------------------------------------------------------------------
+
+    def begin(self, seed):
+        """Before an epoch: its seed, for what depends on nothing else."""
+
+    def prepare(self, command):
+        """The command as it is sent."""
+        return command
+
+    def describe(self):
+        """What a reader of a report should know of the connections, or an empty text."""
+        return ""
 
     def remember_settings(self):
         """What reset() sets changed directives back to."""
@@ -172,7 +198,7 @@ class Pair:
     def run(self, commands, exact=False):
         """Send the commands in order and compare every reply; the results."""
         results = []
-        for batch in self._batches(commands):
+        for batch in self._batches(map(self.prepare, commands)):
             if self.unsettled and any(command.args[0].upper() == b"CLIENT" for command in batch):
                 self.settle()
             exchanged = self._exchange(batch)
@@ -185,7 +211,7 @@ class Pair:
 
     def run_uncompared(self, commands):
         """Send the commands to both; whatever they answer is right here."""
-        return [result for batch in self._batches(commands) for result in self._exchange(batch)]
+        return [result for batch in self._batches(map(self.prepare, commands)) for result in self._exchange(batch)]
 
     def _batches(self, commands):
         """Runs of commands that may be sent in one go."""
@@ -256,7 +282,7 @@ class Pair:
             self._count(result)
         if result.ours == result.reference:
             return
-        context = compare.Context(self._slack_ms(), exact, result.queue, self.accepted)
+        context = compare.Context(self._slack_ms(), exact, result.queue, self.accepted, self.is_ring)
         reason = compare.difference(result.args, result.ours, result.reference, context)
         if reason:
             self.differ(result, reason)
@@ -280,6 +306,7 @@ class Pair:
 
     def start(self, number, command):
         """Send a command and leave its reply for finish()."""
+        command = self.prepare(command)
         for side in self.sides:
             connection = side.open(number)
             wire.exchange([wire.Job(connection, resp.encode(command.resolve(side)), reply_count=0)])
@@ -325,6 +352,7 @@ class Pair:
 
     def wait_until(self, commands, reply):
         """Repeat the commands on each server by itself until the last one's reply is this; not compared."""
+        commands = [self.prepare(command) for command in commands]
         for side in self.sides:
             deadline = self.now() + SETTLE_TIMEOUT_S
             connection = side.open(commands[0].connection)

@@ -32,6 +32,8 @@ class Report:
         history = pair.history[:difference.position + 1]
         print("\nDIFFERENCE %d, play it again with: %s" % (len(self.counts), where))
         _show_result(difference)
+        if pair.describe():
+            print("  " + pair.describe())
         _show_history(history)
         if self.may_shrink:
             commands, seen = shrink.shrink(pair, history, difference)

@@ -21,6 +21,9 @@ import resp
 HOST = "127.0.0.1"
 # Below the ports that the system gives to outgoing connections.
 PORTS = range(21100, 21200)
+# Of these a node of a ring takes three: for clients, for cluster clients, for the other nodes.
+RING_PORTS = range(24000, 24500)
+PORTS_OF_A_NODE = 3
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 20
 
@@ -31,6 +34,11 @@ MAIN_DIRECTIVES = [("save", '""'), ("loglevel", "warning"), ("enable-debug-comma
 PASSWORD = b"secret word"
 # Directives of the pair that is closed by a password; these come from a file, so that CONFIG REWRITE has one to write.
 GUARDED_DIRECTIVES = [("save", '""'), ("loglevel", "warning"), ("requirepass", '"secret word"')]
+
+
+# What the nodes of a ring get besides those of the main pair.
+RING_DIRECTIVES = [("cluster-enabled", "yes")]
+SETTLED_TIMEOUT_S = 60
 
 
 class StartFailed(Exception):
@@ -93,6 +101,75 @@ def start(label, binary, directives, by_file=False):
         if len(refusals) == 2:
             break
     raise StartFailed("%s (%s) did not start:\n%s" % (label, binary, "\n".join(refusals) or "no free port"))
+
+
+class Ring:
+    """The nodes of a ring that runs: what is asked of no certain node goes to the first."""
+
+    def __init__(self, label, nodes):
+        self.label = label
+        self.nodes = nodes
+        self.host, self.port = nodes[0].host, nodes[0].port
+
+
+def start_ring(label, binary, directives, count):
+    """Start so many nodes and wait until each of them sees all, and all copies are in agreement."""
+    ports, reservations = _reserve_nodes(count)
+    seeds = " ".join("%s:%d@%d" % (HOST, port, port + 2) for port in ports)
+    nodes = []
+    try:
+        for number, port in enumerate(ports):
+            own = [("cluster-port", str(port + 1)), ("peer-port", str(port + 2)), ("cluster-seeds", seeds)]
+            node, refusal = _try_port("%s, node %d" % (label, number), binary, directives + RING_DIRECTIVES + own,
+                                      False, port)
+            if not node:
+                raise StartFailed("node %d of the ring (%s) did not start:\n%s" % (number, binary, refusal))
+            nodes.append(node)
+            node.reservation = reservations[number]
+        for node in nodes:
+            if not _is_settled(node, count):
+                raise StartFailed("%s does not see %d settled nodes; its log:\n%s"
+                                  % (node.label, count, node.end_of_log()))
+    except StartFailed:
+        for node in nodes:
+            node.stop()
+        raise
+    return Ring(label, nodes)
+
+
+def _reserve_nodes(count):
+    """The first ports of so many nodes, and what keeps other runs from them."""
+    ports, reservations = [], []
+    for first in RING_PORTS[:-PORTS_OF_A_NODE:PORTS_OF_A_NODE]:
+        if len(ports) == count:
+            break
+        held = [_reserve(first + offset) for offset in range(PORTS_OF_A_NODE)]
+        if all(held):
+            ports.append(first)
+            # The first stands for all three: nobody else takes them by another number.
+            reservations.append(held.pop(0))
+        for reservation in filter(None, held):
+            reservation.close()
+    if len(ports) < count:
+        raise StartFailed("no free ports for %d nodes" % count)
+    return ports, reservations
+
+
+def _is_settled(node, count):
+    wanted = b"cluster_nodes_settled:%d\r\n" % count
+    deadline = time.monotonic() + SETTLED_TIMEOUT_S
+    client = connection.Connection(node.host, node.port)
+    try:
+        while time.monotonic() < deadline:
+            job = connection.Job(client, resp.encode([b"CLUSTER", b"INFO"]), reply_count=1)
+            connection.exchange([job])
+            if job.replies and wanted in job.replies[0]:
+                return True
+            # What the others say comes with their gossip; there is nothing to wait for here.
+            time.sleep(0.02)
+        return False
+    finally:
+        client.close()
 
 
 def _reserve(port):

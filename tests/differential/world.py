@@ -9,14 +9,28 @@
 
 import random
 
+from safety import LCS_PREFIX
+
 KEYS = [b"k:%d" % number for number in range(20)] + [
     b"{tag}:1", b"{tag}:2", b"a{tag}b", b"{}:1", b"{tag", b"}{", b"with space", b"", b"\x00\x01\xff\xfe",
     b"crlf\r\nkey", b"\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87", b"*star*", b"[class]", b"k?:0", b"back\\slash", b"\"quoted'",
     b"123", b"-1", b"K:0", b"l" * 300,
 ]
 # Short values only: see safety.py.
-LCS_KEYS = [b"lcs:%d" % number for number in range(6)]
-ALL_KEYS = frozenset(KEYS + LCS_KEYS)
+LCS_KEYS = [LCS_PREFIX + b"%d" % number for number in range(6)]
+# Hash tags, which keys get that have to be in one slot.
+TAGS = (b"{north}", b"{south}", b"{west}")
+
+
+def tagged(key, tag):
+    """The key in the tag's slot; a key that has one of the tags stays as it is."""
+    rest = key[len(LCS_PREFIX):] if key.startswith(LCS_PREFIX) else key
+    if rest.startswith(TAGS):
+        return key
+    return LCS_PREFIX + tag + rest if rest is not key else tag + key
+
+
+ALL_KEYS = frozenset(KEYS + LCS_KEYS + [tagged(key, tag) for key in KEYS + LCS_KEYS for tag in TAGS])
 
 INTEGERS = [b"%d" % number for number in (
     0, 1, -1, 2, 3, 7, 8, 10, -10, 42, 63, 64, 65, 99, 100, 127, 128, -128, -129, 255, 256, 9999, 10000, 32767, 65535,

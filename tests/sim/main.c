@@ -10,6 +10,11 @@
  *   sim --selftest          whether the simulator sees what is wrong
  *   sim --allocations [WORD] the allocations that fail; of commands whose name begins with WORD
  *   sim --crashes N         checkpoints and identities over at least N crashes of the disk (crash.h); with --seed one history
+ *   sim --rings N           so many runs of whole clusters (ring/fleet.h); with --seed or --replay and --ring that one,
+ *                           with --seconds as many as fit
+ *   sim --scenario [NAME]   failures of clusters that have a name: this one, or all
+ *   sim --ring-selftest     whether the simulator of clusters sees what is wrong
+ *   sim --ring-speed S      how fast S seconds of a quiet cluster are simulated
  * Further words:
  *   --first N               the first seed (1)
  *   --steps N               each run ends after so many events at the latest
@@ -22,6 +27,7 @@
  */
 #include "sim/allocations.h"
 #include "sim/crash.h"
+#include "sim/ring/ring_main.h"
 #include "sim/run.h"
 #include "sim/selftest.h"
 
@@ -47,6 +53,7 @@ struct plan {
     bool chooses; /* the words name the parts */
     const char *allocation_word;
     uint64_t crashes; /* 0: none */
+    struct ring_plan rings;
     struct run_options options;
 };
 
@@ -90,6 +97,10 @@ static bool read_word(const char *word, const char *value, struct plan *plan, in
         *taken = 1 + has_value;
         return true;
     }
+    if (ring_read_word(word, value, &plan->rings, taken)) {
+        plan->chooses = true;
+        return true;
+    }
     *taken = 2;
     if (value == NULL)
         return false;
@@ -103,7 +114,7 @@ static bool read_word(const char *word, const char *value, struct plan *plan, in
         plan->has_runs = plan->chooses = true;
     } else if (strcmp(word, "--seconds") == 0) {
         plan->seconds = (double)number_of(value);
-        plan->has_runs = plan->chooses = true;
+        plan->chooses = true;
     } else if (strcmp(word, "--crashes") == 0) {
         plan->crashes = number_of(value);
         plan->chooses = true;
@@ -131,7 +142,11 @@ static bool read_words(int count, char **words, struct plan *plan) {
     /* The seed is that of a history, or of a run. */
     if (plan->has_one_seed && plan->crashes != 0)
         plan->crashes = 1;
+    else if (plan->has_one_seed && plan->rings.has_runs)
+        plan->rings.count = 1;
     else if (plan->has_one_seed)
+        plan->has_runs = true;
+    else if (plan->seconds != 0 && !plan->rings.has_runs)
         plan->has_runs = true;
     if (plan->seconds == 0 && plan->count == 0)
         plan->count = SEEDS_DEFAULT;
@@ -215,7 +230,8 @@ int main(int count, char **words) {
     if (!read_words(count, words, &plan)) {
         fprintf(stderr,
                 "usage: sim [--nightly] [--seed N | --replay N | --seeds N | --seconds S] [--selftest] "
-                "[--allocations [WORD]] [--crashes N] [--first N] [--steps N] [--lines N]\n");
+                "[--allocations [WORD]] [--crashes N] [--ring] [--rings N] [--scenario [NAME]] "
+                "[--ring-selftest] [--ring-speed S] [--first N] [--steps N] [--lines N]\n");
         return 2;
     }
     if (plan.has_runs) {
@@ -239,6 +255,11 @@ int main(int count, char **words) {
         tally.passed += of_allocations.passed;
         tally.failed += of_allocations.failed;
     }
+    plan.rings.first = plan.first;
+    plan.rings.seconds = plan.seconds;
+    plan.rings.is_verbose = plan.options.is_verbose;
+    plan.rings.last_lines = plan.options.last_lines;
+    ring_main(&plan.rings, &tally.passed, &tally.failed);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", tally.passed, tally.failed);
     return tally.failed == 0 ? 0 : 1;
 }

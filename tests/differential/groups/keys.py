@@ -10,7 +10,7 @@ import compare
 import resp
 from command import Command, Register
 from groups import strings
-from world import KEYS, DATABASES
+from world import KEYS
 
 PATTERNS = [
     b"*", b"k:*", b"k:?", b"k:1?", b"?", b"", b"k:[0-3]", b"k:[^0-3]", b"k:[3-0]", b"k:[13579]", b"[kK]:*", b"K:*",
@@ -183,17 +183,16 @@ SCENES = [(3, random_key), (1.5, idle_times), (0.4, frequencies), (0.3, flushes)
 VALUE_READERS = {b"string": lambda key: [b"GET", key]}
 
 
-def compare_keyspace(pair, world):
+def compare_keyspace(pair, inspector):
     """Both servers hold the same keys, values, encodings and times, in every database."""
-    for database in range(DATABASES):
-        results = pair.run([Command([b"SELECT", b"%d" % database], pair.INSPECTOR),
-                            Command([b"DBSIZE"], pair.INSPECTOR),
-                            Command([b"KEYS", b"*"], pair.INSPECTOR)])
+    for database in range(pair.DATABASES):
+        results = pair.run([Command([b"SELECT", b"%d" % database], inspector), Command([b"DBSIZE"], inspector),
+                            Command([b"KEYS", b"*"], inspector)])
         names = compare.sorted_texts(resp.parse(results[2].reference))
-        kinds = pair.run([Command([b"TYPE", name], pair.INSPECTOR) for name in names])
+        kinds = pair.run([Command([b"TYPE", name], inspector) for name in names])
         commands = []
         for name, result in zip(names, kinds):
             reader = VALUE_READERS.get(resp.parse(result.reference)[1])
             commands += [reader(name)] if reader else []
             commands += [[b"PTTL", name], [b"PEXPIRETIME", name], [b"OBJECT", b"ENCODING", name]]
-        pair.run([Command(args, pair.INSPECTOR) for args in commands])
+        pair.run([Command(args, inspector) for args in commands])

@@ -53,44 +53,48 @@ static void draw_network(struct conditions *conditions, struct rng *rng) {
     }
 }
 
-static void draw_processes(struct weather *weather, struct rng *rng) {
+/* From a few times in a run to all the time. */
+static uint64_t often(struct rng *rng, uint64_t duration_ns) {
+    return chance_magnitude(rng, duration_ns / 50 < S / 2 ? S / 2 : duration_ns / 50, duration_ns);
+}
+
+static void draw_processes(struct weather *weather, struct rng *rng, uint64_t duration_ns) {
     if (is_on(rng)) {
-        weather->end_every_ns = chance_magnitude(rng, 3 * S, 120 * S);
-        weather->down_max_ns = chance_magnitude(rng, 10 * MS, 60 * S);
+        weather->end_every_ns = often(rng, duration_ns);
+        weather->down_max_ns = chance_magnitude(rng, 10 * MS, duration_ns);
         weather->may_stop_in_peace = is_on(rng);
         weather->loses_power = is_on(rng);
         weather->disk_loss_permille = is_on(rng) ? magnitude(rng, 10, 300) : 0;
         weather->rollback_permille = is_on(rng) ? magnitude(rng, 10, 200) : 0;
     }
     if (is_on(rng)) {
-        weather->pause_every_ns = chance_magnitude(rng, S, 60 * S);
-        weather->pause_max_ns = chance_magnitude(rng, 10 * MS, 60 * S);
+        weather->pause_every_ns = often(rng, duration_ns);
+        weather->pause_max_ns = chance_magnitude(rng, 10 * MS, duration_ns);
     }
 }
 
-static void draw_weather(struct weather *weather, struct rng *rng) {
+static void draw_weather(struct weather *weather, struct rng *rng, uint64_t duration_ns) {
     if (is_on(rng)) {
-        weather->partition_every_ns = chance_magnitude(rng, 3 * S, 100 * S);
-        weather->partition_max_ns = chance_magnitude(rng, 100 * MS, 100 * S);
+        weather->partition_every_ns = often(rng, duration_ns);
+        weather->partition_max_ns = chance_magnitude(rng, 100 * MS, duration_ns);
         weather->shapes = (uint32_t)chance_between(rng, 1, (1u << PARTITION_SHAPE_COUNT) - 1);
         weather->resets_permille = is_on(rng) ? (uint32_t)rng_below(rng, 1001) : 0;
     }
-    draw_processes(weather, rng);
+    draw_processes(weather, rng, duration_ns);
     if (is_on(rng))
         weather->skew_max_us = chance_magnitude(rng, 1000, is_on(rng) ? 3600 * UINT64_C(1000000) : 500000);
     if (is_on(rng)) {
-        weather->jump_every_ns = chance_magnitude(rng, S, 60 * S);
+        weather->jump_every_ns = often(rng, duration_ns);
         weather->jump_max_us = chance_magnitude(rng, 1000, 3600 * UINT64_C(1000000));
     }
     if (is_on(rng))
-        weather->cut_every_ns = chance_magnitude(rng, S, 60 * S);
+        weather->cut_every_ns = often(rng, duration_ns);
 }
 
 static void draw_mix(struct ring_mix *mix, struct rng *rng) {
     mix->users = magnitude(rng, 1, 16);
     mix->pipeline_max = is_on(rng) ? 1 : magnitude(rng, 2, 16);
     mix->requests = magnitude(rng, 100, 3000);
-    mix->think_max_ns = chance_magnitude(rng, MS, 2 * S);
     mix->keys = magnitude(rng, 1, 2000);
     mix->reads = magnitude(rng, 50, 500);
     mix->sets = magnitude(rng, 50, 500);
@@ -137,7 +141,7 @@ static void make_clear(struct conditions *conditions, struct rng *rng) {
     weather->cut_every_ns = weather->removal_at_ns = 0;
     weather->disk_loss_permille = weather->rollback_permille = 0;
     weather->loses_power = false;
-    weather->end_every_ns = chance_magnitude(rng, 20 * S, 60 * S);
+    weather->end_every_ns = chance_magnitude(rng, 10 * S, 60 * S);
     weather->down_max_ns = chance_magnitude(rng, 10 * MS, 20 * S);
     conditions->begins_in_storm = false;
     conditions->copies = conditions->copies < 3 ? 3 : conditions->copies;
@@ -161,23 +165,23 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
         conditions->suspect_timeout_ms = conditions->gossip_interval_ms * (uint32_t)chance_between(rng, 5, 15);
     }
     draw_network(conditions, rng);
-    draw_weather(&conditions->weather, rng);
     draw_mix(&conditions->mix, rng);
+    /* The users' patience makes the run that long. */
+    struct ring_mix *mix = &conditions->mix;
+    uint64_t duration_ns = chance_magnitude(rng, 2 * S, 200 * S), per_turn = (mix->pipeline_max + 1) / 2;
+    mix->think_max_ns = 2 * duration_ns * mix->users * per_turn / mix->requests;
+    draw_weather(&conditions->weather, rng, duration_ns);
     if (conditions->nodes < STATIONS_MAX && chance_permille(rng, 300)) {
         conditions->late_nodes = (uint32_t)chance_between(rng, 1, STATIONS_MAX - conditions->nodes);
-        conditions->weather.join_every_ns = chance_magnitude(rng, S, 30 * S);
+        conditions->weather.join_every_ns = often(rng, duration_ns);
     }
     if (conditions->nodes > 2 && chance_permille(rng, 150))
-        conditions->weather.removal_at_ns = chance_magnitude(rng, 5 * S, 60 * S);
+        conditions->weather.removal_at_ns = chance_between(rng, S, duration_ns);
     switch (rng_below(rng, 8)) {
     case 0: make_calm(conditions); break;
     case 1: make_clear(conditions, rng); break;
     default: break;
     }
-    /* The heap of a run that goes on and on must end some time. */
-    uint64_t think_max_ns = conditions->mix.requests > 1000 ? 200 * MS : 2 * S;
-    if (conditions->mix.think_max_ns > think_max_ns)
-        conditions->mix.think_max_ns = think_max_ns;
 }
 
 void conditions_heal(struct conditions *conditions) {

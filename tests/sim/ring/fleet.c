@@ -285,7 +285,12 @@ static void meet(struct fleet *fleet) {
     char why[256] = "";
     const struct conditions *conditions = &fleet->conditions;
     if (conditions->begins_in_storm) {
-        fleet_pass(fleet, rng_below(&fleet->faults, 3 * S_NS));
+        /* Parts that have never met would be clusters of their own. */
+        uint64_t until_ns = fleet->world.now_ns + 2 * MEET_NS;
+        while (!fleet_has_met(fleet, why) && fleet->world.now_ns < until_ns && fleet_pass(fleet, 100 * MS_NS))
+            continue;
+        if (!world_has_failed(&fleet->world) && !fleet_has_met(fleet, why))
+            world_fail(&fleet->world, "I-RING: the nodes do not meet: %s", why);
         return;
     }
     bool has_met = fleet_settle(fleet, conditions->is_calm || conditions->is_clear ? MEET_NS : MEET_NS / 2, why);
@@ -293,6 +298,8 @@ static void meet(struct fleet *fleet) {
         world_fail(&fleet->world, "I-RING: the nodes do not find each other in %llu s: %s",
                    (unsigned long long)(MEET_NS / S_NS), why);
     fleet->history.is_strict = conditions->is_calm || conditions->is_clear;
+    if (fleet->history.is_strict)
+        fleet_pass(fleet, UNDISTURBED_NS + S_NS);
 }
 
 static void run_random(struct fleet *fleet, const struct fleet_options *options) {
@@ -352,8 +359,10 @@ void fleet_run(const struct fleet_options *options, struct fleet_result *result)
         run_random(fleet, options);
     }
     bool had_failed = world_has_failed(&fleet->world);
+    uint64_t excused = fleet->inspector.statistics.excused;
     fleet_release(fleet);
     fill_result(fleet, result);
+    result->excused = excused;
     if (result->has_failed && options->last_lines != 0) {
         trace_print(&fleet->world.trace, options->last_lines);
         if (options->scenario == NULL) {

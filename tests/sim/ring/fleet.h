@@ -69,6 +69,8 @@ bool fleet_settle(struct fleet *fleet, uint64_t limit_ns, char why[256]);
 
 /* Whether all that run are of one opinion about members, routes and records now (without_records: leaves these out). */
 bool fleet_is_settled(struct fleet *fleet, bool without_records, char why[256]);
+/* Whether all that run know each other. */
+bool fleet_has_met(const struct fleet *fleet, char why[256]);
 /* At the end: digests against records, claims, and every key through every node. */
 void fleet_check_all(struct fleet *fleet);
 

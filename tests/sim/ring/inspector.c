@@ -355,6 +355,10 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
     uint32_t key = operation->keys[0];
     if (inspector->history->keys[key].kind == KEY_VOLATILE)
         return;
+    /* Executed where its user is connected, it is acknowledged before the turn is over. */
+    for (uint32_t i = 0; i < inspector->station_count && operation->dot_actor == 0; i++)
+        if (station_runs(&inspector->stations[i]))
+            look(inspector, &inspector->stations[i], key);
     if (operation->dot_actor == 0) {
         inspector->statistics.unseen++;
         return;

@@ -12,12 +12,15 @@
 #define FRAME_MAX       ((size_t)256 << 20)
 #define CALL_TIMEOUT_NS UINT64_C(3000000000)
 #define COMPACT_SIZE    65536
+/* What is not acknowledged for so long ends a connection: as the server asks it of the system (TCP_USER_TIMEOUT). */
+#define GIVE_UP_NS    UINT64_C(10000000000)
+#define GIVE_UP_AT_NS UINT64_C(1000000000) /* it is looked for so often */
 
 /* Frames that arrive together; without bytes: the end of the connection. */
 struct parcel {
     struct parcel *next, *previous;
     struct wire_end *to;
-    bool is_end, resets;
+    bool is_end;
     struct buffer bytes;
 };
 
@@ -185,7 +188,6 @@ void network_call(struct network *network, struct station *from, const struct no
 static void reset_wire(struct wire *wire) {
     if (wire->ends[0].is_gone && wire->ends[1].is_gone)
         return;
-    wire->ends[0].was_reset = wire->ends[1].was_reset = true;
     if (wire->stream != NULL) {
         if (!wire->stream->is_reset)
             stream_reset(wire->stream);
@@ -217,10 +219,36 @@ static bool is_between(const struct wire *wire, uint32_t one, uint32_t other) {
     return (a == one && b == other) || (a == other && b == one);
 }
 
+/* Both directions of a connection need both paths: for the bytes, and for the word that they have come. */
+static void give_up(void *context) {
+    struct network *network = context;
+    bool is_any_cut = false;
+    uint64_t now_ns = network->world->now_ns;
+    for (uint32_t from = 0; from < network->station_count; from++)
+        for (uint32_t to = 0; to < network->station_count; to++) {
+            is_any_cut = is_any_cut || network->is_cut[from][to];
+            if (!network->is_cut[from][to] || now_ns - network->cut_ns[from][to] < GIVE_UP_NS)
+                continue;
+            for (struct wire *wire = network->wires; wire != NULL; wire = wire->next)
+                if (is_between(wire, from, to) && !wire->has_timed_out) {
+                    wire->has_timed_out = true;
+                    break_wire(wire);
+                }
+        }
+    network->gives_up = is_any_cut;
+    if (is_any_cut)
+        world_at(network->world, now_ns + GIVE_UP_AT_NS, give_up, network);
+}
+
 void network_cut(struct network *network, uint32_t from, uint32_t to, bool is_cut_now, bool resets) {
     if (from == to || network->is_cut[from][to] == is_cut_now)
         return;
     network->is_cut[from][to] = is_cut_now;
+    network->cut_ns[from][to] = network->world->now_ns;
+    if (is_cut_now && !network->gives_up) {
+        network->gives_up = true;
+        world_at(network->world, network->world->now_ns + GIVE_UP_AT_NS, give_up, network);
+    }
     world_note(network->world, "the path from %u to %u is %s%s", from, to, is_cut_now ? "cut" : "mended",
                resets ? ", with resets" : "");
     for (struct wire *wire = network->wires; wire != NULL; wire = wire->next) {
@@ -256,7 +284,6 @@ void network_break_some_wire(struct network *network) {
 }
 
 void network_process_ended(struct network *network, struct station *station, bool is_silent) {
-    bool resets = chance_permille(dice(network), 500);
     for (struct wire *wire = network->wires; wire != NULL; wire = wire->next)
         for (unsigned i = 0; i < 2; i++) {
             struct wire_end *end = &wire->ends[i];
@@ -268,7 +295,6 @@ void network_process_ended(struct network *network, struct station *station, boo
                     wire->stream->is_silent = true;
                 end->is_gone = true;
             } else {
-                wire->ends[1 - i].was_reset = resets;
                 wire_close(end);
             }
         }
@@ -290,7 +316,6 @@ static void parcel_arrives(void *context) {
     if (!to->is_gone && !to->is_over && !to->wire->is_silent) {
         if (parcel->is_end) {
             to->is_over = true;
-            to->was_reset = to->was_reset || parcel->resets;
         } else {
             CHECK(buffer_append(&to->inbox, parcel->bytes.data, parcel->bytes.size));
         }
@@ -429,8 +454,8 @@ bool wire_is_over(const struct wire_end *end) {
     return end->wire->stream != NULL ? stream_is_over(stream_end(end)) : end->is_over && !wire_has_bytes(end);
 }
 
-bool wire_was_reset(const struct wire_end *end) {
-    return end->was_reset || (end->wire->stream != NULL && end->wire->stream->is_reset);
+bool wire_has_timed_out(const struct wire_end *end) {
+    return end->wire->has_timed_out;
 }
 
 void wire_close(struct wire_end *end) {
@@ -449,7 +474,5 @@ void wire_close(struct wire_end *end) {
         end->wire->is_silent = true; /* the word of it is lost */
         return;
     }
-    struct parcel *parcel = send_parcel(other, arrival_in_order(other));
-    parcel->is_end = true;
-    parcel->resets = other->was_reset;
+    send_parcel(other, arrival_in_order(other))->is_end = true;
 }

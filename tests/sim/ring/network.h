@@ -33,7 +33,6 @@ struct wire_end {
     bool is_caller;
     bool is_gone;   /* closed from this side */
     bool is_over;   /* frames: nothing more comes */
-    bool was_reset; /* the other end's process is gone, or the connection broke */
     bool is_ready;  /* on the station's list of those that something happened to */
     struct wire_end *next_ready;
     /* frames */
@@ -51,6 +50,7 @@ struct wire {
     struct stream *stream; /* NULL: this wire carries frames */
     struct wire_end ends[2]; /* who called, who was called */
     bool is_silent;          /* frames: nothing arrives any more, and nobody knows */
+    bool has_timed_out;      /* it is over because nothing was acknowledged for too long: nobody has reset it */
 };
 
 /* A node calls another one; and how that ended. */
@@ -77,6 +77,8 @@ struct network {
     struct station *stations;
     uint32_t station_count;
     bool is_cut[STATIONS_MAX][STATIONS_MAX]; /* from, to */
+    uint64_t cut_ns[STATIONS_MAX][STATIONS_MAX]; /* since when; 0: it is not */
+    bool gives_up;                               /* an event is to come that looks for paths that were cut for too long */
     struct wire *wires;                      /* all there ever were: events refer to them */
     struct parcel *parcels;                  /* frames on their way */
     struct dial *dials;
@@ -110,7 +112,7 @@ size_t wire_read(struct wire_end *end, uint8_t *space, size_t size);
 bool wire_has_bytes(const struct wire_end *end);
 bool wire_has_room(const struct wire_end *end);
 bool wire_is_over(const struct wire_end *end);
-bool wire_was_reset(const struct wire_end *end);
+bool wire_has_timed_out(const struct wire_end *end);
 void wire_close(struct wire_end *end);
 
 static inline struct wire_end *wire_other(struct wire_end *end) {

@@ -35,7 +35,11 @@ static bool has_parts(const struct operation *operation) {
 
 enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size) {
     static const char *const not_done[] = {"CLUSTERDOWN ", "NOQUORUM ", "LOADING "};
+    char readable[100];
     user->errors++;
+    world_note(user->world, "user %u, node %u: %s", user->number,
+               user->client.station == NULL ? 99 : user->client.station->number,
+               trace_readable(readable, sizeof readable, reply, size));
     if (user->conditions->is_calm && user->history->is_strict) {
         fail(user, operation, reply, size);
         return OUTCOME_UNKNOWN;
@@ -201,7 +205,8 @@ bool user_judge(struct user *user, struct operation *operation, const uint8_t *r
     case OPERATION_APPEND:
     case OPERATION_SETRANGE: return judge_number(user, operation, reply, size, CELL_SIZE, INT64_MAX);
     case OPERATION_SIZE:
-        return judge_number(user, operation, reply, size, 0, user->history->key_count);
+        return judge_number(user, operation, reply, size, 0,
+                            (int64_t)user->history->key_count * (user->conditions->is_calm ? 1 : STATIONS_MAX));
     case OPERATION_WAIT: return judge_number(user, operation, reply, size, 0, STATIONS_MAX);
     case OPERATION_INCR: return judge_count(user, operation, reply, size);
     case OPERATION_SCAN: return judge_scan(user, operation, reply, size);

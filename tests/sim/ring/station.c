@@ -4,6 +4,7 @@
  */
 #include "sim/ring/station.h"
 
+#include "cluster/secret.h"
 #include "node/cluster.h"
 #include "node/state.h"
 
@@ -176,7 +177,7 @@ static struct node *make_node(struct station *station) {
                                    .host_name = station->address,
                                    .monotonic_ns = world->now_ns,
                                    .wall_us = station_wall_us(station)};
-    host_random(station, options.hash_seed, sizeof options.hash_seed);
+    secret_hash_seed(station->secret, options.hash_seed);
     host_random(station, options.run_id, sizeof options.run_id);
     host_random(station, &options.random_seed, sizeof options.random_seed);
     return node_new(&options);
@@ -503,9 +504,13 @@ static void close_wire(struct station *station, struct wire_end *end, bool was_r
 }
 
 static void send_to_peer(struct station *station, struct wire_end *end) {
-    struct node_span span = node_peer_output(station->node, end->link);
-    if (span.size != 0)
-        node_peer_sent(station->node, end->link, wire_write(end, span.data, span.size));
+    struct node_span span;
+    while ((span = node_peer_output(station->node, end->link)).size != 0) {
+        size_t sent = wire_write(end, span.data, span.size);
+        node_peer_sent(station->node, end->link, sent);
+        if (sent < span.size)
+            break;
+    }
     if (node_peer_wants_close(end->link))
         close_wire(station, end, false);
     else if (node_peer_wants_write(end->link) && wire_has_room(end))
@@ -539,7 +544,7 @@ static void serve_wire(struct station *station, struct wire_end *end) {
     if (wire_has_bytes(end))
         read_from_peer(station, end);
     else if (wire_is_over(end)) {
-        close_wire(station, end, wire_was_reset(end));
+        close_wire(station, end, !wire_has_timed_out(end) && !node_peer_wants_close(end->link));
         return;
     }
     if (wire_has_bytes(end) || wire_is_over(end))

@@ -58,6 +58,25 @@ uint32_t fleet_holders(const struct fleet *fleet, uint32_t slot) {
 
 /* ---- Members and routes ---- */
 
+bool fleet_has_met(const struct fleet *fleet, char why[256]) {
+    uint32_t first = first_member(fleet), members = 0;
+    for (uint32_t i = 0; i < fleet->station_count; i++)
+        members += is_member(fleet, i);
+    for (uint32_t i = 0; i < fleet->station_count; i++) {
+        if (!is_member(fleet, i))
+            continue;
+        const struct membership *membership = cluster_of(fleet, i)->membership;
+        if (membership_live_count(membership) == members &&
+            memcmp(membership_cluster_id(membership), membership_cluster_id(cluster_of(fleet, first)->membership),
+                   CLUSTER_ID_SIZE) == 0)
+            continue;
+        snprintf(why, 256, "node %u sees %u of %u members, or is of another cluster", i, membership_live_count(membership),
+                 members);
+        return false;
+    }
+    return true;
+}
+
 static bool agree_on_members(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet), members = 0;
     for (uint32_t i = 0; i < fleet->station_count; i++)
@@ -70,8 +89,8 @@ static bool agree_on_members(const struct fleet *fleet, char why[256]) {
         if (!is_member(fleet, i))
             continue;
         const struct cluster *cluster = cluster_of(fleet, i);
-        if (fleet->stations[i].node->persistence.is_loading || cluster->ring == NULL)
-            snprintf(why, 256, "node %u is loading, or has no ring", i);
+        if (fleet->stations[i].node->persistence.is_loading || cluster->ring == NULL || cluster->is_joining)
+            snprintf(why, 256, "node %u is loading, has no ring, or has met nobody yet", i);
         else if (cluster->ring->member_count != members || membership_live_count(cluster->membership) != members)
             snprintf(why, 256, "node %u sees %u members, %u alive, of %u that are there", i, cluster->ring->member_count,
                      membership_live_count(cluster->membership), members);
@@ -208,23 +227,15 @@ bool fleet_is_settled(struct fleet *fleet, bool without_records, char why[256]) 
     return agree_on_digests(fleet, why);
 }
 
-bool fleet_settle(struct fleet *fleet, uint64_t limit_ns, char why[256]) {
-    uint64_t until_ns = fleet->world.now_ns + limit_ns;
-    while (!fleet_is_settled(fleet, false, why)) {
-        if (fleet->world.now_ns >= until_ns || !fleet_pass(fleet, 500 * MS_NS))
-            return false;
-    }
-    return true;
-}
-
 /* ---- The end ---- */
 
 /* Digests are kept up with every change: are they what the records give? */
-static void check_digests(struct fleet *fleet, uint32_t number) {
+static bool digests_are_right(struct fleet *fleet, uint32_t number, char why[256]) {
     struct station *station = &fleet->stations[number];
     struct keyspace *keyspace = station->node->keyspace;
+    bool is_right = true;
     if (keyspace->is_alone || keyspace->ledger == NULL)
-        return;
+        return true;
     uint64_t *sums = world_alloc(&fleet->world, SLOT_COUNT * sizeof *sums);
     for (uint32_t key = 0; key < fleet->history.key_count; key++) {
         const struct history_key *name = &fleet->history.keys[key];
@@ -237,11 +248,31 @@ static void check_digests(struct fleet *fleet, uint32_t number) {
     }
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         if (ledger_is_known(keyspace->ledger, slot) && keyspace->ledger->slots[slot].digest != sums[slot]) {
-            world_fail(&fleet->world, "I-CONV: node %u has the digest %llx of slot %u, and its records give %llx", number,
-                       (unsigned long long)keyspace->ledger->slots[slot].digest, slot, (unsigned long long)sums[slot]);
-            break;
+            snprintf(why, 256, "node %u has the digest %llx of slot %u, and its records give %llx", number,
+                     (unsigned long long)keyspace->ledger->slots[slot].digest, slot, (unsigned long long)sums[slot]);
+            is_right = false;
         }
     world_free(&fleet->world, sums, SLOT_COUNT * sizeof *sums);
+    return is_right;
+}
+
+/* Digests that are wrong are the reason for much else. */
+static bool all_digests_are_right(struct fleet *fleet, char why[256]) {
+    for (uint32_t i = 0; i < fleet->station_count; i++)
+        if (is_member(fleet, i) && !digests_are_right(fleet, i, why))
+            return false;
+    return true;
+}
+
+bool fleet_settle(struct fleet *fleet, uint64_t limit_ns, char why[256]) {
+    uint64_t until_ns = fleet->world.now_ns + limit_ns;
+    while (!fleet_is_settled(fleet, false, why)) {
+        if (fleet->world.now_ns >= until_ns || !fleet_pass(fleet, 500 * MS_NS)) {
+            all_digests_are_right(fleet, why);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool wait_for(struct fleet *fleet, struct user *user) {
@@ -316,9 +347,9 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
 
 void fleet_check_all(struct fleet *fleet) {
     struct world *world = &fleet->world;
-    for (uint32_t i = 0; i < fleet->station_count && !world_has_failed(world); i++)
-        if (is_member(fleet, i))
-            check_digests(fleet, i);
+    char why[256];
+    if (!all_digests_are_right(fleet, why))
+        world_fail(world, "I-CONV: %s", why);
     for (uint32_t key = 0; key < fleet->history.key_count && !world_has_failed(world); key++)
         inspector_check_claims(&fleet->inspector, key, fleet_holders(fleet, fleet->history.keys[key].slot));
     struct user *reader = &fleet->users[FLEET_READER];

@@ -4,6 +4,7 @@
  */
 #include "antientropy_pair.h"
 
+#include "base/encode.h"
 #include "base/rng.h"
 
 #include <criterion/criterion.h>
@@ -274,6 +275,20 @@ Test(antientropy, a_huge_slot_is_compared_in_short_steps) {
     pair_release(pair);
 }
 
+Test(antientropy, one_key_of_a_huge_slot_costs_the_digests_of_its_leaves_and_little_more) {
+    struct pair *pair = make();
+    fill(pair, "{one slot}", 100000);
+    copy_put_text(&pair->asker, "{one slot}:5", "changed by the asker");
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_eq(keys_sent(pair), 2);
+    /* 16384 leaves: 4 bytes there and 1 bit back for each; 1 KiB for the heads of messages and all that is not leaves. */
+    uint64_t leaves = 16384 * 4 + 16384 / 8;
+    cr_assert_leq(message_bytes(pair), leaves + 2048 + 1024, "%llu bytes",
+                  (unsigned long long)message_bytes(pair));
+    pair_expect_same(pair);
+    pair_release(pair);
+}
+
 Test(antientropy, a_huge_slot_of_one_side_alone_is_sent_in_short_steps) {
     for (unsigned lost = 0; lost < 2; lost++) {
         struct pair *pair = make();
@@ -283,6 +298,8 @@ Test(antientropy, a_huge_slot_of_one_side_alone_is_sent_in_short_steps) {
         pair_expect_same(pair);
         cr_assert_eq(keys_sent(pair), 60000);
         expect_short_steps(pair);
+        /* Digests of leaves would tell nothing, and are not made. */
+        cr_assert_leq(pair->answerer.statistics.records_walked, 80000);
         cr_assert_leq(pair->asker.records_most, 200000);
         cr_assert_leq(pair->answerer.records_most, 200000);
         cr_assert_eq(pair_round(pair), COMPARE_EQUAL);
@@ -610,6 +627,95 @@ Test(antientropy, bytes_that_make_no_sense_are_refused) {
     cr_assert_leq(pair_converge(pair, 4), 4);
     pair_expect_same(pair);
     free(bytes);
+    pair_release(pair);
+}
+
+/* A question of this kind and body, as if the asker had made it. Returns whether the answerer took it. */
+static bool ask_made_up(struct pair *pair, uint8_t kind, const uint8_t *body, size_t size) {
+    struct copy *asker = &pair->asker, *answerer = &pair->answerer;
+    uint8_t head[16] = {kind, 1, 1};
+    encode_fixed(head + 3, slot_set_digest(&pair->set), 8);
+    buffer_clear(&asker->message);
+    buffer_clear(&answerer->message);
+    cr_assert(buffer_append(&asker->message, head, 3 + 8) && buffer_append(&asker->message, body, size));
+    bool done = compare_answer(answerer->keyspace, &pair->set, &answerer->writer, asker->message.data,
+                               asker->message.size, &answerer->message, &answerer->records, &pair->finding,
+                               &answerer->statistics);
+    cr_assert_eq(done, answerer->message.size > 0);
+    buffer_clear(&asker->message);
+    return done;
+}
+
+#define ASK_LEAVES 4
+#define ASK_KEYS   5
+
+Test(antientropy, a_question_that_names_a_huge_slot_again_and_again_is_answered_in_a_short_step) {
+    struct pair *pair = make();
+    fill_one(&pair->answerer, "{one slot}", 30000);
+    uint32_t slot = crc16_key_slot((const uint8_t *)"one slot", 8);
+    static uint8_t body[2 + COMPARE_SLOTS_MAX * 20];
+    uint8_t *out = encode_fixed(body, COMPARE_SLOTS_MAX, 2);
+    for (unsigned i = 0; i < COMPARE_SLOTS_MAX; i++) {
+        out = encode_fixed(out, slot, 2);
+        *out++ = 1;
+        out = encode_fixed(encode_fixed(out, 0, 4), 2, 2);
+        out = encode_fixed(out, 0, 8);
+    }
+    cr_assert(ask_made_up(pair, ASK_LEAVES, body, (size_t)(out - body)));
+    expect_short_steps(pair);
+    out = encode_fixed(body, COMPARE_SLOTS_MAX, 2);
+    for (unsigned i = 0; i < COMPARE_SLOTS_MAX; i++) {
+        out = encode_fixed(out, slot, 2);
+        out = encode_fixed(encode_fixed(out, i << 24, 4), (i << 24) + (1 << 23), 4);
+        out = encode_fixed(out, 0, 2);
+    }
+    cr_assert(ask_made_up(pair, ASK_KEYS, body, (size_t)(out - body)));
+    expect_short_steps(pair);
+    cr_assert_leq(pair->answerer.records.size, 200000);
+    pair_release(pair);
+}
+
+Test(antientropy, places_that_make_no_sense_are_refused) {
+    struct pair *pair = make();
+    fill_one(&pair->answerer, "key", 100);
+    struct {
+        uint32_t count, slot, first, last, entries;
+        uint64_t marks[2];
+        bool is_good;
+    } asked[] = {
+        {1, 5, 0, UINT32_MAX, 2, {UINT64_C(1) << 32, UINT64_C(2) << 32}, true},
+        {1, 5, 0, UINT32_MAX, 2, {UINT64_C(2) << 32, UINT64_C(1) << 32}, false},
+        {1, 5, 2, UINT32_MAX, 2, {UINT64_C(1) << 32, UINT64_C(2) << 32}, false},
+        {1, 5, 0, 1, 2, {UINT64_C(1) << 32, UINT64_C(2) << 32}, false},
+        {1, 5, 3, 2, 0, {0}, false},
+        {1, SLOT_COUNT, 0, 2, 0, {0}, false},
+        {1, 6, 0, 2, 0, {0}, false}, /* not expected */
+        {0, 5, 0, 2, 0, {0}, false},
+        {2, 5, 0, 2, 0, {0}, false},
+    };
+    pair->set.bits[0] &= ~(UINT64_C(1) << 6);
+    for (unsigned i = 0; i < sizeof asked / sizeof *asked; i++) {
+        uint8_t body[64];
+        uint8_t *out = encode_fixed(encode_fixed(body, asked[i].count, 2), asked[i].slot, 2);
+        out = encode_fixed(encode_fixed(out, asked[i].first, 4), asked[i].last, 4);
+        out = encode_fixed(out, asked[i].entries, 2);
+        for (unsigned k = 0; k < asked[i].entries; k++)
+            out = encode_fixed(out, asked[i].marks[k], 8);
+        cr_assert_eq(ask_made_up(pair, ASK_KEYS, body, (size_t)(out - body)), asked[i].is_good, "%u", i);
+    }
+    struct {
+        uint32_t slot, bits, first, count;
+        bool is_good;
+    } leaves[] = {{5, 1, 0, 2, true},  {5, 0, 0, 1, false}, {5, 25, 0, 1, false},        {5, 1, 1, 2, false},
+                  {5, 1, 0, 0, false}, {6, 1, 0, 2, false}, {SLOT_COUNT, 1, 0, 2, false}};
+    for (unsigned i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+        uint8_t body[64] = {1};
+        uint8_t *out = encode_fixed(body + 2, leaves[i].slot, 2);
+        *out++ = (uint8_t)leaves[i].bits;
+        out = encode_fixed(encode_fixed(out, leaves[i].first, 4), leaves[i].count, 2);
+        out = encode_fixed(out, 0, leaves[i].count * 4);
+        cr_assert_eq(ask_made_up(pair, ASK_LEAVES, body, (size_t)(out - body)), leaves[i].is_good, "%u", i);
+    }
     pair_release(pair);
 }
 

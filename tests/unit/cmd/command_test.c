@@ -31,7 +31,7 @@ Test(command, names_are_unique_and_written_in_small_letters) {
     FOR_EACH_COMMAND(command) {
         size_t size = strlen(command->name);
         cr_assert(size > 0 && size < 32, "%s", command->name);
-        cr_assert_eq(strspn(command->name, "abcdefghijklmnopqrstuvwxyz0123456789_-|"), size, "%s",
+        cr_assert_eq(strspn(command->name, "abcdefghijklmnopqrstuvwxyz0123456789_-|."), size, "%s",
                      command->name);
         for (unsigned id = 0; id < command->id; id++)
             cr_assert_str_neq(command_by_id(id)->name, command->name);
@@ -111,6 +111,20 @@ Test(command, only_reads_and_blind_writes_may_be_sent_again) {
         if (blind || (command->flags & COMMAND_READONLY && command->first_key != 0))
             cr_assert(command->flags & COMMAND_RESEND, "%s", command->name);
     }
+}
+
+Test(command, what_speaks_for_a_whole_cluster_has_no_keys_and_what_is_split_has_many) {
+    FOR_EACH_COMMAND(command) {
+        if (command->flags & COMMAND_SPREAD)
+            cr_assert_eq(command->first_key, 0, "%s", command->name);
+        if (command->flags & COMMAND_SPLIT)
+            cr_assert(command->first_key == 1 && command->last_key == -1, "%s", command->name);
+        cr_assert_leq(__builtin_popcount(command->flags & (COMMAND_SPREAD | COMMAND_SPLIT | COMMAND_LOCAL)),
+                      1, "%s", command->name);
+    }
+    cr_assert(command_by_id(COMMAND_ID_DBSIZE)->flags & COMMAND_SPREAD);
+    cr_assert(command_by_id(COMMAND_ID_MGET)->flags & COMMAND_SPLIT);
+    cr_assert(command_by_id(COMMAND_ID_KV_PEEK)->flags & COMMAND_LOCAL);
 }
 
 Test(command, commands_on_keys_run_on_the_keyspace_and_commands_about_the_connection_do_not) {

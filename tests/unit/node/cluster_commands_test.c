@@ -8,6 +8,7 @@
 
 #include "node/cluster_settings.h"
 #include "node/cluster_slots.h"
+#include "store/ledger.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@
     struct cluster_stage *stage = malloc(sizeof *stage); \
     cr_assert_not_null(stage);                           \
     cluster_stage_begin(stage, members);                 \
-    struct session *client = stage->client
+    struct session *client = stage->client;              \
+    (void)client
 #define END_STAGE             \
     cluster_stage_end(stage); \
     free(stage)
@@ -77,6 +79,7 @@ static void put(struct cluster_stage *stage, const char *name) {
     struct value value = {
         .data = (const uint8_t *)"v", .size = 1, .expiry_ms = EXPIRY_NONE, .type = RECORD_STRING};
     cr_assert(keyspace_put(stage->world.node->keyspace, 0, &key, &value));
+    ledger_clear_effects(stage->world.node->keyspace->ledger); /* nobody is told: they point to the name */
 }
 
 Test(cluster_commands, keys_of_a_slot_are_counted_and_named) {
@@ -145,14 +148,14 @@ Test(cluster_commands, info_has_the_fields_of_redis_and_ours) {
         expected, sizeof expected,
         "cluster_state:fail\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:%u\r\n"
         "cluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\ncluster_known_nodes:4\r\ncluster_size:4\r\n"
-        "cluster_current_epoch:1\r\ncluster_my_epoch:1\r\ncluster_stats_messages_sent:0\r\n"
+        "cluster_current_epoch:%llu\r\ncluster_my_epoch:1\r\ncluster_stats_messages_sent:0\r\n"
         "cluster_stats_messages_received:0\r\ncluster_id:%s\r\ncluster_nodes_settled:4\r\n"
         "cluster_is_settled:1\r\ncluster_joining:0\r\n",
-        SLOT_COUNT - suspect - lost, suspect, lost, id);
+        SLOT_COUNT - suspect - lost, suspect, lost, (unsigned long long)stage->cluster->route_epoch, id);
     const char *reply = say(&stage->world, client, "CLUSTER INFO");
     cr_assert_eq(atoi(reply + 1), size, "%s", reply);
     cr_assert_not_null(strstr(reply, expected), "%s", reply);
-    cluster_stage_update(stage);
+    memset(stage->cluster->routes, 0, sizeof stage->cluster->routes);
     cr_assert_not_null(strstr(say(&stage->world, client, "CLUSTER INFO"), "cluster_state:ok\r\n"));
     END_STAGE;
 }
@@ -224,6 +227,39 @@ Test(cluster_commands, forget_knows_whom_it_cannot_forget) {
     snprintf(line, sizeof line, "CLUSTER FORGET %s", cluster_stage_id(stage, 0, id));
     EXPECT(line, "-ERR I tried hard but I can't forget myself...\r\n");
     cr_assert_eq(cluster_stage_member(stage, 2)->state, MEMBER_UP);
+    END_STAGE;
+}
+
+Test(cluster_commands, a_node_that_is_forgotten_is_told_of_no_more) {
+    WITH_STAGE(3);
+    char line[128], id[41];
+    snprintf(line, sizeof line, "CLUSTER FORGET %s", cluster_stage_id(stage, 2, id));
+    cr_assert_not_null(strstr(say(&stage->world, client, "CLUSTER SLOTS"), id));
+    EXPECT(line, "+OK\r\n");
+    cr_assert_eq(cluster_stage_member(stage, 2)->state, MEMBER_REMOVED);
+    cr_assert_null(strstr(say(&stage->world, client, "CLUSTER NODES"), id));
+    cr_assert_null(strstr(say(&stage->world, client, "CLUSTER SLOTS"), id));
+    cr_assert_null(strstr(say(&stage->world, client, "CLUSTER SHARDS"), id));
+    cr_assert_null(strstr(say(&stage->world, client, "KV.RING"), id));
+    char unknown[128];
+    snprintf(unknown, sizeof unknown, "-ERR Unknown node %s\r\n", id);
+    EXPECT(line, unknown);
+    END_STAGE;
+}
+
+Test(cluster_commands, meet_calls_the_peer_port) {
+    WITH_STAGE(1);
+    struct node_call call;
+    EXPECT("CLUSTER MEET 10.9.9.9 7000", "+OK\r\n");
+    EXPECT("CLUSTER MEET node-8 7000 8", "+OK\r\n");
+    node_work(stage->world.node);
+    unsigned seen = 0;
+    while (node_next_call(stage->world.node, &call)) {
+        seen |= strcmp(call.host, "10.9.9.9") == 0 && call.port == 17000 ? 1 : 0;
+        seen |= strcmp(call.host, "node-8") == 0 && call.port == 8 ? 2 : 0;
+        node_call_failed(stage->world.node, call.id, NODE_CALL_UNREACHABLE);
+    }
+    cr_assert_eq(seen, 3);
     END_STAGE;
 }
 
@@ -323,10 +359,11 @@ Test(cluster_commands, the_cluster_section_tells_what_this_node_sees) {
 
 Test(cluster_commands, the_replication_section_has_a_line_for_each_other_node) {
     WITH_STAGE(3);
-    struct peer peer = {.member = 2, .records_out = 5, .records_in = 6, .is_agreed = true};
-    struct peer *peers[3] = {NULL, NULL, &peer};
-    stage->cluster->peers = peers;
-    stage->cluster->peer_capacity = 3;
+    struct peer *peer = cluster_peer(stage->cluster, 2);
+    cr_assert_not_null(peer);
+    peer->records_out = 5;
+    peer->records_in = 6;
+    peer->is_agreed = true;
     cluster_stage_set_state(stage, 1, MEMBER_SUSPECT);
     char expected[1024], ids[2][41];
     snprintf(
@@ -340,8 +377,6 @@ Test(cluster_commands, the_replication_section_has_a_line_for_each_other_node) {
     const char *reply = say(&stage->world, client, "INFO replication");
     cr_assert_not_null(strstr(reply, expected), "%s", reply);
     cr_assert_not_null(strstr(reply, "role:master\r\nconnected_slaves:0\r\n"));
-    stage->cluster->peers = NULL;
-    stage->cluster->peer_capacity = 0;
     END_STAGE;
 }
 
@@ -443,13 +478,41 @@ Test(cluster_commands, the_address_is_the_nodes_own_unless_another_is_announced)
     END_STAGE;
 }
 
+Test(cluster_commands, place_weight_and_address_reach_the_nodes_own_entry) {
+    WITH_STAGE(2);
+    const struct member_entry *own = &cluster_stage_member(stage, 0)->entry;
+    uint64_t version = own->version;
+    EXPECT("CONFIG SET slowlog-max-len 7", "+OK\r\n");
+    cr_assert_eq(own->version, version, "nothing that others know has changed");
+    EXPECT("CONFIG SET cluster-weight 5 cluster-zone attic", "+OK\r\n");
+    cr_assert(own->weight == 5 && strcmp(own->zone, "attic") == 0 && own->version > version);
+    cr_assert_eq(stage->cluster->ring->point_count, 6 * RING_POINTS_PER_WEIGHT);
+    EXPECT("CONFIG SET cluster-announce-ip kv.example.org cluster-announce-cluster-port 99", "+OK\r\n");
+    cr_assert(strcmp(own->host, "kv.example.org") == 0 && own->cluster_port == 99 && own->port == 7000);
+    const char *reply = say(&stage->world, client, "CLUSTER SLOTS");
+    cr_assert_not_null(strstr(reply, "$14\r\nkv.example.org\r\n:99\r\n"), "%.200s", reply);
+    EXPECT("CONFIG SET cluster-announce-ip \"\"", "+OK\r\n");
+    cr_assert_str_eq(own->host, "127.0.0.1");
+    END_STAGE;
+}
+
+Test(cluster_commands, replica_lists_are_there_as_soon_as_they_are_wanted) {
+    WITH_STAGE(2);
+    cr_assert_not_null(strstr(say(&stage->world, client, "CLUSTER SLOTS"), "\r\n*3\r\n:0\r\n"));
+    EXPECT("CONFIG SET cluster-replica-lists yes", "+OK\r\n");
+    cr_assert_not_null(strstr(say(&stage->world, client, "CLUSTER SLOTS"), "\r\n*4\r\n:0\r\n"));
+    EXPECT("CONFIG SET cluster-replica-lists no", "+OK\r\n");
+    cr_assert_not_null(strstr(say(&stage->world, client, "CLUSTER SLOTS"), "\r\n*3\r\n:0\r\n"));
+    END_STAGE;
+}
+
 Test(cluster_commands, a_port_that_others_follow_from_stays) {
     WITH_STAGE(1);
     EXPECT(
         "CONFIG SET port 7001",
         "-ERR CONFIG SET failed (possibly related to argument 'port') - cluster-port and peer-port follow from it: they "
         "must be set to change the port of a cluster's node\r\n");
-    cr_assert_eq(stage->world.config.port, 6379);
+    cr_assert_eq(stage->world.config.port, 7000);
     stage->world.config.cluster_port = 5;
     stage->world.config.peer_port = 6;
     const char *reason;

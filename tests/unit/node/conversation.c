@@ -79,6 +79,14 @@ static void host_sleep_us(void *context, uint64_t us) {
     conversation->clock_ns += us * 1000;
 }
 
+/* Bytes that differ from call to call. */
+static void host_random(void *context, void *bytes, size_t size) {
+    struct conversation *conversation = context;
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)bytes)[i] =
+            (uint8_t)((conversation->random_seed = conversation->random_seed * 69069 + 1) >> 16);
+}
+
 /* ---- Life ---- */
 
 void conversation_begin(struct conversation *conversation) {
@@ -96,7 +104,8 @@ void conversation_begin_at(struct conversation *conversation, const struct conve
                              .config_read = host_config_read,
                              .config_write = host_config_write,
                              .memory_purge = host_memory_purge,
-                             .sleep_us = host_sleep_us};
+                             .sleep_us = host_sleep_us,
+                             .random = host_random};
     if (place->disk != NULL) {
         host.disk = *place->disk;
         host.work = *place->work;

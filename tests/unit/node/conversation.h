@@ -29,6 +29,7 @@ struct conversation {
     const char *file;    /* the config file's text, NULL: none */
     char written[4096];  /* what CONFIG REWRITE wrote */
     uint64_t slept_us;
+    uint32_t random_seed; /* of the host's random bytes */
     unsigned purges;
     char reply[64 * 1024]; /* of the last say() */
 };

@@ -48,7 +48,8 @@ Test(actors, hashes_and_order_depend_on_the_identity_alone) {
     struct actors others;
     cr_assert(actors_init(&others, &mem));
     struct actor_identity a = identity(7, 1), b = identity(7, 256), c = identity(8, 1);
-    uint16_t a_here = actors_intern(&actors, &a), b_here = actors_intern(&actors, &b), c_here = actors_intern(&actors, &c);
+    uint16_t a_here = actors_intern(&actors, &a), b_here = actors_intern(&actors, &b),
+             c_here = actors_intern(&actors, &c);
     uint16_t c_there = actors_intern(&others, &c), b_there = actors_intern(&others, &b);
     cr_assert_neq(b_here, c_here);
     cr_assert_neq(c_here, c_there);

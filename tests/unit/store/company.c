@@ -148,7 +148,8 @@ static void translate_version(struct copy *from, struct copy *to, struct version
     *version = theirs;
 }
 
-void translate(struct copy *from, struct copy *to, struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
+void translate(struct copy *from, struct copy *to, struct record_parts *parts,
+               struct dot others[VERSION_DOTS_MAX]) {
     struct version version = {.count = 0};
     for (uint32_t i = 0; i < parts->other_count; i++)
         version_raise(&version, parts->others[i]);
@@ -254,7 +255,8 @@ void copies_agree(struct copy *one, struct copy *other) {
         struct database *database = one->keyspace->databases[0];
         uint64_t from = 0, next;
         if (database != NULL)
-            while (dict_scan(&database->slots[slot], &one->keyspace->secret, from, 1000, compare, &comparison, &next))
+            while (dict_scan(&database->slots[slot], &one->keyspace->secret, from, 1000, compare, &comparison,
+                             &next))
                 from = next;
         cr_assert_eq(ledger_slot_digest(one->keyspace->ledger, slot),
                      ledger_slot_digest(other->keyspace->ledger, slot), "slot %u", slot);

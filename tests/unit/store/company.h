@@ -40,7 +40,8 @@ void copy_check(struct copy *copy);
 /* Takes the list of effects of `from` to the others and empties it. */
 void tell(struct copy *from, struct copy *const *others, unsigned count);
 /* What a record of one copy looks like to another. */
-void translate(struct copy *from, struct copy *to, struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]);
+void translate(struct copy *from, struct copy *to, struct record_parts *parts,
+               struct dot others[VERSION_DOTS_MAX]);
 /* One record from one to the other, as a fetch would bring it. */
 bool fetch(struct copy *from, struct copy *to, struct argument *key);
 

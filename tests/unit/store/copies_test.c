@@ -118,7 +118,8 @@ Test(copies, concurrent_writes_and_deletions_converge) {
             if (rng_below(&rng, 3) == 0)
                 copy_delete(copy, names[number]);
             else
-                copy_put(copy, names[number], rng_below(&rng, 2) ? "x" : "a longer value than x", EXPIRY_NONE);
+                copy_put(copy, names[number], rng_below(&rng, 2) ? "x" : "a longer value than x",
+                         EXPIRY_NONE);
             if (rng_below(&rng, 2)) /* some are told, late and in any order */
                 bring(copy, everybody[rng_below(&rng, 3)], names[number]);
         }
@@ -140,8 +141,10 @@ Test(copies, concurrent_writes_and_deletions_converge) {
 }
 
 static struct record_parts foreign(uint64_t counter) {
-    return (struct record_parts){
-        .value = (const uint8_t *)"v", .value_size = 1, .expiry_ms = RECORD_NO_EXPIRY, .newest = {.counter = counter, .actor = 1}};
+    return (struct record_parts){.value = (const uint8_t *)"v",
+                                 .value_size = 1,
+                                 .expiry_ms = RECORD_NO_EXPIRY,
+                                 .newest = {.counter = counter, .actor = 1}};
 }
 
 Test(copies, clocks_that_are_ahead_are_counted_and_impossible_ones_refused) {
@@ -174,8 +177,10 @@ static struct keyspace_patch_parts patch_of(struct copy *from, const char *name,
     return patch;
 }
 
-static uint64_t write_at(struct copy *copy, const char *name, uint32_t size, uint32_t offset, const char *bytes) {
-    struct argument key = {.data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
+static uint64_t write_at(struct copy *copy, const char *name, uint32_t size, uint32_t offset,
+                         const char *bytes) {
+    struct argument key = {
+        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
     struct entry entry;
     uint64_t base = keyspace_lookup(copy->keyspace, 0, &key, LOOKUP_WRITE, &entry)->counter;
     uint8_t *value = keyspace_edit(copy->keyspace, 0, &key, &entry, size, ENCODING_RAW);
@@ -184,7 +189,8 @@ static uint64_t write_at(struct copy *copy, const char *name, uint32_t size, uin
     return base;
 }
 
-static enum keyspace_patch apply(const char *name, struct keyspace_patch_parts *patch, uint32_t offset, uint32_t size) {
+static enum keyspace_patch apply(const char *name, struct keyspace_patch_parts *patch, uint32_t offset,
+                                 uint32_t size) {
     struct argument key = key_of(name);
     patch->offset = offset;
     patch->bytes += offset;
@@ -222,6 +228,21 @@ Test(copies, a_patch_is_applied_to_the_version_that_it_was_made_of_and_to_no_oth
     copies_agree(&here, &there);
     cr_assert_eq(here.keyspace->databases[0]->expiring, 1);
     cr_assert_eq(ledger()->effect_count, 0);
+}
+
+Test(copies, a_patch_that_makes_a_value_longer_in_its_place_fills_it_with_zeros) {
+    copy_put_long(&there, "a", 2030, 1);
+    bring(&there, &here, "a");
+    copy_put_long(&there, "a", 1950, 1); /* what was behind lies there still */
+    bring(&there, &here, "a");
+    struct record *record = copy_find(&here, "a");
+    uint64_t base = write_at(&there, "a", 2020, 2019, "x");
+    struct keyspace_patch_parts patch = patch_of(&there, "a", base);
+    cr_assert_eq(apply("a", &patch, 2019, 1), PATCH_APPLIED);
+    cr_assert_eq(copy_find(&here, "a"), record);
+    for (uint32_t i = 1950; i < 2019; i++)
+        cr_assert_eq(record_value(record)[i], 0);
+    copies_agree(&here, &there);
 }
 
 Test(copies, a_patch_without_its_value_is_unfit) {
@@ -438,6 +459,21 @@ Test(copies, a_flush_spares_what_is_newer_and_keeps_out_what_is_older) {
     copies_agree(&here, &there);
 }
 
+Test(copies, a_flush_that_spares_one_key_takes_all_others_of_a_large_slot) {
+    char name[16];
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "{t}%u", i);
+        copy_put(&here, name, "x", EXPIRY_NONE);
+        ledger_clear_effects(ledger());
+    }
+    uint64_t counter = keyspace_stamp(here.keyspace), slots[SLOT_COUNT / 64];
+    slots_below(slots, SLOT_COUNT);
+    copy_put(&here, "{t}77", "newer", EXPIRY_NONE);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, counter), 2999);
+    copy_holds(&here, "{t}77", "newer");
+    cr_assert_eq(keyspace_size(here.keyspace, 0), 1);
+}
+
 Test(copies, writes_are_stamped_above_the_flush_of_their_slot) {
     uint64_t slots[SLOT_COUNT / 64];
     slots_below(slots, SLOT_COUNT);
@@ -564,7 +600,8 @@ Test(copies, nothing_is_half_done_whichever_allocation_fails) {
             break;
         case 4:
             if (was_there)
-                is_done = keyspace_edit(here.keyspace, 0, &key, &entry, (uint32_t)rng_below(&rng, 3000), ENCODING_RAW);
+                is_done = keyspace_edit(here.keyspace, 0, &key, &entry, (uint32_t)rng_below(&rng, 3000),
+                                        ENCODING_RAW);
             break;
         }
         here.mem.fuse = 0;

@@ -291,7 +291,8 @@ static void do_anything(struct copy *copy, struct rng *rng, unsigned keys) {
     uint32_t size = sizes[rng_below(rng, 8)];
     static uint8_t bytes[5000];
     int64_t expiry_ms = keyspace->now_ms + 1 + (int64_t)rng_below(rng, 5000);
-    struct value value = {.data = bytes, .size = size, .expiry_ms = rng_below(rng, 3) ? EXPIRY_NONE : expiry_ms};
+    struct value value = {
+        .data = bytes, .size = size, .expiry_ms = rng_below(rng, 3) ? EXPIRY_NONE : expiry_ms};
     bytes[0] = (uint8_t)rng_next64(rng);
     switch (rng_below(rng, 9)) {
     case 0: cr_assert(keyspace_put(keyspace, 0, &key, &value)); break;
@@ -300,14 +301,16 @@ static void do_anything(struct copy *copy, struct rng *rng, unsigned keys) {
             keyspace_remove(keyspace, 0, &key, &entry, rng_below(rng, 2) ? REMOVE_DELETED : REMOVE_MOVED);
         break;
     case 2: {
-        struct argument pairs[6] = {key, {.data = bytes, .size = size}, key_of("k0"), {.data = bytes, .size = 3},
+        struct argument pairs[6] = {key,          {.data = bytes, .size = size},
+                                    key_of("k0"), {.data = bytes, .size = 3},
                                     key_of("k3"), {.data = bytes, .size = size}};
         cr_assert(keyspace_put_many(keyspace, 0, pairs, 3));
         break;
     }
     case 3:
         if (keyspace_lookup(keyspace, 0, &key, LOOKUP_WRITE, &entry) != NULL)
-            cr_assert(keyspace_set_expiry(keyspace, 0, &key, &entry, rng_below(rng, 2) ? expiry_ms : EXPIRY_NONE));
+            cr_assert(
+                keyspace_set_expiry(keyspace, 0, &key, &entry, rng_below(rng, 2) ? expiry_ms : EXPIRY_NONE));
         break;
     case 4:
     case 5:
@@ -458,7 +461,8 @@ Test(ledger, what_comes_from_others_is_not_noted) {
     struct argument key = key_of("a");
     cr_assert(fetch(&there, &here, &key));
     cr_assert_eq(ledger()->effect_count, 0);
-    struct record_parts parts = {.key_size = 1, .expiry_ms = RECORD_NO_EXPIRY, .newest = {.counter = 9, .actor = 1}};
+    struct record_parts parts = {
+        .key_size = 1, .expiry_ms = RECORD_NO_EXPIRY, .newest = {.counter = 9, .actor = 1}};
     struct argument other = key_of("b");
     parts.key = other.data;
     cr_assert_eq(keyspace_load(here.keyspace, 0, &other, &parts), LOAD_ADDED);
@@ -467,7 +471,8 @@ Test(ledger, what_comes_from_others_is_not_noted) {
 }
 
 static uint8_t *edit(const char *name, uint32_t size) {
-    struct argument key = {.data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
+    struct argument key = {
+        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
     struct entry entry;
     keyspace_lookup(here.keyspace, 0, &key, LOOKUP_WRITE, &entry);
     return keyspace_edit(here.keyspace, 0, &key, &entry, size, ENCODING_RAW);
@@ -505,6 +510,9 @@ Test(ledger, a_part_of_a_long_value_is_noted_as_a_patch) {
     copy_put_long(&here, "a", 2000, 3);
     keyspace_note_range(here.keyspace, 1, 1);
     only_effect(EFFECT_WRITE, "a"); /* that was no edit */
+    cr_assert_not_null(edit("a", 2000));
+    keyspace_note_range(here.keyspace, 1, 1);
+    only_effect(EFFECT_WRITE, "a"); /* a part of a value that is to be told anyway */
 }
 
 Test(ledger, a_patch_over_another_nodes_version_has_no_base_of_ours) {
@@ -545,7 +553,8 @@ Test(ledger, a_reclaimed_key_is_noted_with_its_version) {
         effect = &ledger()->effects[i];
         cr_assert_eq(effect->kind, EFFECT_EXPIRED);
         cr_assert_eq(memcmp(effect->key.data, "key number ", 11), 0);
-        struct argument again = {.data = effect->key.data, .size = effect->key.size, .slot = ARGUMENT_NOT_PLACED};
+        struct argument again = {
+            .data = effect->key.data, .size = effect->key.size, .slot = ARGUMENT_NOT_PLACED};
         keyspace_place(here.keyspace, &again);
         cr_assert(again.hash == effect->key.hash && again.slot == effect->key.slot);
         ledger_effect_version(ledger(), effect, &version);
