@@ -365,7 +365,9 @@ static bool merge_place(struct merging *merging, const struct their_keys *theirs
     uint8_t *count_at = merging->out;
     uint32_t want_count = 0, their_at = 0, our_at = 0;
     merging->out += 2;
-    *end = compare_collect(scan, theirs->slot, theirs->first, theirs->last, SCAN_ITEMS_MAX);
+    /* More is not looked at than can be equal or sent. */
+    uint32_t sendable = merging->sent < COMPARE_KEYS_MAX ? COMPARE_KEYS_MAX - merging->sent : 1;
+    *end = compare_collect(scan, theirs->slot, theirs->first, theirs->last, theirs->count + sendable);
     for (;;) {
         uint64_t half_hash = *end;
         if (their_at < theirs->count && compare_half_hash(their_mark(theirs, their_at)) < half_hash)

@@ -52,7 +52,7 @@ enum compare_question { ASK_ROOT = 1, ASK_GROUPS, ASK_SLOTS, ASK_LEAVES, ASK_KEY
 #define HASHES_LAST   UINT32_MAX
 
 /* Of a walk's items: those wanted, and what the last buckets bring along. */
-#define SCAN_ITEMS_MAX (COMPARE_STEP_RECORDS + 64)
+#define SCAN_ITEMS_MAX (2 * COMPARE_KEYS_MAX + 64)
 
 static inline uint64_t compare_mix(uint64_t value) {
     value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -123,8 +123,8 @@ struct compare_scan *compare_scan_new(struct mem *mem, struct keyspace *keyspace
 void compare_scan_free(struct compare_scan *scan, struct mem *mem, struct compare_statistics *statistics);
 
 /* Puts the records of a slot whose half hashes are in [first, last] into scan->items, sorted by their marks, at most item_max (1 to
- * COMPARE_KEYS_MAX, or SCAN_ITEMS_MAX: as many as there is budget for). Returns the half hash before which all are there: last + 1 if that is the
- * whole range, else more than `first`. They are valid until the keyspace changes. */
+ * 2 * COMPARE_KEYS_MAX). Returns the half hash before which all are there: last + 1 if that is the whole range, else more than
+ * `first`. They are valid until the keyspace changes. */
 uint64_t compare_collect(struct compare_scan *scan, uint32_t slot, uint32_t first, uint32_t last,
                          uint32_t item_max);
 

@@ -339,7 +339,8 @@ void node_block(struct session *session, struct list *waiting) {
     list_append(waiting, &session->waiting);
 }
 
-void node_unblock(struct node *node, struct session *session, const char *error) {
+void node_unblock_with(struct node *node, struct session *session,
+                       void (*answer)(struct node *node, struct session *session, void *context), void *context) {
     bool is_unheard = session->flags & SESSION_WAITS_SILENTLY;
     struct reply *reply = &session->reply;
     list_remove(&session->waiting);
@@ -348,16 +349,11 @@ void node_unblock(struct node *node, struct session *session, const char *error)
     /* Others will be served before this reply is sent: the shared buffer is theirs. */
     node_leave_shared_output(node, session);
     size_t mark = reply_mark(reply);
-    if (error == NULL) {
-        reply_ok(reply);
-    } else {
-        reply_error(reply, error);
-        node->statistics.of_command[session->last_command->id].failed++;
-    }
+    answer(node, session, context);
     if (!reply_is_complete(reply)) {
         reply_rollback(reply, mark);
         node_kill(node, session, false);
-    } else if (error != NULL) {
+    } else if (reply->errors != 0 && reply->out->size > reply->error_mark) {
         count_error(node, reply);
     }
     reply->errors = 0;
@@ -365,6 +361,20 @@ void node_unblock(struct node *node, struct session *session, const char *error)
         reply_rollback(reply, mark);
     if (session->flags & SESSION_ORDERED)
         route_note_local(node, session, mark);
+}
+
+/* OK, or the error (a text) that `context` is. */
+static void answer_plainly(struct node *node, struct session *session, void *context) {
+    if (context == NULL) {
+        reply_ok(&session->reply);
+    } else {
+        reply_error(&session->reply, context);
+        node->statistics.of_command[session->last_command->id].failed++;
+    }
+}
+
+void node_unblock(struct node *node, struct session *session, const char *error) {
+    node_unblock_with(node, session, answer_plainly, (void *)(uintptr_t)error);
 }
 
 void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,

@@ -347,8 +347,11 @@ static void check_output(struct node *node, struct session *session) {
 }
 
 static void reject_broken(struct node *node, struct session *session, const char *error) {
+    size_t mark = reply_mark(&session->reply);
     node->statistics.protocol_errors++;
     reply_error(&session->reply, error);
+    if (session->flags & SESSION_ORDERED)
+        route_note_local(node, session, mark);
     node_kill(node, session, true);
 }
 
@@ -506,9 +509,8 @@ static void keep_unsent(struct node *node, struct session *session, size_t sent)
     node->output_owner = NULL;
 }
 
-/* Output that was clogged has drained: the held input goes on. */
-static void unclog(struct node *node, struct session *session) {
-    if (session->flags & SESSION_CLOGGED && unsent_size(session) < OUTPUT_CLOGGED_SIZE / 2 &&
+void node_unclog(struct node *node, struct session *session) {
+    if (UNLIKELY(session->flags & SESSION_CLOGGED) && unsent_size(session) < OUTPUT_CLOGGED_SIZE / 2 &&
         session->place_count < REPLIES_AWAITED_MAX / 2) {
         session->flags = (session->flags & ~SESSION_CLOGGED) | SESSION_RESUME;
         node_raise(node, session);
@@ -534,6 +536,5 @@ void node_sent(struct node *node, struct session *session, size_t size) {
             session->pending_sent = 0;
         }
     }
-    if (UNLIKELY(session->flags & SESSION_CLOGGED))
-        unclog(node, session);
+    node_unclog(node, session);
 }

@@ -71,7 +71,7 @@ static void advance(struct node *node, struct session *session) {
     if (!is_fine)
         node_kill(node, session, false);
     node_raise(node, session);
-    /* What clogged it may be these very places: node_sent() looks at that. */
+    node_unclog(node, session); /* what clogged it may be these very places, and replies that nobody wants */
 }
 
 /* Writes the parked bytes anew that are still to leave, in their order. Without memory all stays as it is. */
@@ -164,7 +164,7 @@ void route_forget_session(struct node *node, struct session *session) {
     }
     session->place_count = 0;
     if (session->cluster != NULL) {
-        transaction_forget_watch(session);
+        transaction_forget_requests(session);
         buffer_release(&session->cluster->watched);
         mem_free(node->mem, session->cluster, sizeof *session->cluster);
         session->cluster = NULL;

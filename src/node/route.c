@@ -172,13 +172,31 @@ static void try_later(struct node *node, struct forwarded *forwarded) {
     list_append(&node->cluster->retries, &forwarded->retry);
 }
 
+/* Whether a command that was perhaps executed may be executed again. SET with NX, XX or GET would find what it has done itself. */
+static bool may_repeat(struct node *node, const struct forwarded *forwarded) {
+    struct argument *argv;
+    uint32_t argc;
+    if (!(forwarded->command->flags & COMMAND_RESEND) || forwarded->flags & FORWARD_EXEC)
+        return false;
+    if (forwarded->command->id != COMMAND_ID_SET)
+        return true;
+    if (!forward_arguments(node, &forwarded->awaited, &argv, &argc))
+        return false;
+    bool is_plain = true;
+    for (uint32_t i = 3; i < argc; i++) /* a number behind EX and the like is none of these words */
+        is_plain = is_plain && !argument_is(&argv[i], "nx") && !argument_is(&argv[i], "xx") &&
+                   !argument_is(&argv[i], "get");
+    mem_free(node->mem, argv, argc * sizeof *argv);
+    return is_plain;
+}
+
 static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome, const uint8_t *reply,
                      size_t size) {
     struct forwarded *forwarded = (struct forwarded *)(void *)awaited;
     switch (outcome) {
     case FORWARD_DONE: finish(node, forwarded, reply, size); return;
     case FORWARD_UNKNOWN:
-        if (!(forwarded->command->flags & COMMAND_RESEND) || forwarded->flags & FORWARD_EXEC) {
+        if (!may_repeat(node, forwarded)) {
             node->cluster->indeterminate++;
             give_up(node, forwarded, ERROR_INDETERMINATE);
             return;

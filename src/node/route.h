@@ -35,6 +35,7 @@ struct session_cluster {
     struct buffer watched;     /* WATCH: size (4), key, digest (8) of each */
     uint32_t watched_count, watched_slot;
     struct watch_request *watch_request; /* a WATCH that is on its way: the session waits for it */
+    struct exec_request *exec_request;   /* the same of an EXEC of which a part is run here */
 };
 struct session_cluster *route_session(struct node *node, struct session *session); /* made at need; NULL: no memory */
 

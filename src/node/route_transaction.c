@@ -20,6 +20,12 @@ struct watch_request {
     size_t block_size;
 };
 
+/* An EXEC that another node answers, for the part that has keys. The rest speaks of this node, or of the connection (INFO, CLIENT), and
+ * runs here once that part is done. The session keeps its queue until then. */
+struct exec_request {
+    struct session *session; /* NULL: it has closed */
+};
+
 /* What a watched key is compared by: 0 while it is absent. */
 static uint64_t digest_of(struct node *node, struct argument *key) {
     struct entry entry;
@@ -48,9 +54,11 @@ static const uint8_t *next_watched(const uint8_t *at, struct argument *key, cons
 
 /* ---- WATCH ---- */
 
-void transaction_forget_watch(struct session *session) {
+void transaction_forget_requests(struct session *session) {
     if (session->cluster->watch_request != NULL)
         session->cluster->watch_request->session = NULL;
+    if (session->cluster->exec_request != NULL)
+        session->cluster->exec_request->session = NULL;
 }
 
 static void take_watched(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {
@@ -157,7 +165,19 @@ static bool is_as_watched(struct node *node, const struct session_cluster *of) {
     return true;
 }
 
-/* The arguments of a request [EXEC, ...]: needs `numbers` to write its numbers to. */
+/* Whether a queued command is for the node that the slot's keys are at. */
+static bool is_about_keys(const struct command *command) {
+    return command->first_key > 0 && !(command->flags & COMMAND_LOCAL);
+}
+
+static uint32_t count_about_keys(const struct session *session) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->queued; i++)
+        count += is_about_keys(session->queue[i].command);
+    return count;
+}
+
+/* The arguments of a request [EXEC, ...], for the commands that are about keys: needs `numbers` to write its numbers to. */
 static uint32_t fill_request(const struct session *session, uint32_t slot, struct argument *argv, char *numbers) {
     const struct session_cluster *of = session->cluster;
     uint32_t argc = 0;
@@ -179,9 +199,11 @@ static uint32_t fill_request(const struct session *session, uint32_t slot, struc
         argc++;
         argv[argc++] = (struct argument){.data = digest, .size = DIGEST_SIZE, .slot = ARGUMENT_NOT_PLACED};
     }
-    PUT_NUMBER(session->queued);
+    PUT_NUMBER(count_about_keys(session));
     for (uint32_t i = 0; i < session->queued; i++) {
         const struct queued_command *queued = &session->queue[i];
+        if (!is_about_keys(queued->command))
+            continue;
         PUT_NUMBER(queued->argc);
         memcpy(argv + argc, queued->argv, queued->argc * sizeof *argv);
         argc += queued->argc;
@@ -190,24 +212,123 @@ static uint32_t fill_request(const struct session *session, uint32_t slot, struc
     return argc;
 }
 
-static bool exec_elsewhere(struct node *node, struct session *session, uint32_t slot) {
+/* The size of the reply that begins here, whatever it holds; 0: it is none. */
+static size_t reply_size(const uint8_t *at, size_t left) {
+    size_t size = 0;
+    for (uint64_t missing = 1; missing != 0; missing--) {
+        const uint8_t *head = at + size, *end = size < left ? memchr(head, '\n', left - size) : NULL;
+        int64_t number;
+        if (end == NULL || end - head < 2)
+            return 0;
+        size = (size_t)(end + 1 - at);
+        if (strchr("+-:,(#_", head[0]) != NULL)
+            continue;
+        if (!number_parse_int64((const char *)head + 1, (size_t)(end - head) - 2, &number) || number > (int64_t)left)
+            return 0;
+        if (number < 0)
+            continue;
+        if (strchr("$=!", head[0]) != NULL)
+            size += (size_t)number + 2;
+        else
+            missing += (uint64_t)number * (head[0] == '%' ? 2 : 1);
+        if (size > left || missing > left)
+            return 0;
+    }
+    return size;
+}
+
+/* What another node has answered to the part of a transaction that has keys. */
+struct executed {
+    const uint8_t *reply;
+    size_t size;
+};
+
+/* Puts the elements of the other node's reply between what is run here. */
+static void merge_executed(struct node *node, struct session *session, const struct executed *executed, size_t at) {
+    struct reply *reply = &session->reply;
+    session->flags = (session->flags & ~SESSION_MULTI) | SESSION_IN_EXEC;
+    reply_array(reply, session->queued);
+    for (uint32_t i = 0; i < session->queued; i++) {
+        struct queued_command *queued = &session->queue[i];
+        if (!is_about_keys(queued->command)) {
+            node_dispatch(node, session, queued->command, queued->argv, queued->argc);
+            continue;
+        }
+        size_t size = reply_size(executed->reply + at, executed->size - at);
+        if (size == 0)
+            reply_error(reply, "ERR another node has sent a reply that makes no sense");
+        else
+            buffer_append(reply->out, executed->reply + at, size);
+        at += size;
+    }
+    session->flags &= ~SESSION_IN_EXEC;
+}
+
+static void answer_executed(struct node *node, struct session *session, void *context) {
+    const struct executed *executed = context;
+    const uint8_t *end = memchr(executed->reply, '\n', executed->size);
+    if (executed->reply[0] == '*' && executed->size > 2 && executed->reply[1] != '-' && end != NULL)
+        merge_executed(node, session, executed, (size_t)(end + 1 - executed->reply));
+    else /* an error; or null, for what was watched has changed */
+        buffer_append(session->reply.out, executed->reply, executed->size);
+    transaction_reset(node, session);
+}
+
+static void take_executed(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {
+    (void)part;
+    struct exec_request *request = target;
+    struct executed executed = {reply, size};
+    if (request->session != NULL) {
+        request->session->cluster->exec_request = NULL;
+        node_unblock_with(node, request->session, answer_executed, &executed);
+    }
+    mem_free(node->mem, request, sizeof *request);
+}
+
+/* Who takes the reply: a place in the pipeline; or the session waits, because a part of the transaction is run here. */
+static bool make_sink(struct node *node, struct session *session, struct sink *sink) {
+    if (count_about_keys(session) == session->queued) {
+        struct reply_place *place = route_keep_place(node, session);
+        if (place != NULL)
+            *sink = route_place_sink(place);
+        return place != NULL;
+    }
+    struct exec_request *request = mem_alloc(node->mem, sizeof *request);
+    if (request == NULL)
+        return false;
+    request->session = session;
+    session->cluster->exec_request = request;
+    *sink = (struct sink){take_executed, request, 0};
+    node_block(session, &node->cluster->watching);
+    return true;
+}
+
+static enum route exec_elsewhere(struct node *node, struct session *session, uint32_t slot) {
     size_t argc = 4 + 2 * (size_t)session->cluster->watched_count, numbers_size = (3 + session->queued) * TEXT_SIZE;
     for (uint32_t i = 0; i < session->queued; i++)
-        argc += 1 + session->queue[i].argc;
+        argc += is_about_keys(session->queue[i].command) ? 1 + session->queue[i].argc : 0;
     struct argument *argv = mem_alloc(node->mem, argc * sizeof *argv);
     char *numbers = mem_alloc(node->mem, numbers_size);
-    struct reply_place *place = argv == NULL || numbers == NULL ? NULL : route_keep_place(node, session);
-    if (place != NULL) {
-        node->statistics.commands += 1 + session->queued;
+    struct sink sink;
+    enum route route = ROUTE_REPLIED;
+    if (argv != NULL && numbers != NULL && make_sink(node, session, &sink)) {
+        bool waits = session->flags & SESSION_BLOCKED;
+        node->statistics.commands += 1 + count_about_keys(session);
         session->commands++;
         uint32_t used = fill_request(session, slot, argv, numbers);
         CHECK(used == argc);
         route_execute_slot(node, slot, command_by_id(COMMAND_ID_EXEC), FORWARD_EXEC | route_session_flags(session),
-                           argv, used, route_place_sink(place));
+                           argv, used, sink);
+        route = waits ? ROUTE_REPLIED : ROUTE_TAKEN;
+        if (!waits)
+            transaction_reset(node, session);
+    } else {
+        reply_error(&session->reply, ERROR_NO_MEMORY);
+        transaction_reset(node, session);
     }
     mem_free(node->mem, argv, argc * sizeof *argv);
     mem_free(node->mem, numbers, numbers_size);
-    return place != NULL;
+    return route;
 }
 
 enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
@@ -224,11 +345,7 @@ enum route transaction_exec(struct node *node, struct session *session, struct a
     if (of->watched_count != 0 && of->watched_slot != slot) {
         reply_error(&session->reply, ERROR_CROSS_SLOT);
     } else if (node->routes[slot] != ROUTE_SELF) {
-        if (exec_elsewhere(node, session, slot)) {
-            transaction_reset(node, session);
-            return ROUTE_TAKEN;
-        }
-        reply_error(&session->reply, ERROR_NO_MEMORY);
+        return exec_elsewhere(node, session, slot);
     } else if (is_as_watched(node, of)) {
         return ROUTE_HERE;
     } else {
@@ -268,7 +385,7 @@ static const struct command *queued_row(struct node *node, struct argument *argv
     const struct command *row = top;
     if (top != NULL && top->flags & COMMAND_CONTAINER && argc > 1)
         row = command_find_subcommand(top, argv[1].data, argv[1].size);
-    if (row == NULL || !command_arity_fits(row, argc) || row->flags & COMMAND_NO_MULTI)
+    if (row == NULL || !command_arity_fits(row, argc) || row->flags & COMMAND_NO_MULTI || !is_about_keys(row))
         return NULL;
     int last = row->last_key < 0 ? (int)argc + row->last_key : row->last_key;
     for (int i = row->first_key; i > 0 && i <= last && i < (int)argc; i += row->key_step) {

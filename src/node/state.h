@@ -110,6 +110,9 @@ void node_book_batch(struct node *node, struct session *session, uint32_t first,
 const struct command *node_find_command(const struct node *node, const struct argument *name,
                                         const struct argument *name_before, const struct command *command_before);
 
+/* What has clogged a session's output has drained, perhaps: then its held input goes on. */
+void node_unclog(struct node *node, struct session *session);
+
 /* Lets the replies of a session that is not served right now go to its own buffer. */
 void node_leave_shared_output(struct node *node, struct session *session);
 
@@ -132,6 +135,10 @@ void node_block(struct session *session, struct list *waiting);
 /* The end of the wait: takes it off its list, writes the reply of its command (NULL: OK, else an error) and goes on. Not to be
  * called while a command of this session runs. */
 void node_unblock(struct node *node, struct session *session, const char *error);
+
+/* The same, with a reply that answer() writes. */
+void node_unblock_with(struct node *node, struct session *session,
+                       void (*answer)(struct node *node, struct session *session, void *context), void *context);
 
 /* What CLIENT PAUSE, or persistence.holds_commands, has held back goes on, unless the other one still holds it. */
 void node_release_held(struct node *node);

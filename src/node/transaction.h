@@ -39,8 +39,8 @@ void transaction_refuse(struct node *node, struct session *session, const char *
 enum route transaction_watch(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
 enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
 
-/* The session closes while a WATCH of it is on its way. */
-void transaction_forget_watch(struct session *session);
+/* The session closes while a WATCH or an EXEC of it is on its way. */
+void transaction_forget_requests(struct session *session);
 
 /* What another node sent on: [WATCH, slot, key...] or [EXEC, slot, number of watched, (key, digest)..., number of commands, (argc,
  * arguments...)...]. Writes the reply, or nothing where this node must not execute it. */

@@ -139,9 +139,14 @@ static void draw_clock(struct fleet *fleet, struct station *station) {
 void fleet_begin_node(struct fleet *fleet, uint32_t number, enum disk_fate fate) {
     if (number >= fleet->begun_count)
         fleet->begun_count = number + 1;
-    if (fate == DISK_LOST && fleet->stations[number].process != 0 && fleet->lost_id_count < LOST_IDS_MAX)
-        memcpy(fleet->lost_ids[fleet->lost_id_count++], fleet->stations[number].identity.actor.node_id, NODE_ID_SIZE);
-    station_begin(&fleet->stations[number], fate);
+    struct station *station = &fleet->stations[number];
+    uint8_t before[NODE_ID_SIZE];
+    memcpy(before, station->identity.actor.node_id, NODE_ID_SIZE);
+    bool was_somebody = station->process != 0;
+    station_begin(station, fate);
+    if (was_somebody && memcmp(before, station->identity.actor.node_id, NODE_ID_SIZE) != 0 &&
+        fleet->lost_id_count < LOST_IDS_MAX)
+        memcpy(fleet->lost_ids[fleet->lost_id_count++], before, NODE_ID_SIZE);
 }
 
 void fleet_begin_nodes(struct fleet *fleet) {

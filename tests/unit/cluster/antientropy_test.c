@@ -651,7 +651,11 @@ static bool ask_made_up(struct pair *pair, uint8_t kind, const uint8_t *body, si
 
 Test(antientropy, a_question_that_names_a_huge_slot_again_and_again_is_answered_in_a_short_step) {
     struct pair *pair = make();
-    fill_one(&pair->answerer, "{one slot}", 30000);
+    char key[KEY_SIZE];
+    for (unsigned i = 0; i < 30000; i++)
+        copy_put(&pair->answerer, name(key, "{one slot}", i), "x", 1, PAIR_NOW_MS + 1);
+    /* Nothing of it is sent: only what is walked ends the step. */
+    keyspace_set_time(pair->answerer.keyspace, PAIR_NOW_MS + 1000);
     uint32_t slot = crc16_key_slot((const uint8_t *)"one slot", 8);
     static uint8_t body[2 + COMPARE_SLOTS_MAX * 20];
     uint8_t *out = encode_fixed(body, COMPARE_SLOTS_MAX, 2);
@@ -671,7 +675,7 @@ Test(antientropy, a_question_that_names_a_huge_slot_again_and_again_is_answered_
     }
     cr_assert(ask_made_up(pair, ASK_KEYS, body, (size_t)(out - body)));
     expect_short_steps(pair);
-    cr_assert_leq(pair->answerer.records.size, 200000);
+    cr_assert_eq(pair->answerer.records.size, 0);
     pair_release(pair);
 }
 

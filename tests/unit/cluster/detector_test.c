@@ -6,8 +6,6 @@
  */
 #include "cluster/gossip_codec.h"
 
-#include "base/encode.h"
-
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -318,4 +316,22 @@ Test(detector, a_broken_connection_is_suspicious_and_a_new_one_is_not) {
     cr_assert_eq(state(0), MEMBER_UP);
     buffer_release(&introduction);
     membership_free(other);
+}
+
+Test(detector, who_is_suspected_is_asked_at_once) {
+    begin(3);
+    struct buffer message;
+    uint16_t index = RING_NOBODY;
+    buffer_init(&message, &mem);
+    membership_note_broken(node, 3, now_ms);
+    cr_assert(membership_next_message(node, &index, &message));
+    cr_assert_eq(index, 3);
+    struct gossip_message parsed;
+    cr_assert(gossip_parse(message.data, message.size, &parsed));
+    /* The last of its heartbeats is that of the member itself: it reads there that it is suspected. */
+    cr_assert_eq(parsed.header.heartbeats, HEARTBEATS_BY_TAG);
+    cr_assert_eq(parsed.heartbeats.count, 4);
+    cursor_bytes(&parsed.heartbeats.cursor, 3 * GOSSIP_TAG_SIZE + 5);
+    cr_assert(gossip_read_u24(&parsed.heartbeats.cursor) & GOSSIP_SUSPECT_BIT);
+    buffer_release(&message);
 }

@@ -1,0 +1,841 @@
+/* route_test.c - commands on any node: order of replies, splitting and gathering, what becomes of a command whose node is lost.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/ring_stage.h"
+
+#include "node/route.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* ---- Order ---- */
+
+/* INCRs of a counter at each of three nodes in turn, so often; the replies are told apart by their values. */
+static void say_alternating(struct ring_stage *stage, struct ring_client *client, unsigned rounds) {
+    struct ring_key keys[3];
+    for (unsigned i = 0; i < 3; i++)
+        keys[i] = ring_key_of(stage, 0, i, 0);
+    for (unsigned i = 0; i < rounds; i++)
+        for (unsigned j = 0; j < 3; j++)
+            ring_say_format(client, "INCRBY %s %u", keys[j].text, j == 0 ? 1 : j == 1 ? 1000 : 1000000);
+}
+
+static void expect_alternating(struct ring_client *client, unsigned rounds) {
+    for (unsigned i = 1; i <= rounds; i++)
+        for (unsigned j = 0; j < 3; j++) {
+            char expected[32];
+            snprintf(expected, sizeof expected, ":%u\r\n", i * (j == 0 ? 1 : j == 1 ? 1000 : 1000000));
+            EXPECT_HEARD(client, expected);
+        }
+}
+
+Test(route, replies_leave_in_the_order_of_the_requests_when_nodes_alternate_in_a_pipeline) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    say_alternating(stage, client, 500);
+    expect_alternating(client, 500);
+    cr_assert_eq(client->session->place_count, 0);
+    cr_assert_eq(client->session->parked.size, 0);
+    cr_assert_not(client->session->flags & SESSION_ORDERED);
+    ring_stage_end(stage);
+}
+
+Test(route, replies_leave_in_the_order_of_the_requests_when_they_come_in_another_one) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    ring_hold(stage, 1, 0, true);
+    say_alternating(stage, client, 200);
+    ring_turn(stage);
+    EXPECT_HEARD(client, ":1\r\n"); /* ours, before the first that is awaited */
+    cr_assert_str_eq(ring_hear_now(client), "");
+    cr_assert_gt(client->session->place_count, 200);
+    ring_hold(stage, 1, 0, false);
+    ring_turn(stage);
+    for (unsigned i = 1; i <= 200; i++)
+        for (unsigned j = i == 1 ? 1 : 0; j < 3; j++) {
+            char expected[32];
+            snprintf(expected, sizeof expected, ":%u\r\n", i * (j == 0 ? 1 : j == 1 ? 1000 : 1000000));
+            EXPECT_HEARD(client, expected);
+        }
+    cr_assert_eq(client->session->place_count, 0);
+    ring_stage_end(stage);
+}
+
+Test(route, many_clients_with_pipelines_get_their_own_replies) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *clients[8];
+    for (unsigned i = 0; i < 8; i++)
+        clients[i] = ring_connect(stage, i % 3);
+    for (unsigned i = 0; i < 50; i++)
+        for (unsigned j = 0; j < 8; j++)
+            ring_say_format(clients[j], "INCR client:%u:%u", j, i % 7);
+    for (unsigned i = 0; i < 50; i++)
+        for (unsigned j = 0; j < 8; j++) {
+            char expected[32];
+            snprintf(expected, sizeof expected, ":%u\r\n", i / 7 + 1);
+            EXPECT_HEARD(clients[j], expected);
+        }
+    ring_stage_end(stage);
+}
+
+Test(route, parked_replies_of_any_size_stay_whole_when_they_are_compacted) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 2, 0), own = ring_key_of(stage, 0, 0, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 99999 x", own.text), ":100000\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 79999 y", other.text), ":80000\r\n");
+    ring_hold(stage, 1, 0, true);
+    for (unsigned i = 0; i < 60; i++) {
+        ring_say_format(client, "STRLEN %s", i % 10 == 0 ? far.text : own.text);
+        ring_say_format(client, "GET %s", i % 2 == 0 ? own.text : other.text);
+    }
+    ring_turn(stage);
+    ring_hold(stage, 1, 0, false);
+    for (unsigned i = 0; i < 60; i++) {
+        EXPECT_HEARD(client, i % 10 == 0 ? ":0\r\n" : ":100000\r\n");
+        ring_hear(client);
+        cr_assert_eq(ring_heard_size(client), i % 2 == 0 ? 9 + 100000 + 2 : 8 + 80000 + 2);
+        cr_assert_eq(client->reply.data[ring_heard_size(client) - 3], i % 2 == 0 ? 'x' : 'y');
+    }
+    ring_stage_end(stage);
+}
+
+Test(route, where_a_node_never_answers_its_commands_end_in_an_error_and_what_was_parked_behind_them_follows) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 2, 0);
+    ring_hold(stage, 1, 0, true);
+    ring_say_format(client, "INCR %s", far.text);
+    ring_say_format(client, "INCR %s", other.text);
+    ring_say(client, "PING");
+    ring_say_format(client, "GET %s", far.text);
+    ring_wait(stage, 500);
+    cr_assert_str_eq(ring_hear_now(client), "");
+    uint64_t asked_ns = stage->now_ns;
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "%s", (char *)client->reply.data);
+    cr_assert_lt(stage->now_ns - asked_ns, UINT64_C(12000000000));
+    EXPECT_HEARD(client, ":1\r\n");
+    EXPECT_HEARD(client, "+PONG\r\n");
+    const char *read = ring_hear(client);
+    cr_assert(read[0] == '$' || read[0] == '-', "%s", read);
+    ring_hold(stage, 1, 0, false);
+    ring_settle(stage);
+    ring_stage_end(stage);
+}
+
+/* ---- What clients do meanwhile ---- */
+
+Test(route, client_reply_off_swallows_forwarded_replies_and_those_parked_behind_them) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), own = ring_key_of(stage, 0, 0, 0);
+    ring_say_format(client, "INCR %s", far.text);
+    ring_say(client, "CLIENT REPLY OFF");
+    ring_say_format(client, "INCR %s", far.text);
+    ring_say_format(client, "INCR %s", own.text);
+    ring_say(client, "MGET a b c d e");
+    ring_say(client, "CLIENT REPLY ON");
+    ring_say_format(client, "INCR %s", far.text);
+    EXPECT_HEARD(client, ":1\r\n");
+    EXPECT_HEARD(client, "+OK\r\n");
+    EXPECT_HEARD(client, ":3\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", own.text), "$1\r\n1\r\n");
+    cr_assert_eq(client->session->place_count, 0);
+    ring_stage_end(stage);
+}
+
+Test(route, client_reply_skip_swallows_one_reply_wherever_it_comes_from) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    for (unsigned skipped = 0; skipped < 3; skipped++) {
+        struct ring_key key = ring_key_of(stage, 0, skipped, 1);
+        ring_say_format(client, "INCR %s", ring_key_of(stage, 0, 1, 2).text);
+        ring_say(client, "CLIENT REPLY SKIP");
+        ring_say_format(client, "SET %s 10", key.text);
+        ring_say_format(client, "INCR %s", key.text);
+        char expected[32];
+        snprintf(expected, sizeof expected, ":%u\r\n", skipped + 1);
+        EXPECT_HEARD(client, expected);
+        EXPECT_HEARD(client, ":11\r\n");
+    }
+    ring_say(client, "CLIENT REPLY SKIP");
+    ring_say(client, "MGET a b c d e");
+    EXPECT_ASKED(client, "PING", "+PONG\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, a_client_that_wants_no_replies_may_send_any_number_of_commands) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    ring_say(client, "CLIENT REPLY OFF");
+    for (unsigned i = 0; i < 30000; i++)
+        ring_say_format(client, "INCR %s", far.text);
+    ring_say(client, "CLIENT REPLY ON");
+    EXPECT_HEARD(client, "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", far.text), "$5\r\n30000\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, a_client_may_send_more_commands_than_replies_are_awaited_at_once) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    ring_hold(stage, 1, 0, true);
+    for (unsigned i = 0; i < 30000; i++)
+        ring_say_format(client, "INCR %s", far.text);
+    ring_turn(stage);
+    cr_assert(client->session->flags & SESSION_CLOGGED);
+    cr_assert_lt(client->session->place_count, 15000);
+    ring_hold(stage, 1, 0, false);
+    for (unsigned i = 1; i <= 30000; i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, ":%u\r\n", i);
+        EXPECT_HEARD(client, expected);
+    }
+    ring_stage_end(stage);
+}
+
+Test(route, quit_is_answered_behind_forwarded_commands_and_the_connection_closes_after_it) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    ring_hold(stage, 1, 0, true);
+    ring_say_format(client, "SET %s v", far.text);
+    ring_say_format(client, "GET %s", far.text);
+    ring_say(client, "QUIT");
+    ring_say(client, "SET never executed");
+    ring_wait(stage, 100);
+    cr_assert_not_null(client->session);
+    cr_assert_str_eq(ring_hear_now(client), "");
+    ring_hold(stage, 1, 0, false);
+    EXPECT_HEARD(client, "+OK\r\n");
+    EXPECT_HEARD(client, "$1\r\nv\r\n");
+    EXPECT_HEARD(client, "+OK\r\n");
+    ring_turn(stage);
+    cr_assert_null(client->session);
+    client = ring_connect(stage, 0);
+    EXPECT_ASKED(client, "EXISTS never", ":0\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, a_broken_request_behind_forwarded_commands_is_reported_behind_their_replies) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    ring_say_format(client, "INCR %s", ring_key_of(stage, 0, 1, 0).text);
+    ring_say(client, "*1\r\n+nonsense");
+    EXPECT_HEARD(client, ":1\r\n");
+    cr_assert(strncmp(ring_hear(client), "-ERR Protocol error", 19) == 0);
+    ring_turn(stage);
+    cr_assert_null(client->session);
+    ring_stage_end(stage);
+}
+
+Test(route, a_session_may_close_while_replies_are_awaited) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct ring_client *client = ring_connect(stage, 0);
+        ring_hold(stage, 1, 0, true);
+        ring_say_format(client, "INCR %s", far.text);
+        ring_say(client, "PING");
+        ring_say(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6");
+        ring_say(client, "DBSIZE");
+        ring_say(client, "WAIT 2 1000");
+        if (i == 1)
+            ring_say_format(client, "WATCH %s", far.text);
+        if (i == 2) {
+            ring_say(client, "MULTI");
+            ring_say_format(client, "GET %s", far.text);
+            ring_say(client, "EXEC");
+        }
+        ring_turn(stage);
+        ring_disconnect(client);
+        ring_hold(stage, 1, 0, false);
+        ring_wait(stage, 50);
+    }
+    struct ring_client *client = ring_connect(stage, 0);
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", far.text), "$1\r\n3\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, monitors_and_statistics_see_forwarded_commands_once_at_the_entry_node) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *monitor = ring_connect(stage, 0), *there = ring_connect(stage, 1);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    EXPECT_ASKED(monitor, "MONITOR", "+OK\r\n");
+    EXPECT_ASKED(there, "MONITOR", "+OK\r\n");
+    uint64_t before = stage->nodes[0].node->statistics.commands;
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", far.text), "+OK\r\n");
+    const char *line = ring_hear(monitor);
+    cr_assert_not_null(strstr(line, "\"SET\""), "%s", line);
+    cr_assert_not_null(strstr(line, far.text));
+    cr_assert_str_eq(ring_hear_now(monitor), "");
+    cr_assert_str_eq(ring_hear_now(there), "");
+    cr_assert_eq(stage->nodes[0].node->statistics.commands, before + 1);
+    ring_stage_end(stage);
+}
+
+/* ---- Several keys ---- */
+
+Test(route, mget_and_mset_are_split_by_node_and_keep_the_order_of_their_keys) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 2);
+    EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8", "+OK\r\n");
+    EXPECT_ASKED(other, "MGET h none g f e d c b a none",
+                 "*10\r\n$1\r\n8\r\n$-1\r\n$1\r\n7\r\n$1\r\n6\r\n$1\r\n5\r\n$1\r\n4\r\n$1\r\n3\r\n$1\r\n2\r\n$1\r\n1\r\n$-1\r\n");
+    EXPECT_ASKED(client, "MGET a", "*1\r\n$1\r\n1\r\n");
+    EXPECT_ASKED(client, "MGET a a b a b", "*5\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+    /* Of a key that comes twice the last value stays. */
+    EXPECT_ASKED(client, "MSET a x b y a z c w a last", "+OK\r\n");
+    EXPECT_ASKED(client, "MGET a b c", "*3\r\n$4\r\nlast\r\n$1\r\ny\r\n$1\r\nw\r\n");
+    ring_turn(stage);
+    cr_assert(ring_copies_are_equal(stage));
+    ring_stage_end(stage);
+}
+
+Test(route, del_unlink_exists_and_touch_sum_what_the_nodes_answer) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1);
+    EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6", "+OK\r\n");
+    EXPECT_ASKED(client, "EXISTS a b c d e f none", ":6\r\n");
+    EXPECT_ASKED(client, "EXISTS a a b b none", ":4\r\n");
+    EXPECT_ASKED(client, "TOUCH a b c none", ":3\r\n");
+    EXPECT_ASKED(client, "DEL a b none b", ":2\r\n");
+    EXPECT_ASKED(client, "UNLINK c d e c", ":3\r\n");
+    EXPECT_ASKED(client, "EXISTS a b c d e f", ":1\r\n");
+    EXPECT_ASKED(client, "DEL a b c d e f", ":1\r\n");
+    ring_turn(stage);
+    cr_assert(ring_copies_are_equal(stage));
+    ring_stage_end(stage);
+}
+
+Test(route, a_split_command_with_many_keys_reaches_all_of_them) {
+    struct ring_stage *stage = ring_stage_begin(4, NULL);
+    struct ring_client *client = ring_connect(stage, 3);
+    buffer_append_text(&client->unsent, "MSET");
+    for (unsigned i = 0; i < 5000; i++)
+        buffer_append_format(&client->unsent, " k%u v%u", i, i);
+    ring_say(client, "");
+    EXPECT_HEARD(client, "+OK\r\n");
+    buffer_append_text(&client->unsent, "EXISTS");
+    for (unsigned i = 0; i < 6000; i++)
+        buffer_append_format(&client->unsent, " k%u", i);
+    ring_say(client, "");
+    EXPECT_HEARD(client, ":5000\r\n");
+    EXPECT_ASKED(client, "DBSIZE", ":5000\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, an_odd_mset_is_refused_as_a_whole) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d", "-ERR wrong number of arguments for 'mset' command\r\n");
+    EXPECT_ASKED(client, "EXISTS a b c d", ":0\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, an_error_of_one_part_is_the_reply_of_the_whole) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *small = ring_connect(stage, 1);
+    EXPECT_ASKED(small, "CONFIG SET maxmemory 1", "+OK\r\n");
+    EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8",
+                 "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    EXPECT_ASKED(client, "PING", "+PONG\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, nulls_and_maps_come_in_the_protocol_that_the_client_speaks) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *old = ring_connect(stage, 0);
+    ring_ask(client, "HELLO 3");
+    EXPECT_ASKED(client, "SET a 1", "+OK\r\n");
+    EXPECT_ASKED(client, "MGET a b c d e f", "*6\r\n$1\r\n1\r\n_\r\n_\r\n_\r\n_\r\n_\r\n");
+    EXPECT_ASKED(old, "MGET a b c", "*3\r\n$1\r\n1\r\n$-1\r\n$-1\r\n");
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_str_eq(ring_ask_format(client, "GET %s", ring_key_of(stage, 0, i, 40).text), "_\r\n");
+        cr_assert_str_eq(ring_ask_format(old, "GET %s", ring_key_of(stage, 0, i, 40).text), "$-1\r\n");
+    }
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    EXPECT_ASKED(client, "RANDOMKEY", "_\r\n");
+    EXPECT_ASKED(old, "RANDOMKEY", "$-1\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, other_commands_of_several_keys_need_one_slot) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    static const char crossed[] = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+    EXPECT_ASKED(client, "MSET a 1 b 2", "+OK\r\n");
+    EXPECT_ASKED(client, "RENAME a b", crossed);
+    EXPECT_ASKED(client, "MSETNX a 1 b 2", crossed);
+    EXPECT_ASKED(client, "COPY a b", crossed);
+    EXPECT_ASKED(client, "LCS a b", crossed);
+    EXPECT_ASKED(client, "BITOP AND dest a b", crossed);
+    EXPECT_ASKED(client, "WATCH a b", crossed);
+    for (unsigned i = 0; i < 12; i++) { /* slots of all nodes */
+        cr_assert_str_eq(ring_ask_format(client, "MSETNX {t%u}a 1 {t%u}b 2", i, i), ":1\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "RENAME {t%u}a {t%u}b", i, i), "+OK\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "BITOP OR {t%u}c {t%u}b {t%u}none", i, i, i), ":1\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "MGET {t%u}a {t%u}b {t%u}c", i, i, i), "*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    }
+    ring_turn(stage);
+    cr_assert(ring_copies_are_equal(stage));
+    ring_stage_end(stage);
+}
+
+/* ---- The whole cluster ---- */
+
+static void fill(struct ring_client *client, unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        ring_say_format(client, "SET key:%u v", i);
+    for (unsigned i = 0; i < count; i++)
+        EXPECT_HEARD(client, "+OK\r\n");
+}
+
+/* Walks through all keys, and adds keys meanwhile where `adds` is set. seen: by number. */
+static unsigned scan(struct ring_client *client, unsigned count, bool adds, const char *options, uint8_t *seen,
+                     unsigned keys) {
+    char cursor[32] = "0";
+    unsigned calls = 0, added = 0;
+    do {
+        char reply[64 * 1024];
+        const char *answer = ring_ask_format(client, "SCAN %s COUNT %u%s", cursor, count, options);
+        cr_assert_eq(answer[0], '*', "%s", answer);
+        snprintf(reply, sizeof reply, "%s", answer);
+        char *at = strstr(reply, "\r\n$");
+        at = strstr(at + 2, "\r\n") + 2;
+        snprintf(cursor, sizeof cursor, "%.*s", (int)strcspn(at, "\r"), at);
+        while ((at = strstr(at, "\r\nkey:")) != NULL) {
+            unsigned number = (unsigned)strtoul(at + 6, NULL, 10);
+            cr_assert_lt(number, keys);
+            seen[number]++;
+            at += 6;
+        }
+        if (adds && added < 100)
+            cr_assert_str_eq(ring_ask_format(client, "SET added:%u v", added++), "+OK\r\n");
+        cr_assert_lt(++calls, 100000u);
+    } while (strcmp(cursor, "0") != 0);
+    return calls;
+}
+
+Test(route, scan_returns_every_key_once_over_all_nodes) {
+    static const unsigned counts[] = {1, 10, 1000};
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    fill(client, 700);
+    for (unsigned i = 0; i < 3; i++) {
+        struct ring_client *at = ring_connect(stage, i);
+        uint8_t seen[700] = {0};
+        unsigned calls = scan(at, counts[i], false, "", seen, 700);
+        for (unsigned j = 0; j < 700; j++)
+            cr_assert_eq(seen[j], 1, "COUNT %u: key:%u was seen %u times", counts[i], j, seen[j]);
+        cr_assert_leq(calls, 1 + 3 * 700 / counts[i], "COUNT %u took %u calls", counts[i], calls);
+    }
+    ring_stage_end(stage);
+}
+
+Test(route, scan_misses_no_key_that_is_there_all_the_time_while_others_are_added) {
+    static const unsigned counts[] = {1, 10, 1000};
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    fill(client, 500);
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t seen[500] = {0};
+        scan(client, counts[i], true, " MATCH key:*", seen, 500);
+        for (unsigned j = 0; j < 500; j++)
+            cr_assert_geq(seen[j], 1, "COUNT %u: key:%u was never seen", counts[i], j);
+    }
+    ring_stage_end(stage);
+}
+
+Test(route, scan_refuses_what_is_no_cursor_and_no_count) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    EXPECT_ASKED(client, "SCAN x", "-ERR invalid cursor\r\n");
+    EXPECT_ASKED(client, "SCAN 0 COUNT 0", "-ERR syntax error\r\n");
+    EXPECT_ASKED(client, "SCAN 0 COUNT x", "-ERR value is not an integer or out of range\r\n");
+    EXPECT_ASKED(client, "SCAN 0 MATCH", "-ERR syntax error\r\n");
+    EXPECT_ASKED(client, "SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, keys_dbsize_and_randomkey_speak_for_all_nodes) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1);
+    fill(client, 200);
+    EXPECT_ASKED(client, "DBSIZE", ":200\r\n");
+    EXPECT_ASKED(client, "SET other 1", "+OK\r\n");
+    cr_assert(strncmp(ring_ask(client, "KEYS *"), "*201\r\n", 6) == 0);
+    EXPECT_ASKED(client, "KEYS oth*", "*1\r\n$5\r\nother\r\n");
+    EXPECT_ASKED(client, "KEYS none*", "*0\r\n");
+    unsigned found[3] = {0};
+    for (unsigned i = 0; i < 100; i++) {
+        char key[32] = "";
+        cr_assert_eq(sscanf(ring_ask(client, "RANDOMKEY"), "$%*d\r\n%31s", key), 1);
+        found[ring_coordinator(stage, 0, key)]++;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_gt(found[i], 0, "node %u's keys were never chosen", i);
+    ring_stage_end(stage);
+}
+
+Test(route, flushall_empties_all_nodes) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1);
+    fill(client, 200);
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    ring_turn(stage);
+    EXPECT_ASKED(client, "DBSIZE", ":0\r\n");
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(keyspace_size(stage->nodes[i].node->keyspace, 0), 0);
+    cr_assert(ring_copies_are_equal(stage));
+    EXPECT_ASKED(client, "SET a 1", "+OK\r\n");
+    EXPECT_ASKED(client, "FLUSHALL ASYNC", "+OK\r\n");
+    EXPECT_ASKED(client, "FLUSHDB SYNC", "+OK\r\n");
+    EXPECT_ASKED(client, "FLUSHALL NONSENSE", "-ERR syntax error\r\n");
+    EXPECT_ASKED(client, "GET a", "$-1\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, a_cluster_client_gets_the_share_of_its_node_alone) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    fill(client, 300);
+    unsigned sum = 0;
+    uint8_t seen[300] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        struct ring_client *at = ring_connect_to_cluster_port(stage, i);
+        unsigned size = 0;
+        cr_assert_eq(sscanf(ring_ask(at, "DBSIZE"), ":%u", &size), 1);
+        cr_assert_gt(size, 10);
+        sum += size;
+        scan(at, 10, false, "", seen, 300);
+    }
+    cr_assert_eq(sum, 300);
+    for (unsigned i = 0; i < 300; i++)
+        cr_assert_eq(seen[i], 1);
+    ring_stage_end(stage);
+}
+
+Test(route, cluster_redirect_moved_tells_clients_of_the_cluster_port_where_to_go) {
+    struct ring_stage *stage = ring_stage_begin(3, "cluster-redirect moved\n");
+    struct ring_client *client = ring_connect(stage, 0), *clustered = ring_connect_to_cluster_port(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), own = ring_key_of(stage, 0, 0, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", far.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(clustered, "SET %s v", own.text), "+OK\r\n");
+    const char *answer = ring_ask_format(clustered, "GET %s", far.text);
+    cr_assert(strncmp(answer, "-MOVED ", 7) == 0, "%s", answer);
+    cr_assert_not_null(strstr(answer, " 10.0.0.1:12001\r\n"), "%s", answer);
+    ring_stage_end(stage);
+}
+
+/* ---- Nodes that are lost ---- */
+
+/* Node 1 has executed what it was sent, and dies before its answers have left. */
+static void kill_after_execution(struct ring_stage *stage) {
+    ring_hold(stage, 1, 0, true);
+    ring_turn(stage);
+    ring_kill(stage, 1);
+    ring_hold(stage, 1, 0, false);
+}
+
+Test(route, when_a_node_is_killed_reads_are_repeated_and_what_cannot_be_is_indeterminate) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 1, 1), c = ring_key_of(stage, 0, 1, 2);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s old", a.text), "+OK\r\n");
+    ring_turn(stage);
+    ring_hold(stage, 1, 0, true);
+    ring_say_format(client, "GET %s", a.text);
+    ring_say_format(client, "INCR %s", b.text);
+    ring_say_format(client, "SET %s new", c.text);
+    ring_say_format(client, "SET %s new NX", c.text);
+    ring_say_format(client, "SET %s newer XX GET", c.text);
+    ring_say_format(client, "DEL %s", a.text);
+    ring_say_format(client, "MGET %s a b c d", c.text);
+    kill_after_execution(stage);
+    EXPECT_HEARD(client, "$3\r\nold\r\n");
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0);
+    EXPECT_HEARD(client, "+OK\r\n");
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET NX: %s", (char *)client->reply.data);
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET GET: %s", (char *)client->reply.data);
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0);
+    cr_assert(strncmp(ring_hear(client), "*5\r\n$", 5) == 0);
+    ring_stage_end(stage);
+}
+
+Test(route, a_set_with_a_time_to_live_is_repeated_though_its_words_are_those_of_a_condition) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_hold(stage, 1, 0, true);
+    ring_say_format(client, "SET %s nx EX 100", key.text);
+    ring_say_format(client, "SET %s get KEEPTTL", key.text);
+    ring_say_format(client, "SETEX %s 100 xx", key.text);
+    kill_after_execution(stage);
+    for (unsigned i = 0; i < 3; i++)
+        EXPECT_HEARD(client, "+OK\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, commands_for_a_node_that_has_just_died_are_executed_by_the_next_one) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_kill(stage, 1);
+    uint64_t asked_ns = stage->now_ns;
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", key.text), ":1\r\n");
+    cr_assert_lt(stage->now_ns - asked_ns, UINT64_C(3000000000));
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", key.text), ":2\r\n");
+    EXPECT_ASKED(client, "DBSIZE", ":1\r\n");
+    ring_start(stage, 1);
+    ring_settle(stage);
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", key.text), ":3\r\n");
+    ring_stage_end(stage);
+}
+
+Test(route, a_link_that_breaks_while_both_nodes_live_costs_no_reply) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    for (unsigned i = 0; i < 20; i++)
+        ring_say_format(client, "SET %s %u", key.text, i);
+    ring_step(stage); /* they have left */
+    ring_cut(stage, 0, 1, false);
+    for (unsigned i = 0; i < 20; i++)
+        EXPECT_HEARD(client, "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$2\r\n19\r\n");
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
+Test(route, a_spread_command_that_waits_for_a_node_that_dies_is_answered_all_the_same) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    fill(client, 100);
+    ring_turn(stage);
+    ring_hold(stage, 1, 0, true);
+    ring_say(client, "DBSIZE");
+    ring_say(client, "PING");
+    kill_after_execution(stage);
+    const char *answer = ring_hear(client);
+    cr_assert(answer[0] == ':' || answer[0] == '-', "%s", answer);
+    EXPECT_HEARD(client, "+PONG\r\n");
+    ring_wait(stage, 3000);
+    EXPECT_ASKED(client, "DBSIZE", ":100\r\n");
+    ring_stage_end(stage);
+}
+
+/* ---- A ring that is seen otherwise ---- */
+
+/* Has node `at` believe that `coordinator` executes what is in the key's slot. */
+static void mislead(struct ring_stage *stage, unsigned at, unsigned coordinator, const char *key) {
+    struct node *node = stage->nodes[at].node;
+    struct argument argument = {
+        .data = (const uint8_t *)key, .size = (uint32_t)strlen(key), .slot = ARGUMENT_NOT_PLACED};
+    keyspace_place(node->keyspace, &argument);
+    node->cluster->routes[argument.slot] = ring_member(stage, at, coordinator);
+}
+
+Test(route, a_node_that_does_not_hold_the_slot_refuses_and_the_entry_node_finds_the_right_one) {
+    struct ring_stage *stage = ring_stage_begin(5, "replication-factor 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    unsigned wrong = 0;
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    for (unsigned nth = 1; wrong == 0; nth++) { /* somebody who holds no copy of it */
+        struct argument argument = {.data = (const uint8_t *)key.text,
+                                    .size = (uint32_t)strlen(key.text),
+                                    .slot = ARGUMENT_NOT_PLACED};
+        keyspace_place(stage->nodes[0].node->keyspace, &argument);
+        for (unsigned i = 2; i < 5; i++)
+            if (!slot_set_has(&stage->nodes[i].node->cluster->held, argument.slot))
+                wrong = i;
+        if (wrong == 0)
+            key = ring_key_of(stage, 0, 1, nth);
+    }
+    mislead(stage, 0, wrong, key.text);
+    ring_say_format(client, "INCR %s", key.text);
+    ring_turn(stage);
+    cr_assert_eq(stage->nodes[wrong].node->cluster->redirected, 1);
+    cr_assert_str_eq(ring_hear_now(client), "");
+    mislead(stage, 0, 1, key.text); /* it has learnt better */
+    EXPECT_HEARD(client, ":1\r\n");
+    cr_assert_eq(stage->nodes[1].node->cluster->forwarded_here, 1);
+    cr_assert_eq(ring_copy_size(stage, wrong, key.text), -1);
+    ring_stage_end(stage);
+}
+
+Test(route, who_is_refused_once_may_be_served_by_another_holder) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    mislead(stage, 0, 2, key.text); /* holds a copy, but does not coordinate it */
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", key.text), ":1\r\n");
+    cr_assert_eq(stage->nodes[2].node->cluster->redirected, 1);
+    ring_turn(stage);
+    cr_assert(ring_copies_are_equal(stage));
+    ring_stage_end(stage);
+}
+
+Test(route, a_command_that_nobody_executes_ends_in_an_error_after_the_patience) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    struct argument argument = {
+        .data = (const uint8_t *)key.text, .size = (uint32_t)strlen(key.text), .slot = ARGUMENT_NOT_PLACED};
+    keyspace_place(stage->nodes[0].node->keyspace, &argument);
+    stage->nodes[0].node->cluster->routes[argument.slot] = ROUTE_NOBODY;
+    uint64_t asked_ns = stage->now_ns;
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", key.text), "-" ERROR_NOBODY "\r\n");
+    uint64_t waited_ms = (stage->now_ns - asked_ns) / 1000000;
+    cr_assert_geq(waited_ms, ROUTE_PATIENCE_MS);
+    cr_assert_leq(waited_ms, ROUTE_PATIENCE_MS + 100);
+    ring_stage_end(stage);
+}
+
+Test(route, a_command_that_waits_is_executed_here_or_split_when_the_routes_say_so) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 1, 1);
+    ring_kill(stage, 1);
+    ring_say_format(client, "MSET %s 1 %s 2", a.text, b.text);
+    ring_say_format(client, "MGET %s %s", a.text, b.text);
+    ring_say_format(client, "INCR %s", a.text);
+    EXPECT_HEARD(client, "+OK\r\n");
+    EXPECT_HEARD(client, "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+    EXPECT_HEARD(client, ":2\r\n");
+    ring_stage_end(stage);
+}
+
+/* ---- Reads from copies ---- */
+
+Test(route, a_readonly_connection_and_read_from_nearest_are_answered_by_the_nodes_own_copy) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_turn(stage);
+    uint64_t before = stage->nodes[1].node->cluster->forwarded_here;
+    EXPECT_ASKED(client, "READONLY", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\nv\r\n");
+    cr_assert_eq(stage->nodes[1].node->cluster->forwarded_here, before);
+    EXPECT_ASKED(client, "READWRITE", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\nv\r\n");
+    cr_assert_eq(stage->nodes[1].node->cluster->forwarded_here, before + 1);
+    EXPECT_ASKED(client, "CONFIG SET read-from nearest", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\nv\r\n");
+    cr_assert_eq(stage->nodes[1].node->cluster->forwarded_here, before + 1);
+    ring_stage_end(stage);
+}
+
+Test(route, read_from_round_robin_and_random_ask_every_copy) {
+    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_turn(stage);
+    static const char *const policies[] = {"round-robin", "random", "fastest"};
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_str_eq(ring_ask_format(client, "CONFIG SET read-from %s", policies[i]), "+OK\r\n");
+        uint64_t sum = 0, at_first = stage->nodes[1].node->cluster->forwarded_here;
+        for (unsigned j = 0; j < 40; j++)
+            cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\nv\r\n");
+        sum = stage->nodes[1].node->cluster->forwarded_here - at_first;
+        if (i < 2)
+            cr_assert(sum > 5 && sum < 35, "%s: %u of 40", policies[i], (unsigned)sum);
+    }
+    ring_stage_end(stage);
+}
+
+/* ---- No memory ---- */
+
+Test(route, every_command_is_answered_once_whichever_allocation_of_the_entry_node_fails) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), own = ring_key_of(stage, 0, 0, 0);
+    struct mem *mem = &stage->nodes[0].mem;
+    for (unsigned fuse = 1; fuse < 80; fuse++) {
+        ring_turn(stage);
+        mem->fuse = fuse;
+        ring_say_format(client, "SET %s v%u", far.text, fuse);
+        ring_say_format(client, "GET %s", own.text);
+        ring_say(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6");
+        ring_say(client, "MGET a b c d e f");
+        ring_say(client, "DBSIZE");
+        ring_say(client, "SCAN 0");
+        ring_say_format(client, "WATCH %s", far.text);
+        ring_say(client, "MULTI");
+        ring_say_format(client, "SET %s x", far.text);
+        ring_say(client, "EXEC");
+        ring_say(client, "WAIT 1 100");
+        ring_say(client, "ECHO end");
+        ring_step(stage);
+        unsigned replies = 0;
+        for (;;) {
+            const char *answer = ring_hear(client);
+            if (client->session == NULL)
+                break;
+            replies++;
+            if (strcmp(answer, "$3\r\nend\r\n") == 0)
+                break;
+        }
+        mem->fuse = 0;
+        if (client->session == NULL) {
+            ring_disconnect(client);
+            client = ring_connect(stage, 0);
+        } else {
+            cr_assert_eq(replies, 12, "with fuse %u there were %u replies", fuse, replies);
+        }
+    }
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
+Test(route, a_coordinator_without_memory_loses_no_reply_and_no_session_of_its_own) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *there = ring_connect(stage, 1);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    struct mem *mem = &stage->nodes[1].mem;
+    for (unsigned fuse = 1; fuse < 60; fuse++) {
+        ring_settle(stage);
+        mem->fuse = fuse;
+        ring_say_format(client, "SET %s v%u", far.text, fuse);
+        ring_say_format(client, "APPEND %s more", far.text);
+        ring_say_format(client, "MGET %s a b c d", far.text);
+        ring_say(client, "DBSIZE");
+        ring_say(client, "MULTI");
+        ring_say_format(client, "SET %s x", far.text);
+        ring_say(client, "EXEC");
+        ring_say(client, "WAIT 1 100");
+        ring_turn(stage);
+        mem->fuse = 0;
+        for (unsigned i = 0; i < 8; i++)
+            cr_assert_neq(ring_hear(client)[0], '(', "fuse %u: closed", fuse);
+        cr_assert_not_null(client->session);
+        EXPECT_ASKED(there, "PING", "+PONG\r\n");
+    }
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
+Test(route, a_node_may_end_while_commands_are_under_way_in_every_state) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 2, 0);
+    ring_hold(stage, 1, 0, true);
+    ring_kill(stage, 2);
+    ring_say_format(client, "INCR %s", far.text);
+    ring_say_format(client, "SET %s v", other.text);
+    ring_say(client, "MGET a b c d e f");
+    ring_say(client, "KEYS *");
+    ring_say_format(client, "WAIT 2 0");
+    ring_say_format(client, "WATCH %s", far.text);
+    ring_step(stage);
+    ring_kill(stage, 0); /* demands that all memory is back */
+    ring_stage_end(stage);
+}
