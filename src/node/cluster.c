@@ -229,12 +229,14 @@ static uint16_t route_of(const struct cluster *cluster, uint32_t slot) {
 static void make_sets(struct node *node) {
     struct cluster *cluster = node->cluster;
     struct slot_ledger *slots = node->keyspace->ledger->slots;
+    const struct database *database = node->keyspace->databases[0];
     memset(&cluster->coordinated, 0, sizeof cluster->coordinated);
     memset(&cluster->held, 0, sizeof cluster->held);
     for (uint32_t i = 0; i < cluster->peer_capacity; i++)
         if (cluster->peers[i] != NULL) {
             memset(&cluster->peers[i]->asked, 0, sizeof cluster->peers[i]->asked);
             memset(&cluster->peers[i]->answered, 0, sizeof cluster->peers[i]->answered);
+            memset(&cluster->peers[i]->leftover, 0, sizeof cluster->peers[i]->leftover);
         }
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint16_t route = cluster->routes[slot];
@@ -251,8 +253,10 @@ static void make_sets(struct node *node) {
             slot_set_add(&cluster->held, slot);
         if (route == ROUTE_SELF)
             slot_set_add(&cluster->coordinated, slot);
-        else if (is_held && cluster_peer(cluster, route) != NULL)
+        else if (cluster_peer(cluster, route) != NULL && is_held)
             slot_set_add(&cluster_peer(cluster, route)->answered, slot);
+        else if (cluster_peer(cluster, route) != NULL && database != NULL && database->slots[slot].count != 0)
+            slot_set_add(&cluster_peer(cluster, route)->leftover, slot);
         slots[slot].flags = route == ROUTE_SELF ? SLOT_COORDINATED : 0;
     }
 }
@@ -275,6 +279,9 @@ static void note_sets(struct node *node) {
         peer->answered_digest = answered;
         peer->asked_count = slot_set_count(&peer->asked);
         peer->answered_count = slot_set_count(&peer->answered);
+        peer->leftover_count = slot_set_count(&peer->leftover);
+        peer->covered_ms = 0;
+        comparer_reset(&peer->handover);
     }
 }
 
@@ -522,6 +529,9 @@ uint32_t cluster_work(struct node *node) {
     struct cluster *cluster = node->cluster;
     if (cluster == NULL)
         return UINT32_MAX;
+    if (cluster->was_loading && !node->persistence.is_loading)
+        cluster->must_update = cluster->must_route = true; /* now it is known which slots have records */
+    cluster->was_loading = node->persistence.is_loading;
     if (cluster->must_update)
         cluster_update(node);
     bool is_walking = walk(node);

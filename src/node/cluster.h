@@ -77,6 +77,13 @@ struct peer {
     uint64_t asked_digest, answered_digest;
     bool is_agreed;  /* on all of `asked`, and nothing was lost since */
     bool settles_us; /* on all of `answered`, by the word of the peer, which is settled there */
+    /* Slots that this node holds no longer, of which it has records all the same, and that the peer coordinates: they are
+     * compared with it, too, until it has all of them; then they are dropped here. */
+    struct slot_set leftover;
+    uint32_t leftover_count;
+    struct comparer handover;
+    uint64_t next_handover_ms, covered_ms; /* covered_ms: since when it has all of them; 0: perhaps not */
+    uint64_t handed_over;                  /* records that it has asked for in the present round */
     bool was_settled_asked; /* the last comparison told it that we are settled */
     uint32_t compare_pause_ms;
     uint64_t agreed_ms;
@@ -123,6 +130,7 @@ struct cluster {
     bool must_route;                             /* routes are to be made anew, whatever membership says */
     bool is_removed;                             /* from the cluster: nothing is served any more */
     uint64_t join_until_ms, next_work_ms;
+    bool was_loading; /* when it was last looked at */
     struct cluster_file *file;
     bool has_calls;                              /* somebody is perhaps to be called */
     bool is_settled;

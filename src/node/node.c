@@ -143,8 +143,8 @@ void node_log(struct node *node, enum node_log_level level, const char *format, 
 }
 
 void node_raise(struct node *node, struct session *session) {
-    if (session->flags & SESSION_LISTED)
-        return;
+    if (session->flags & (SESSION_LISTED | SESSION_PEER))
+        return; /* the world knows nothing of the session of other nodes' commands */
     session->flags |= SESSION_LISTED;
     list_append(&node->attention, &session->attention);
 }

@@ -46,6 +46,7 @@ struct peer *peers_of(struct node *node, uint16_t member) {
     buffer_init(&peer->records, node->mem);
     entries_writer_init(&peer->writer, node->mem);
     comparer_init(&peer->comparer, node->mem);
+    comparer_init(&peer->handover, node->mem);
     cluster->peers[member] = peer;
     return peer;
 }
@@ -60,6 +61,7 @@ void peers_release(struct node *node) {
         buffer_release(&peer->records);
         entries_writer_release(&peer->writer);
         comparer_release(&peer->comparer);
+        comparer_release(&peer->handover);
         mem_free(node->mem, peer->awaited, peer->awaited_capacity * sizeof(struct awaited *));
         mem_free(node->mem, peer, sizeof *peer);
     }
@@ -259,6 +261,7 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         peer->must_compare = true;
         peer->is_agreed = false;
         comparer_reset(&peer->comparer);
+        comparer_reset(&peer->handover);
         buffer_clear(&peer->records);
         peer->next_call_ms = node->monotonic_ms;
         cluster->has_calls = true;

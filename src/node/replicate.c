@@ -4,6 +4,8 @@
  */
 #include "node/replicate.h"
 
+#include "base/cursor.h"
+#include "base/encode.h"
 #include "node/peers.h"
 #include "node/state.h"
 #include "store/ledger.h"
@@ -177,7 +179,15 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
     return status != ENTRIES_MALFORMED;
 }
 
-/* ---- Comparing ---- */
+/* ---- Comparing ----
+ *
+ * A frame begins with a byte that says which comparison it is of, and goes on as cluster/antientropy.h writes it. Of COMPARE_HANDOVER
+ * a question has the set of slots in between, one bit each: the answerer cannot know what the asker has left over. */
+
+enum comparison { COMPARE_HOME = 0, COMPARE_HANDOVER = 1 };
+
+/* What the coordinator has is dropped here when it has had it for so long: it has compared with the other holders by then. */
+#define DROP_AFTER_MS (COMPARE_EVERY_MS * 2)
 
 static void send_compare(struct node *node, struct peer_link *link, const struct buffer *message) {
     uint64_t number;
@@ -213,49 +223,128 @@ static void note_state(struct node *node, struct peer *peer) {
     }
 }
 
-static bool take_answer(struct node *node, struct peer *peer, const uint8_t *payload, size_t size) {
-    struct buffer message;
-    buffer_init(&message, node->mem);
-    uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    bool is_good = comparer_receive(&peer->comparer, node->keyspace, &peer->writer, payload, size, &message,
-                                    &peer->records, &node->cluster->compare_statistics);
-    node_note_step(node, JOB_COMPARE, started_cpu_ns);
-    if (is_good) {
-        replicate_send(node, peer); /* records go before the question that follows them */
-        if (peer_is_linked(peer))
-            send_compare(node, peer->out, &message);
-        note_state(node, peer);
-    }
-    buffer_release(&message);
-    return is_good;
+/* Begins a frame of a comparison; `head` is the caller's to append to. */
+static void begin_frame(struct buffer *frame, struct node *node, enum comparison comparison,
+                        const struct slot_set *set) {
+    buffer_init(frame, node->mem);
+    buffer_append_byte(frame, (uint8_t)comparison);
+    if (set != NULL)
+        for (uint32_t word = 0; word < SLOT_COUNT / 64; word++) {
+            uint8_t bytes[8];
+            encode_fixed(bytes, set->bits[word], sizeof bytes);
+            buffer_append(frame, bytes, sizeof bytes);
+        }
 }
 
-static bool take_question(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
+/* Sends the frame if anything was appended behind its head. */
+static void end_frame(struct node *node, struct peer_link *link, struct buffer *frame, size_t head_size) {
+    if (frame->failed || frame->size > head_size)
+        send_compare(node, link, frame);
+    buffer_release(frame);
+}
+
+/* What was left over is at its coordinator now, or not yet. */
+static void note_handover(struct node *node, struct peer *peer) {
+    bool is_covered = peer->handover.state == COMPARE_EQUAL ||
+                      (peer->handover.state == COMPARE_EXCHANGED && peer->handed_over == 0);
+    if (peer->handover.state == COMPARE_RUNNING)
+        return;
+    peer->next_handover_ms = node->monotonic_ms + (is_covered ? COMPARE_EVERY_MS : COMPARE_OTHER_SET_MS);
+    if (!is_covered || !membership_member(node->cluster->membership, peer->member)->entry.is_settled) {
+        peer->covered_ms = 0;
+    } else if (peer->covered_ms == 0) {
+        peer->covered_ms = node->monotonic_ms;
+    } else if (node->monotonic_ms - peer->covered_ms >= DROP_AFTER_MS) {
+        node_log(node, NODE_LOG_NOTICE, "%u slots that other nodes hold now were handed over and are dropped here",
+                 peer->leftover_count);
+        keyspace_drop_slots(node->keyspace, peer->leftover.bits);
+        memset(&peer->leftover, 0, sizeof peer->leftover);
+        peer->leftover_count = 0;
+        peer->covered_ms = 0;
+    }
+}
+
+static bool take_answer(struct node *node, struct peer *peer, enum comparison comparison, const uint8_t *payload,
+                        size_t size) {
+    struct compare_statistics *statistics = &node->cluster->compare_statistics;
+    struct comparer *comparer = comparison == COMPARE_HOME ? &peer->comparer : &peer->handover;
+    struct buffer frame;
+    begin_frame(&frame, node, comparison, comparison == COMPARE_HOME ? NULL : &comparer->set);
+    size_t head_size = frame.size;
+    uint64_t started_cpu_ns = node_thread_cpu_ns(node), sent = statistics->keys_sent;
+    bool is_good = !frame.failed && comparer_receive(comparer, node->keyspace, &peer->writer, payload, size, &frame,
+                                                     &peer->records, statistics);
+    node_note_step(node, JOB_COMPARE, started_cpu_ns);
+    if (!is_good) {
+        buffer_release(&frame);
+        return false;
+    }
+    replicate_send(node, peer); /* records go before the question that follows them */
+    if (peer_is_linked(peer))
+        end_frame(node, peer->out, &frame, head_size);
+    else
+        buffer_release(&frame);
+    if (comparison == COMPARE_HOME) {
+        note_state(node, peer);
+    } else {
+        peer->handed_over += statistics->keys_sent - sent;
+        note_handover(node, peer);
+    }
+    return true;
+}
+
+/* The set that a question of COMPARE_HANDOVER names: of slots that this node coordinates. */
+static bool read_set(struct node *node, struct cursor *cursor, struct slot_set *set) {
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+        set->bits[word] = cursor_u64(cursor);
+    if (cursor_failed(cursor))
+        return false;
+    bool is_ours = true;
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+        is_ours = is_ours && (set->bits[word] & ~node->cluster->coordinated.bits[word]) == 0;
+    if (!is_ours)
+        memset(set, 0, sizeof *set); /* then the answer is that another set is expected */
+    return true;
+}
+
+static bool take_question(struct node *node, struct peer_link *link, enum comparison comparison,
+                          struct cursor *cursor) {
     struct peer *peer = link->peer;
-    struct buffer answer, records;
+    struct buffer frame, records;
     struct compare_finding finding = {0};
-    buffer_init(&answer, node->mem);
+    struct slot_set set;
+    if (comparison == COMPARE_HANDOVER && !read_set(node, cursor, &set))
+        return false;
+    begin_frame(&frame, node, comparison, NULL);
     buffer_init(&records, node->mem);
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    bool is_good = compare_answer(node->keyspace, &peer->answered, &peer->writer, payload, size, &answer, &records,
+    bool is_good = !frame.failed &&
+                   compare_answer(node->keyspace, comparison == COMPARE_HOME ? &peer->answered : &set,
+                                  &peer->writer, cursor->position, cursor_remaining(cursor), &frame, &records,
                                   &finding, &node->cluster->compare_statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
     if (is_good) {
         add(node, peer, &records);
-        send_compare(node, link, &answer);
-        if (finding.is_equal && finding.is_settled && !peer->settles_us) {
+        end_frame(node, link, &frame, 1);
+        if (comparison == COMPARE_HOME && finding.is_equal && finding.is_settled && !peer->settles_us) {
             peer->settles_us = true;
             cluster_settle(node);
         }
+    } else {
+        buffer_release(&frame);
     }
-    buffer_release(&answer);
     buffer_release(&records);
     return is_good;
 }
 
 bool replicate_compare(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
-    return link->is_caller ? take_answer(node, link->peer, payload, size)
-                           : take_question(node, link, payload, size);
+    struct cursor cursor = cursor_make(payload, size);
+    unsigned comparison = cursor_u8(&cursor);
+    if (cursor_failed(&cursor) || comparison > COMPARE_HANDOVER)
+        return false;
+    if (link->is_caller)
+        return take_answer(node, link->peer, (enum comparison)comparison, cursor.position, cursor_remaining(&cursor));
+    return take_question(node, link, (enum comparison)comparison, &cursor);
 }
 
 /* Whether all digests of the set are there. */
@@ -268,7 +357,7 @@ static bool are_known(const struct ledger *ledger, const struct slot_set *set) {
 
 static void begin(struct node *node, struct peer *peer) {
     struct buffer message;
-    buffer_init(&message, node->mem);
+    begin_frame(&message, node, COMPARE_HOME, NULL);
     replicate_send(node, peer);
     peer->must_compare = false;
     peer->was_settled_asked = cluster_has_agreed(node, peer);
@@ -282,13 +371,33 @@ static void begin(struct node *node, struct peer *peer) {
     buffer_release(&message);
 }
 
+static void begin_handover(struct node *node, struct peer *peer) {
+    struct buffer message;
+    begin_frame(&message, node, COMPARE_HANDOVER, &peer->leftover);
+    replicate_send(node, peer);
+    peer->handed_over = 0;
+    if (peer_is_linked(peer) &&
+        comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false, &message,
+                       &node->cluster->compare_statistics))
+        send_compare(node, peer->out, &message);
+    peer->next_handover_ms = node->monotonic_ms + COMPARE_AGAIN_MAX_MS;
+    buffer_release(&message);
+}
+
 uint32_t replicate_work(struct node *node) {
     struct cluster *cluster = node->cluster;
     uint64_t next_ms = node->monotonic_ms + COMPARE_EVERY_MS;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         struct peer *peer = cluster->peers[i];
-        if (peer == NULL || peer->asked_count == 0 || !peer_is_linked(peer) ||
-            peer->comparer.state == COMPARE_RUNNING)
+        if (peer == NULL || !peer_is_linked(peer))
+            continue;
+        if (peer->leftover_count != 0 && peer->handover.state != COMPARE_RUNNING) {
+            if (peer->next_handover_ms <= node->monotonic_ms &&
+                are_known(node->keyspace->ledger, &peer->leftover))
+                begin_handover(node, peer);
+            next_ms = peer->next_handover_ms < next_ms ? peer->next_handover_ms : next_ms;
+        }
+        if (peer->asked_count == 0 || peer->comparer.state == COMPARE_RUNNING)
             continue;
         bool is_wanted = peer->must_compare || !peer->is_agreed ||
                          (!peer->was_settled_asked && cluster_has_agreed(node, peer)) ||

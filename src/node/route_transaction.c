@@ -399,6 +399,7 @@ static const struct command *queued_row(struct node *node, struct argument *argv
 /* Runs the commands from argv[at] on; all of them were looked at. */
 static void run_commands(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t at,
                          uint32_t commands) {
+    size_t mark = reply_mark(&session->reply);
     session->flags |= SESSION_IN_EXEC;
     reply_array(&session->reply, commands);
     for (uint32_t i = 0; i < commands; i++) {
@@ -409,6 +410,10 @@ static void run_commands(struct node *node, struct session *session, struct argu
         at += count;
     }
     session->flags &= ~SESSION_IN_EXEC;
+    if (session->flags & SESSION_CLOSE_NOW) { /* a command found no memory to begin with: its reply is missing */
+        reply_rollback(&session->reply, mark);
+        reply_error(&session->reply, ERROR_INDETERMINATE);
+    }
 }
 
 static void run_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t slot) {

@@ -504,6 +504,24 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SL
     return gone;
 }
 
+uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]) {
+    struct flush flush = {.keyspace = keyspace, .slots = slots, .counter = UINT64_MAX};
+    struct database *database = keyspace->databases[0];
+    uint64_t records = 0;
+    for (uint32_t slot = 0; database != NULL && slot < SLOT_COUNT; slot++)
+        if (takes_slot(slots, slot))
+            records += database->slots[slot].count;
+    if (records == 0)
+        return 0;
+    ledger_forget_records(keyspace->ledger);
+    watch_touch_database(keyspace->watch, 0, takes_key, &flush);
+    if (keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX)
+        drop_records(&flush);
+    else
+        take_tables(&flush);
+    return records;
+}
+
 /* ---- Alone, or not ---- */
 
 void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {

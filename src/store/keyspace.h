@@ -187,6 +187,10 @@ void keyspace_set_alone(struct keyspace *keyspace, bool is_alone);
 uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
                               uint64_t counter);
 
+/* Drops all records of the slots, tombstones too, as if they had never been here: this node holds them no longer. No effects, no flush
+ * counters, and no change to watchers but that the keys are gone. Returns how many records there were. */
+uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]);
+
 /* A stamp for something that is no write of a key (a flush): greater than all that this node has given or seen. */
 uint64_t keyspace_stamp(struct keyspace *keyspace);
 

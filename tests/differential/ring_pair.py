@@ -139,10 +139,18 @@ class RingPair(pairs.Pair):
                         break
                     if self.now() > deadline:
                         self.history.append(command)
-                        self.differ(result, "the copy of node %d: %s" % (node, reason))
+                        self.differ(result, "the copy of node %d: %s\n%s" % (node, reason, self._peek(command.args[1])))
                     time.sleep(max(0, 0.01 - (self.now() - began)))
                 self.compared += 1
             self.ours.drop(FIRST_READER + node)
+
+    def _peek(self, key):
+        """What each node says of its own copy."""
+        lines = []
+        for node in range(len(self.ours.server.nodes)):
+            raw = self.ours.ask(self.ours.open(FIRST_READER + node), [b"KV.PEEK", key])
+            lines.append("    node %d holds %s" % (node, resp.show(raw, 300)))
+        return "\n".join(lines)
 
     def _reason(self, result):
         if result.ours == result.reference:

@@ -238,6 +238,9 @@ void fleet_heal(struct fleet *fleet) {
         station->wall_shift_us = (int64_t)chance_between(world_random(world, CHANCE_CLOCK), 0, 20000);
         if (i < fleet->begun_count && !station_runs(station) && !station->is_removed)
             fleet_begin_node(fleet, i, DISK_KEPT);
+        /* What only those have that were taken out is lost with them. */
+        if (station_runs(station) && station->is_removed)
+            inspector_losing(&fleet->inspector, station);
         station_go_on(station);
     }
 }

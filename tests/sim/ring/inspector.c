@@ -319,7 +319,7 @@ static uint32_t holders_of(struct inspector *inspector, uint32_t key, const stru
     uint32_t holders = 0;
     for (uint32_t i = 0; i < inspector->station_count; i++) {
         const struct station *station = &inspector->stations[i];
-        if (station_runs(station) && !station->is_removed && covers(inspector, station, key, claim))
+        if (station_runs(station) && covers(inspector, station, key, claim))
             holders |= 1u << i;
     }
     return holders;
@@ -349,8 +349,16 @@ static void check_key(struct inspector *inspector, uint32_t key) {
     }
 }
 
+/* A node that has never met another one leaves no tombstones, and forgets what a write replaces. */
+static bool somebody_is_alone(const struct inspector *inspector) {
+    for (uint32_t i = 0; i < inspector->station_count; i++)
+        if (station_runs(&inspector->stations[i]) && inspector->stations[i].node->keyspace->is_alone)
+            return true;
+    return false;
+}
+
 void inspector_told(struct inspector *inspector, struct operation *operation) {
-    if (!operation_sets(operation) || operation->key_count != 1)
+    if (!operation_sets(operation) || operation->key_count != 1 || somebody_is_alone(inspector))
         return;
     uint32_t key = operation->keys[0];
     if (inspector->history->keys[key].kind == KEY_VOLATILE)
@@ -389,7 +397,7 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
 }
 
 void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies) {
-    if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns ||
+    if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns || somebody_is_alone(inspector) ||
         inspector->history->keys[write->keys[0]].kind == KEY_VOLATILE)
         return;
     struct claim claim = {.actor = write->dot_actor, .counter = write->dot_counter, .operation = write};

@@ -200,16 +200,24 @@ static void join(void *context) {
     fleet_begin_node(fleet, fleet->begun_count, DISK_KEPT);
 }
 
-/* A member ends, is taken out of the cluster, and perhaps comes back as if nothing had been. */
+static bool knows(const struct station *station, const struct station *other) {
+    const struct membership *membership = station->node->cluster->membership;
+    uint16_t member = membership_find(membership, other->identity.actor.node_id);
+    return member != RING_NOBODY && membership_member(membership, member)->state != MEMBER_REMOVED;
+}
+
+/* A member ends, is taken out of the cluster, and perhaps comes back as if nothing had been. The word of it may get lost, with
+ * those who have heard it: it is said again when peace has come. */
 static void remove_one(void *context) {
     struct fleet *fleet = context;
     struct user *user = &fleet->users[FLEET_OPERATOR];
     if (!fleet->is_stormy || running_count(fleet) < 3)
         return;
-    struct station *gone = some_station(fleet);
+    struct station *gone = some_station(fleet), *through = some_station(fleet);
+    if (gone == through || !knows(through, gone))
+        return;
     station_end(gone, false);
     gone->is_removed = true;
-    struct station *through = some_station(fleet);
     char id[IDENTITY_ID_SIZE];
     identity_print_id(&gone->identity.actor, id);
     world_note(&fleet->world, "node %u is taken out of the cluster, through node %u", gone->number, through->number);
