@@ -42,10 +42,6 @@ void entries_writer_release(struct entries_writer *writer) {
     entries_writer_init(writer, writer->mem);
 }
 
-static inline bool is_told(const struct entries_writer *writer, uint16_t actor) {
-    return actor / 64u < writer->told_size && (writer->told[actor / 64u] >> actor % 64u & 1) != 0;
-}
-
 static bool make_room_for_actor(struct entries_writer *writer, uint16_t actor) {
     uint32_t size = writer->told_size == 0 ? 1 : writer->told_size;
     while (size <= actor / 64u)
@@ -65,7 +61,7 @@ static bool make_room_for_actor(struct entries_writer *writer, uint16_t actor) {
 /* Writes an actor that was not told yet, where there is room. */
 static uint8_t *tell_actor(struct entries_writer *writer, const struct actors *actors, uint8_t *out,
                            uint16_t actor) {
-    if (is_told(writer, actor))
+    if (entries_writer_has_told(writer, actor))
         return out;
     const struct actor_identity *identity = &actors->identities[actor];
     *out++ = ENTRY_ACTOR;
@@ -80,10 +76,10 @@ static uint8_t *tell_actor(struct entries_writer *writer, const struct actors *a
 static bool tell_actors(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
                         const struct record_parts *parts, size_t size) {
     uint16_t highest = parts->newest.actor;
-    uint32_t unknown = !is_told(writer, parts->newest.actor);
+    uint32_t unknown = !entries_writer_has_told(writer, parts->newest.actor);
     for (uint32_t i = 0; i < parts->other_count; i++) {
         uint16_t actor = parts->others[i].actor;
-        unknown += !is_told(writer, actor);
+        unknown += !entries_writer_has_told(writer, actor);
         highest = actor > highest ? actor : highest;
     }
     CHECK(highest < actors->count);
@@ -102,7 +98,7 @@ static bool tell_actors(struct entries_writer *writer, const struct actors *acto
  * is to be written, NULL: no memory, and nothing was told. */
 static inline uint8_t *begin_entry(struct entries_writer *writer, const struct actors *actors,
                                    struct buffer *payload, const struct record_parts *parts, size_t size) {
-    bool done = LIKELY(is_told(writer, parts->newest.actor) && parts->other_count == 0)
+    bool done = LIKELY(entries_writer_has_told(writer, parts->newest.actor) && parts->other_count == 0)
                     ? buffer_reserve(payload, size)
                     : tell_actors(writer, actors, payload, parts, size);
     return done ? payload->data + payload->size : NULL;

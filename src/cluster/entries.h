@@ -49,6 +49,11 @@ void entries_writer_init(struct entries_writer *writer, struct mem *mem);
 void entries_writer_clear(struct entries_writer *writer); /* a new link: nothing is known */
 void entries_writer_release(struct entries_writer *writer);
 
+/* Whether the other end knows this actor's number. */
+static inline bool entries_writer_has_told(const struct entries_writer *writer, uint16_t actor) {
+    return actor / 64u < writer->told_size && writer->told[actor / 64u] >> actor % 64u & 1;
+}
+
 /* All of these append one entry, and before it the actors that it names and that were not told yet. false: no memory, the
  * payload is as before. The key's bytes and the record are only read. */
 bool entries_add_record(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,

@@ -550,7 +550,7 @@ uint32_t cluster_work(struct node *node) {
         wait_ms = least(wait_ms, least(route_work(node), wait_work(node)));
         cluster->next_work_ms = node->monotonic_ms + wait_ms;
     }
-    if (is_walking || cluster->must_update || cluster->must_work)
+    if (is_walking || cluster->must_update || cluster->must_work || !list_is_empty(&cluster->mentioned))
         return 0;
     uint64_t next_ms = cluster->next_tick_ms < cluster->next_work_ms ? cluster->next_tick_ms : cluster->next_work_ms;
     return next_ms <= node->monotonic_ms ? 0 : (uint32_t)(next_ms - node->monotonic_ms);

@@ -25,6 +25,7 @@
 #include "cluster/ring.h"
 #include "node/link.h"
 #include "node/node.h"
+#include "store/ledger.h"
 
 #define ROUTE_SELF   0 /* this node's index in the membership */
 #define ROUTE_NOBODY RING_NOBODY
@@ -45,6 +46,8 @@ struct peer_link {
     uint64_t call_id;             /* that led to it, if is_caller */
     struct entries_reader reader; /* of the records that come on it */
     struct buffer replies; /* of commands of the other end, since the last frame */
+    struct buffer held;    /* FRAME_REQUESTS that wait until replies have left, each with its size (4) before it */
+    size_t held_at;        /* of these, executed already */
     char address[SESSION_ADDRESS_SIZE];
 };
 
@@ -57,6 +60,7 @@ struct peer {
     uint32_t failed_calls;
     uint64_t end_ms; /* it was removed: its links end then, when it has been told; 0: it was not */
     struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
+    uint64_t mentioned_ns;      /* since when */
     bool is_mentioned;
     /* What it is to be told, since the last frame: */
     struct buffer records;  /* entries */
@@ -141,6 +145,7 @@ struct cluster {
     uint64_t forwarded, forwarded_here, redirected, retried, indeterminate;
     struct session *self;  /* runs here what was to run elsewhere, or for other nodes */
     struct list retries;   /* commands that found nobody to execute them, struct forwarded (node/route.c) */
+    uint32_t waiting_of_slot[SLOT_COUNT]; /* of these */
     struct list waiters;   /* WAIT, struct waiter (node/wait.c) */
     struct list watching;  /* sessions whose WATCH another node is to answer */
     struct list mentioned; /* peers for which something has gathered in this turn: see peer->mentioned */
@@ -183,6 +188,14 @@ static inline bool peer_is_linked(const struct peer *peer) {
 
 /* The members that hold a slot, by membership index: the preference list. Returns their number. */
 uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]);
+
+/* Asks the processor for what is needed of a slot when something in it is written, or sent to its coordinator. */
+static inline void cluster_prefetch(const struct cluster *cluster, const struct ledger *ledger, uint32_t slot) {
+    prefetch(&ledger->slots[slot]);
+    prefetch(&cluster->routes[slot]);
+    if (LIKELY(cluster->ring != NULL))
+        prefetch(ring_list(cluster->ring, slot));
+}
 
 /* Whether this node holds a copy of the slot that is in agreement: its "not found" counts. */
 bool cluster_holds_agreed(const struct cluster *cluster, uint32_t slot);

@@ -15,6 +15,13 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#define ERROR_UNSAVED                                                                                            \
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "          \
+    "Commands that may modify the data set are disabled, because this instance is configured to report errors "  \
+    "during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs " \
+    "for details about the RDB error."
+#define ERROR_MEMORY_LIMIT "OOM command not allowed when used memory > 'maxmemory'."
+
 /* `ERR unknown command` shows so much of what was sent. */
 #define SHOWN_NAME_MAX 128
 
@@ -160,10 +167,7 @@ static const char *refusal(const struct node *node, const struct session *sessio
                            const struct command *command) {
     if (persistence_refuses_writes(&node->persistence, node->config) &&
         (command->id == COMMAND_ID_PING || is_write(session, command)))
-        return "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
-               "Commands that may modify the data set are disabled, because this instance is configured to report "
-               "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check "
-               "the Redis logs for details about the RDB error.";
+        return ERROR_UNSAVED;
     bool may_load = command->flags & COMMAND_LOADING &&
                     (command->id != COMMAND_ID_EXEC || transaction_common_flags(session) & COMMAND_LOADING);
     if (node->persistence.is_loading && !may_load)
@@ -200,7 +204,7 @@ static bool is_allowed(struct node *node, struct session *session, const struct 
     }
     if (UNLIKELY(node->config->maxmemory != 0) && node->mem->used_bytes > node->config->maxmemory &&
         needs_memory(session, command)) {
-        reject(node, session, command, "OOM command not allowed when used memory > 'maxmemory'.");
+        reject(node, session, command, ERROR_MEMORY_LIMIT);
         return false;
     }
     if (UNLIKELY(node->persistence.has_failed || node->persistence.is_loading)) {
@@ -210,6 +214,16 @@ static bool is_allowed(struct node *node, struct session *session, const struct 
         return text == NULL;
     }
     return true;
+}
+
+const char *node_refuses_transaction(const struct node *node, uint32_t command_flags) {
+    if (node->config->maxmemory != 0 && node->mem->used_bytes > node->config->maxmemory &&
+        command_flags & COMMAND_DENYOOM)
+        return ERROR_MEMORY_LIMIT;
+    if (node->persistence.has_failed && command_flags & COMMAND_WRITE &&
+        persistence_refuses_writes(&node->persistence, node->config))
+        return ERROR_UNSAVED;
+    return NULL;
 }
 
 /* Runs in spite of an open transaction. */
@@ -277,7 +291,7 @@ static const struct command *execute(struct node *node, struct session *session,
     uint64_t started_ns = UNLIKELY(is_timed) ? node->host.clock_ns(node->host.context) : 0;
     run_handler(node, session, row, argv, argc, mark);
     if (UNLIKELY(node->routes != NULL))
-        replicate_command(node, row);
+        replicate_command(node, row, session->reply.errors != 0);
     if (UNLIKELY(session->reply.errors != 0))
         node->statistics.of_command[row->id].failed++;
     /* Behind the command, as it is now known which database it left the session in. */

@@ -6,6 +6,7 @@
 
 #include "base/cursor.h"
 #include "base/encode.h"
+#include "base/load.h"
 #include "node/peers.h"
 #include "node/replicate.h"
 #include "node/route.h"
@@ -260,7 +261,7 @@ void forward_tick(struct node *node) {
 
 static bool read_arguments(struct node *node, struct cursor *cursor, size_t first, uint32_t *argc) {
     uint64_t count = cursor_varint(cursor);
-    if (cursor_failed(cursor) || count == 0 || count > REQUEST_ARGUMENTS_MAX + 16 || count > cursor_remaining(cursor))
+    if (cursor_failed(cursor) || count == 0 || count > cursor_remaining(cursor))
         return false;
     while (first + count > node->argument_capacity)
         if (!node_arguments_grow(node, first + count))
@@ -358,6 +359,7 @@ struct forwarded_batch {
     uint32_t count;
     uint64_t numbers[BATCH_COMMANDS];
     uint8_t flags[BATCH_COMMANDS];
+    size_t left[BATCH_COMMANDS]; /* bytes from its begin to the end of the payload */
 };
 
 /* Parses up to a batch of requests; false: they make no sense, or there is no memory. */
@@ -374,6 +376,7 @@ static bool collect(struct node *node, struct session *session, struct cursor *c
         /* More room for arguments would stand elsewhere, and keys are placed already: then it is for the next batch. */
         if (!cursor_failed(&ahead) && i != 0 && used + count > node->argument_capacity)
             return true;
+        batch->left[i] = cursor_remaining(cursor);
         (void)cursor_u8(cursor);
         if (!read_arguments(node, cursor, used, &argc))
             return false;
@@ -427,26 +430,113 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
     answer_end(&answer);
 }
 
-bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
+/* Whether so many replies wait for the link that no more are to be made. */
+static bool is_clogged(const struct node *node, const struct peer_link *link) {
+    return link_unacknowledged_bytes(link->link) > node->config->peer_output_limit;
+}
+
+/* Requests that are to be executed: where they stand, and the number of the first. */
+struct requests {
+    const uint8_t *at;
+    size_t size;
+    uint64_t number;
+};
+
+/* Executes requests up to the end, or until replies have to leave first: then the rest is in *requests. false: they make no
+ * sense. */
+static bool execute(struct node *node, struct peer_link *link, struct requests *requests) {
     struct session *session = node->cluster->self;
-    struct cursor cursor = cursor_make(payload, size);
-    uint64_t number = cursor_varint(&cursor);
+    struct cursor cursor = cursor_make(requests->at, requests->size);
+    uint64_t number = requests->number;
+    const uint8_t *end = requests->at + requests->size;
     struct forwarded_batch batch;
-    peers_raise(node, link);
-    while (!cursor_failed(&cursor) && cursor_remaining(&cursor) != 0) {
+    while (cursor_remaining(&cursor) != 0 && !is_clogged(node, link)) {
         if (!collect(node, session, &cursor, &number, &batch))
             return false;
         node_fetch_keys(node, session);
         uint64_t started_ns = node_clock_ns(node);
-        for (uint32_t i = 0; i < batch.count; i++)
+        uint32_t i = 0;
+        while (i < batch.count) {
             execute_one(node, link, batch.flags[i], batch.numbers[i], &node->batch[i]);
-        node_book_batch(node, session, 0, batch.count, node_clock_ns(node) - started_ns);
-        if (link->peer != NULL)
-            link->peer->requests_in += batch.count;
-        if (link->replies.size > GATHERED_MAX)
+            i++;
+            if (link->replies.size <= GATHERED_MAX)
+                continue;
             peers_send_replies(node, link);
-        if (link_state(link->link) != LINK_READY)
+            if (is_clogged(node, link))
+                break;
+        }
+        node_book_batch(node, session, 0, i, node_clock_ns(node) - started_ns);
+        if (link->peer != NULL)
+            link->peer->requests_in += i;
+        if (i < batch.count) {
+            *requests = (struct requests){end - batch.left[i], batch.left[i], batch.numbers[i]};
             return true;
+        }
+        if (link_state(link->link) != LINK_READY) {
+            requests->size = 0;
+            return true;
+        }
     }
-    return !cursor_failed(&cursor);
+    *requests = (struct requests){end - cursor_remaining(&cursor), cursor_remaining(&cursor), number};
+    return true;
+}
+
+bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
+    struct cursor cursor = cursor_make(payload, size);
+    struct requests requests = {.number = cursor_varint(&cursor)};
+    if (cursor_failed(&cursor))
+        return false;
+    requests.size = cursor_remaining(&cursor);
+    requests.at = payload + size - requests.size;
+    peers_raise(node, link);
+    if (link->held.size == 0 && !execute(node, link, &requests))
+        return false;
+    if (requests.size == 0)
+        return true;
+    struct buffer *held = &link->held;
+    if (!buffer_reserve(held, 4 + ENCODE_VARINT_MAX + requests.size)) {
+        link_end(link->link, "no memory for requests that have to wait");
+        return true;
+    }
+    uint8_t *at = encode_varint(held->data + held->size + 4, requests.number);
+    memcpy(at, requests.at, requests.size);
+    encode_fixed(held->data + held->size, (size_t)(at - (held->data + held->size + 4)) + requests.size, 4);
+    held->size = (size_t)(at - held->data) + requests.size;
+    return true;
+}
+
+void forward_resume(struct node *node, struct peer_link *link) {
+    struct buffer *held = &link->held;
+    if (LIKELY(held->size == 0))
+        return;
+    while (link->held_at < held->size && link_state(link->link) == LINK_READY && !is_clogged(node, link)) {
+        uint8_t *frame = held->data + link->held_at;
+        size_t size = load_u32(frame);
+        struct cursor cursor = cursor_make(frame + 4, size);
+        struct requests requests = {.number = cursor_varint(&cursor)};
+        requests.size = cursor_remaining(&cursor);
+        requests.at = frame + 4 + size - requests.size;
+        if (!execute(node, link, &requests)) {
+            link_end(link->link, "requests that make no sense");
+            peers_raise(node, link);
+            return;
+        }
+        if (requests.size == 0) {
+            link->held_at += 4 + size;
+            continue;
+        }
+        /* The rest, with a head of its own: there is room for it where the requests stood that are done. */
+        uint8_t head[4 + ENCODE_VARINT_MAX];
+        size_t number_size = (size_t)(encode_varint(head + 4, requests.number) - (head + 4));
+        uint8_t *rest = frame + 4 + size - requests.size;
+        if ((size_t)(rest - frame) < 4 + number_size)
+            break; /* not even one was executed */
+        encode_fixed(head, number_size + requests.size, 4);
+        memcpy(rest - number_size - 4, head, 4 + number_size);
+        link->held_at = (size_t)(rest - number_size - 4 - held->data);
+    }
+    if (link->held_at < held->size)
+        return;
+    buffer_release(held);
+    link->held_at = 0;
 }

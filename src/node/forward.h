@@ -74,8 +74,10 @@ void forward_release(struct awaited *awaited);
 /* Sends what has gathered for a peer. */
 void forward_flush(struct node *node, struct peer *peer);
 
-/* FRAME_REQUESTS from a peer; FRAME_REPLIES. false: it made no sense. */
+/* FRAME_REQUESTS from a peer; FRAME_REPLIES. false: it made no sense. While more replies wait for the link than peer-output-limit,
+ * requests are kept; forward_resume() goes on with them when replies were acknowledged. */
 bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size);
+void forward_resume(struct node *node, struct peer_link *link);
 bool forward_answered(struct node *node, struct peer *peer, const uint8_t *payload, size_t size);
 
 /* Appends one answer to what is sent back as FRAME_REPLIES: for requests that had to wait. false: no memory. */

@@ -209,8 +209,9 @@ bool link_send(struct link *link, enum frame_kind kind, const void *payload, siz
     size_t bytes = queued_bytes(room, size);
     size_t held = is_gossip ? link->gossip_bytes : link->queue_bytes;
     size_t max = is_gossip ? LINK_GOSSIP_MAX : link->queue_max;
+    bool is_answer = kind == FRAME_REPLIES || kind == FRAME_COMPARE;
     /* A frame alone is taken whatever its size: a long value has to go through. */
-    if (held != 0 && (bytes > max || held > max - bytes))
+    if (held != 0 && !is_answer && (bytes > max || held > max - bytes))
         return false;
     struct queued *frame = mem_alloc(link->mem, bytes);
     if (frame == NULL)

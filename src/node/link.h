@@ -93,7 +93,8 @@ unsigned link_protocol(const struct link *link);
 void link_end(struct link *link, const char *reason);
 
 /* Queues a frame: *number is its number (0 for gossip; number may be NULL). Only in LINK_READY. false: it is not ready, the queue is
- * full, the payload is above frame_max or there is no memory; nothing was queued. The payload is copied. Gossip leaves before
+ * full, the payload is above frame_max or there is no memory; nothing was queued. Replies and comparisons are taken by a full queue,
+ * too: who makes them looks at link_unacknowledged_bytes() before. The payload is copied. Gossip leaves before
  * what is numbered. */
 bool link_send(struct link *link, enum frame_kind kind, const void *payload, size_t size, uint64_t *number);
 

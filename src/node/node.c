@@ -269,6 +269,7 @@ static void unpause(struct node *node) {
 
 void node_turn(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
     node->statistics.turns++;
+    node->reads_before_turn = node->statistics.reads;
     set_time(node, monotonic_ns, wall_us);
     if (UNLIKELY(node->pause_until_ms != 0)) {
         if (node->monotonic_ms >= node->pause_until_ms)

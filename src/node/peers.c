@@ -16,6 +16,9 @@
 #define CALL_AGAIN_MAX_MS 2000
 /* A seed that belongs to no member that is linked is called so often, by one who has members. */
 #define SEED_EVERY_MS  3000
+/* Records gather for so long at most, or until they are so many bytes. */
+#define GATHER_NS    UINT64_C(500000)
+#define GATHER_BYTES (64 * 1024)
 #define SELF_REASON    "that is this node itself"
 
 /* ---- Peers ---- */
@@ -77,6 +80,7 @@ void peers_mention(struct node *node, struct peer *peer) {
         return;
     }
     peer->is_mentioned = true;
+    peer->mentioned_ns = node->monotonic_ns;
     list_append(&node->cluster->mentioned, &peer->mentioned);
 }
 
@@ -216,6 +220,7 @@ static struct peer_link *link_to(struct node *node, const struct node_client *cl
     peer_link->created_ms = node->wall_ms;
     snprintf(peer_link->address, sizeof peer_link->address, "%s", client->peer_address);
     buffer_init(&peer_link->replies, node->mem);
+    buffer_init(&peer_link->held, node->mem);
     entries_reader_init(&peer_link->reader, node->mem);
     struct link_options options = {.mem = node->mem,
                                    .secret = node->config->cluster_secret,
@@ -285,6 +290,7 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
                  link_reason(link->link));
     entries_reader_release(&link->reader);
     buffer_release(&link->replies);
+    buffer_release(&link->held);
     link_free(link->link);
     mem_free(node->mem, link, sizeof *link);
     cluster->must_work = true;
@@ -309,6 +315,7 @@ struct node_span node_peer_space(struct node *node, struct peer_link *link) {
 
 void node_peer_input(struct node *node, struct peer_link *link, size_t size) {
     link_input(link->link, node->input_chunk, size, node->monotonic_ms);
+    forward_resume(node, link);
     peers_raise(node, link);
     if (node->cluster->must_update)
         cluster_update(node);
@@ -333,12 +340,21 @@ bool node_peer_wants_close(const struct peer_link *link) {
     return link_state(link->link) == LINK_OVER && !link_has_output(link->link);
 }
 
-/* Packs what has gathered in this turn. */
+/* Whether more may gather for the peer before it is sent: as long as clients keep this node busy, records of which nobody
+ * waits for the arrival wait for others, a moment. Each frame costs a system call here and there, and a busy turn may be short. */
+static bool may_wait(const struct node *node, const struct peer *peer) {
+    return peer->open_frame == NULL && peer->records.size < GATHER_BYTES &&
+           node->statistics.reads != node->reads_before_turn &&
+           node->monotonic_ns - peer->mentioned_ns < GATHER_NS;
+}
+
+/* Packs what has gathered. */
 static void pack(struct node *node) {
     struct cluster *cluster = node->cluster;
-    struct list_node *link;
-    while ((link = list_first(&cluster->mentioned)) != NULL) {
+    LIST_FOR_EACH(link, &cluster->mentioned) {
         struct peer *peer = LIST_ENTRY(link, struct peer, mentioned);
+        if (may_wait(node, peer))
+            continue;
         list_remove(link);
         peer->is_mentioned = false;
         replicate_send(node, peer);

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "base/load.h"
+#include "node/cluster.h"
 #include "node/state.h"
 #include "node/transaction.h"
 
@@ -67,6 +68,8 @@ static inline void place_keys(struct node *node, const struct session *session, 
         keyspace_place(node->keyspace, &argv[i]);
         if (LIKELY(database != NULL))
             prefetch(&database->slots[argv[i].slot]);
+        if (UNLIKELY(node->routes != NULL))
+            cluster_prefetch(node->cluster, node->keyspace->ledger, argv[i].slot);
         node->batch_keys[node->batch_key_count++] = &argv[i];
     }
 }

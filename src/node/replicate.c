@@ -66,14 +66,32 @@ static void told(struct node *node, struct peer *peer, bool is_written) {
     peers_mention(node, peer);
 }
 
+/* What was written for one peer is good for another, too, if that one knows the actor: the usual version has just one. */
+static inline bool may_copy(const struct peer *first, const struct peer *peer, const struct record *record) {
+    return LIKELY(first != NULL) && LIKELY(record != NULL) && LIKELY(!(record->flags & RECORD_VECTOR)) &&
+           entries_writer_has_told(&peer->writer, record->actor);
+}
+
 static void tell_holders(struct node *node, const struct effect *effect, const struct record *record) {
     struct cluster *cluster = node->cluster;
     const uint16_t *list = ring_list(cluster->ring, effect->key.slot);
+    struct peer *first = NULL;
+    size_t begin = 0, end = 0;
     for (uint32_t i = 0; i < cluster->ring->width; i++) {
         struct peer *peer = cluster_peer(cluster, cluster->ring_indexes[list[i]]);
-        if (peer != NULL && may_tell(node, peer))
-            told(node, peer,
-                 entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record));
+        if (peer == NULL || !may_tell(node, peer))
+            continue;
+        if (may_copy(first, peer, record)) {
+            told(node, peer, buffer_append(&peer->records, first->records.data + begin, end - begin));
+            continue;
+        }
+        begin = peer->records.size;
+        bool is_written = entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record);
+        end = peer->records.size;
+        first = is_written ? peer : NULL;
+        told(node, peer, is_written);
+        if (first != NULL && peer->records.size != end)
+            first = NULL; /* it was sent at once */
     }
 }
 
@@ -107,9 +125,9 @@ void replicate_effects(struct node *node) {
     ledger_clear_effects(ledger);
 }
 
-void replicate_command(struct node *node, const struct command *command) {
+void replicate_command(struct node *node, const struct command *command, bool has_failed) {
     replicate_effects(node);
-    if (UNLIKELY(command->id == COMMAND_ID_FLUSHALL || command->id == COMMAND_ID_FLUSHDB))
+    if (UNLIKELY(command->id == COMMAND_ID_FLUSHALL || command->id == COMMAND_ID_FLUSHDB) && !has_failed)
         replicate_flush(node, &node->cluster->coordinated, node->keyspace->counter);
 }
 

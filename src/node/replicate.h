@@ -17,8 +17,8 @@
 /* A command, or a step of expiry, is done: takes the keyspace's effects. */
 void replicate_effects(struct node *node);
 
-/* The same for a command: one that has flushed the slots that this node coordinates tells so. */
-void replicate_command(struct node *node, const struct command *command);
+/* The same for a command: one that has flushed the slots that this node coordinates tells so (has_failed: it has not). */
+void replicate_command(struct node *node, const struct command *command, bool has_failed);
 
 /* Tells the other holders of the slots about a flush. */
 void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t counter);

@@ -21,6 +21,8 @@ struct forwarded {
     const struct command *command;
     struct sink sink;
     uint64_t deadline_ms, retry_ms;
+    uint64_t order; /* among all commands that were forwarded */
+    uint32_t slot;  /* of its first key; ARGUMENT_NOT_PLACED: it has none */
     unsigned flags;
     uint16_t at_member; /* only there; ROUTE_NOBODY: wherever its keys are executed */
     bool was_refused, may_have_run;
@@ -167,9 +169,31 @@ static void give_up(struct node *node, struct forwarded *forwarded, const char *
     give(node, sink, error);
 }
 
+/* Commands wait in the order in which they came. Those of one slot are executed in it, too: as long as one waits, so do
+ * all that came later (waiting_of_slot). */
+static void wait_again(struct node *node, struct forwarded *forwarded) {
+    struct list *retries = &node->cluster->retries;
+    struct list_node *before = retries->end.previous;
+    while (before != &retries->end && LIST_ENTRY(before, struct forwarded, retry)->order > forwarded->order)
+        before = before->previous;
+    list_insert_before(before->next, &forwarded->retry);
+    if (forwarded->slot != ARGUMENT_NOT_PLACED)
+        node->cluster->waiting_of_slot[forwarded->slot]++;
+}
+
+static void take_waiting(struct node *node, struct forwarded *forwarded) {
+    list_remove(&forwarded->retry);
+    if (forwarded->slot != ARGUMENT_NOT_PLACED)
+        node->cluster->waiting_of_slot[forwarded->slot]--;
+}
+
+static bool must_wait(const struct node *node, uint32_t slot) {
+    return slot != ARGUMENT_NOT_PLACED && node->cluster->waiting_of_slot[slot] != 0;
+}
+
 static void try_later(struct node *node, struct forwarded *forwarded) {
     forwarded->retry_ms = node->monotonic_ms + RETRY_MS;
-    list_append(&node->cluster->retries, &forwarded->retry);
+    wait_again(node, forwarded);
 }
 
 /* Whether a command that was perhaps executed may be executed again. SET with NX, XX or GET would find what it has done itself. */
@@ -211,8 +235,9 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
 }
 
 /* Sends a fresh command to a member, or keeps it to be tried later. */
-static void send_to(struct node *node, uint16_t member, uint16_t at_member, const struct command *command,
-                    unsigned flags, const struct argument *argv, uint32_t argc, struct sink sink) {
+static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint32_t slot,
+                    const struct command *command, unsigned flags, const struct argument *argv, uint32_t argc,
+                    struct sink sink) {
     struct forwarded *forwarded = mem_alloc(node->mem, sizeof *forwarded);
     if (forwarded == NULL) {
         give(node, sink, ERROR_NO_MEMORY);
@@ -223,11 +248,14 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, cons
     forwarded->sink = sink;
     forwarded->deadline_ms = node->monotonic_ms + ROUTE_PATIENCE_MS;
     forwarded->flags = flags;
+    forwarded->slot = slot;
+    forwarded->order = node->cluster->forwarded;
     forwarded->at_member = at_member;
     forwarded->was_refused = forwarded->may_have_run = false;
     struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
     node->cluster->forwarded++;
-    if (LIKELY(peer != NULL) && LIKELY(forward_send(node, peer, flags, argv, argc, &forwarded->awaited)))
+    if (LIKELY(peer != NULL) && LIKELY(!must_wait(node, slot)) &&
+        LIKELY(forward_send(node, peer, flags, argv, argc, &forwarded->awaited)))
         return;
     if (forward_keep(node, argv, argc, &forwarded->awaited))
         try_later(node, forwarded);
@@ -240,7 +268,7 @@ void route_execute_at(struct node *node, uint16_t member, const struct command *
     if (member == ROUTE_SELF)
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, member, member, command, flags, argv, argc, sink);
+        send_to(node, member, member, ARGUMENT_NOT_PLACED, command, flags, argv, argc, sink);
 }
 
 void route_execute(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
@@ -251,7 +279,7 @@ void route_execute(struct node *node, const struct command *command, unsigned fl
     else if (keys.member == ROUTE_SELF)
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, keys.member, ROUTE_NOBODY, command, flags, argv, argc, sink);
+        send_to(node, keys.member, ROUTE_NOBODY, keys.slot, command, flags, argv, argc, sink);
 }
 
 void route_execute_slot(struct node *node, uint32_t slot, const struct command *command, unsigned flags,
@@ -260,7 +288,7 @@ void route_execute_slot(struct node *node, uint32_t slot, const struct command *
     if (member == ROUTE_SELF)
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, member, ROUTE_NOBODY, command, flags, argv, argc, sink);
+        send_to(node, member, ROUTE_NOBODY, slot, command, flags, argv, argc, sink);
 }
 
 /* The member that a waiting command is to go to now. */
@@ -312,7 +340,7 @@ uint32_t route_work(struct node *node) {
     list_init(&waiting);
     struct list_node *link;
     while ((link = list_first(&cluster->retries)) != NULL) {
-        list_remove(link);
+        take_waiting(node, LIST_ENTRY(link, struct forwarded, retry));
         list_append(&waiting, link);
     }
     while ((link = list_first(&waiting)) != NULL) {
@@ -320,8 +348,8 @@ uint32_t route_work(struct node *node) {
         list_remove(link);
         if (node->monotonic_ms >= forwarded->deadline_ms)
             give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
-        else if (node->monotonic_ms < forwarded->retry_ms)
-            list_append(&cluster->retries, link);
+        else if (node->monotonic_ms < forwarded->retry_ms || must_wait(node, forwarded->slot))
+            wait_again(node, forwarded);
         else
             try_again(node, forwarded);
     }
@@ -331,8 +359,9 @@ uint32_t route_work(struct node *node) {
 void route_release(struct node *node) {
     struct list_node *link;
     while ((link = list_first(&node->cluster->retries)) != NULL) {
-        list_remove(link);
-        give_up(node, LIST_ENTRY(link, struct forwarded, retry), ERROR_NOBODY);
+        struct forwarded *forwarded = LIST_ENTRY(link, struct forwarded, retry);
+        take_waiting(node, forwarded);
+        give_up(node, forwarded, ERROR_NOBODY);
     }
 }
 
@@ -340,7 +369,7 @@ void route_release(struct node *node) {
 
 /* For WAIT. */
 static void note_written(struct node *node, struct session *session, uint32_t slot) {
-    struct session_cluster *of = route_session(node, session);
+    struct session_cluster *of = LIKELY(session->cluster != NULL) ? session->cluster : route_session(node, session);
     if (of == NULL || of->written_overflow)
         return;
     for (uint32_t i = 0; i < of->written_count; i++)
@@ -403,7 +432,7 @@ static enum route to_one(struct node *node, struct session *session, const struc
     struct reply_place *place = take(node, session, command, argv, argc);
     if (place == NULL)
         return no_memory(session);
-    send_to(node, member, ROUTE_NOBODY, command, flags, argv, argc, route_place_sink(place));
+    send_to(node, member, ROUTE_NOBODY, keys->slot, command, flags, argv, argc, route_place_sink(place));
     return ROUTE_TAKEN;
 }
 
@@ -442,6 +471,17 @@ static enum route special(struct node *node, struct session *session, const stru
 enum route route_command(struct node *node, struct session *session, const struct command *command,
                          struct argument *argv, uint32_t argc) {
     int first = command->first_key;
+    /* The usual case: one key, and it is this node's. */
+    if (LIKELY(first > 0) && command->last_key == first && !(command->flags & COMMAND_LOCAL)) {
+        keyspace_place(node->keyspace, &argv[first]);
+        bool may_read_elsewhere = command->flags & COMMAND_READONLY &&
+                                  (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY);
+        if (LIKELY(node->routes[argv[first].slot] == ROUTE_SELF) && LIKELY(!may_read_elsewhere)) {
+            if (command->flags & COMMAND_WRITE)
+                note_written(node, session, argv[first].slot);
+            return ROUTE_HERE;
+        }
+    }
     if (UNLIKELY(first <= 0) || command->flags & COMMAND_LOCAL) {
         if (command->flags & COMMAND_SPREAD && !(session->flags & SESSION_CLUSTER_VIEW))
             return to_several(node, session, command, argv, argc);

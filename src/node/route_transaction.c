@@ -5,6 +5,7 @@
 #include "base/encode.h"
 #include "base/load.h"
 #include "base/number.h"
+#include "node/monitor.h"
 #include "node/replicate.h"
 #include "node/transaction.h"
 #include "store/ledger.h"
@@ -18,19 +19,36 @@ struct watch_request {
     struct argument *keys;   /* one block with their bytes */
     uint32_t count;
     size_t block_size;
+    bool is_being_sent, is_answered; /* answered while it is being sent: the session does not wait yet */
+    const char *error;               /* then */
 };
 
 /* An EXEC that another node answers, for the part that has keys. The rest speaks of this node, or of the connection (INFO, CLIENT), and
  * runs here once that part is done. The session keeps its queue until then. */
 struct exec_request {
-    struct session *session; /* NULL: it has closed */
+    struct session *session;         /* NULL: it has closed */
+    char name[4];                    /* EXEC, in the client's letters: for MONITOR */
+    bool is_being_sent, is_answered; /* answered while it is being sent: the session does not wait yet */
 };
 
-/* What a watched key is compared by: 0 while it is absent. */
+/* The digest of a key that was deleted ends with this bit, that of one that is there does not. */
+#define DIGEST_DELETED 1
+
+/* What a watched key is compared by: 0 while nothing is known of it, or its time is over. */
 static uint64_t digest_of(struct node *node, struct argument *key) {
     struct entry entry;
     const struct record *record = keyspace_lookup(node->keyspace, 0, key, LOOKUP_PEEK, &entry);
-    return record == NULL ? 0 : ledger_record_digest(node->keyspace, key->hash, record);
+    if (record != NULL)
+        return (ledger_record_digest(node->keyspace, key->hash, record) | 2) & ~(uint64_t)DIGEST_DELETED;
+    record = keyspace_find_record(node->keyspace, key);
+    return record == NULL || record_type(record) != RECORD_TOMBSTONE
+               ? 0
+               : ledger_record_digest(node->keyspace, key->hash, record) | DIGEST_DELETED;
+}
+
+/* Whether nothing was done to a key. That the tombstone of an absent one is gone is no news: it was dropped, or flushed. */
+static bool is_unchanged(uint64_t watched, uint64_t now) {
+    return now == watched || (watched & DIGEST_DELETED && now == 0);
 }
 
 static bool keep_watched(struct session *session, const struct argument *key, uint64_t digest) {
@@ -52,6 +70,15 @@ static const uint8_t *next_watched(const uint8_t *at, struct argument *key, cons
     return *digest + DIGEST_SIZE;
 }
 
+/* A client's command that was answered here, and does not come to its handler. */
+static void note_command(struct node *node, struct session *session, const struct argument *argv,
+                         uint32_t argc) {
+    node->statistics.commands++;
+    session->commands++;
+    if (!list_is_empty(&node->monitors))
+        monitor_feed(node, session, argv, argc);
+}
+
 /* ---- WATCH ---- */
 
 void transaction_forget_requests(struct session *session) {
@@ -59,6 +86,11 @@ void transaction_forget_requests(struct session *session) {
         session->cluster->watch_request->session = NULL;
     if (session->cluster->exec_request != NULL)
         session->cluster->exec_request->session = NULL;
+}
+
+static void free_watch(struct node *node, struct watch_request *request) {
+    mem_free(node->mem, request->keys, request->block_size);
+    mem_free(node->mem, request, sizeof *request);
 }
 
 static void take_watched(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {
@@ -73,17 +105,23 @@ static void take_watched(struct node *node, void *target, uint32_t part, const u
         if (line_end != NULL && (size_t)(reply + size - line_end) == 1 + digests + 2) {
             error = NULL;
             for (uint32_t i = 0; i < request->count && error == NULL; i++)
-                if (!keep_watched(session, &request->keys[i], load_u64(line_end + 1 + (size_t)i * DIGEST_SIZE)))
+                if (!keep_watched(session, &request->keys[i],
+                                  load_u64(line_end + 1 + (size_t)i * DIGEST_SIZE)))
                     error = ERROR_NO_MEMORY;
+        }
+        if (request->is_being_sent) {
+            request->is_answered = true;
+            request->error = error;
+            return;
         }
         node_unblock(node, session, error);
     }
-    mem_free(node->mem, request->keys, request->block_size);
-    mem_free(node->mem, request, sizeof *request);
+    free_watch(node, request);
 }
 
 /* Sends [WATCH, slot, key...]; false: no memory. */
-static bool watch_elsewhere(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
+static bool watch_elsewhere(struct node *node, struct session *session, struct argument *argv,
+                            uint32_t argc) {
     size_t block_size = (argc - 1) * sizeof(struct argument);
     for (uint32_t i = 1; i < argc; i++)
         block_size += argv[i].size;
@@ -104,7 +142,8 @@ static bool watch_elsewhere(struct node *node, struct session *session, struct a
             memcpy(bytes, argv[i].data, argv[i].size);
         bytes += argv[i].size;
     }
-    *request = (struct watch_request){session, keys, argc - 1, block_size};
+    *request = (struct watch_request){
+        .session = session, .keys = keys, .count = argc - 1, .block_size = block_size, .is_being_sent = true};
     session->cluster->watch_request = request;
     char slot[TEXT_SIZE];
     sent[0] = argv[0];
@@ -112,14 +151,24 @@ static bool watch_elsewhere(struct node *node, struct session *session, struct a
                                 .size = (uint32_t)number_format_uint64(slot, argv[1].slot),
                                 .slot = ARGUMENT_NOT_PLACED};
     memcpy(sent + 2, argv + 1, (argc - 1) * sizeof *sent);
-    node_block(session, &node->cluster->watching);
     route_execute_slot(node, argv[1].slot, command_by_id(COMMAND_ID_WATCH), FORWARD_EXEC, sent, argc + 1,
                        (struct sink){take_watched, request, 0});
     mem_free(node->mem, sent, (argc + 1) * sizeof *sent);
+    request->is_being_sent = false;
+    if (!request->is_answered) {
+        node_block(session, &node->cluster->watching);
+        return true;
+    }
+    if (request->error == NULL)
+        reply_ok(&session->reply);
+    else
+        reply_error(&session->reply, request->error);
+    free_watch(node, request);
     return true;
 }
 
-enum route transaction_watch(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
+enum route transaction_watch(struct node *node, struct session *session, struct argument *argv,
+                             uint32_t argc) {
     struct session_cluster *of = route_session(node, session);
     if (session->flags & SESSION_MULTI)
         return ROUTE_HERE; /* the handler refuses it */
@@ -147,6 +196,7 @@ enum route transaction_watch(struct node *node, struct session *session, struct 
     }
     if (!is_fine)
         reply_error(&session->reply, ERROR_NO_MEMORY);
+    note_command(node, session, argv, argc);
     return ROUTE_REPLIED;
 }
 
@@ -159,7 +209,7 @@ static bool is_as_watched(struct node *node, const struct session_cluster *of) {
         struct argument key;
         const uint8_t *digest;
         at = next_watched(at, &key, &digest);
-        if (digest_of(node, &key) != load_u64(digest))
+        if (!is_unchanged(load_u64(digest), digest_of(node, &key)))
             return false;
     }
     return true;
@@ -178,16 +228,17 @@ static uint32_t count_about_keys(const struct session *session) {
 }
 
 /* The arguments of a request [EXEC, ...], for the commands that are about keys: needs `numbers` to write its numbers to. */
-static uint32_t fill_request(const struct session *session, uint32_t slot, struct argument *argv, char *numbers) {
+static uint32_t fill_request(const struct session *session, uint32_t slot, struct argument *argv,
+                             char *numbers) {
     const struct session_cluster *of = session->cluster;
     uint32_t argc = 0;
     char *text = numbers;
-#define PUT_NUMBER(value)                                                                                  \
-    do {                                                                                                   \
-        argv[argc++] = (struct argument){.data = (const uint8_t *)text,                                    \
-                                         .size = (uint32_t)number_format_uint64(text, value),              \
-                                         .slot = ARGUMENT_NOT_PLACED};                                     \
-        text += TEXT_SIZE;                                                                                 \
+#define PUT_NUMBER(value)                                                                     \
+    do {                                                                                      \
+        argv[argc++] = (struct argument){.data = (const uint8_t *)text,                       \
+                                         .size = (uint32_t)number_format_uint64(text, value), \
+                                         .slot = ARGUMENT_NOT_PLACED};                        \
+        text += TEXT_SIZE;                                                                    \
     } while (0)
     argv[argc++] = (struct argument){.data = (const uint8_t *)"EXEC", .size = 4, .slot = ARGUMENT_NOT_PLACED};
     PUT_NUMBER(slot);
@@ -223,7 +274,8 @@ static size_t reply_size(const uint8_t *at, size_t left) {
         size = (size_t)(end + 1 - at);
         if (strchr("+-:,(#_", head[0]) != NULL)
             continue;
-        if (!number_parse_int64((const char *)head + 1, (size_t)(end - head) - 2, &number) || number > (int64_t)left)
+        if (!number_parse_int64((const char *)head + 1, (size_t)(end - head) - 2, &number) ||
+            number > (int64_t)left)
             return 0;
         if (number < 0)
             continue;
@@ -239,12 +291,14 @@ static size_t reply_size(const uint8_t *at, size_t left) {
 
 /* What another node has answered to the part of a transaction that has keys. */
 struct executed {
+    const struct exec_request *request;
     const uint8_t *reply;
     size_t size;
 };
 
 /* Puts the elements of the other node's reply between what is run here. */
-static void merge_executed(struct node *node, struct session *session, const struct executed *executed, size_t at) {
+static void merge_executed(struct node *node, struct session *session, const struct executed *executed,
+                           size_t at) {
     struct reply *reply = &session->reply;
     session->flags = (session->flags & ~SESSION_MULTI) | SESSION_IN_EXEC;
     reply_array(reply, session->queued);
@@ -254,6 +308,8 @@ static void merge_executed(struct node *node, struct session *session, const str
             node_dispatch(node, session, queued->command, queued->argv, queued->argc);
             continue;
         }
+        if (!list_is_empty(&node->monitors))
+            monitor_feed(node, session, queued->argv, queued->argc);
         size_t size = reply_size(executed->reply + at, executed->size - at);
         if (size == 0)
             reply_error(reply, "ERR another node has sent a reply that makes no sense");
@@ -272,71 +328,111 @@ static void answer_executed(struct node *node, struct session *session, void *co
     else /* an error; or null, for what was watched has changed */
         buffer_append(session->reply.out, executed->reply, executed->size);
     transaction_reset(node, session);
+    struct argument name = {.data = (const uint8_t *)executed->request->name,
+                            .size = sizeof executed->request->name};
+    if (!list_is_empty(&node->monitors))
+        monitor_feed(node, session, &name, 1);
 }
 
 static void take_executed(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {
     (void)part;
     struct exec_request *request = target;
-    struct executed executed = {reply, size};
+    struct executed executed = {request, reply, size};
     if (request->session != NULL) {
         request->session->cluster->exec_request = NULL;
+        if (request->is_being_sent) {
+            answer_executed(node, request->session, &executed);
+            request->is_answered = true;
+            return;
+        }
         node_unblock_with(node, request->session, answer_executed, &executed);
     }
     mem_free(node->mem, request, sizeof *request);
 }
 
-/* Who takes the reply: a place in the pipeline; or the session waits, because a part of the transaction is run here. */
-static bool make_sink(struct node *node, struct session *session, struct sink *sink) {
-    if (count_about_keys(session) == session->queued) {
-        struct reply_place *place = route_keep_place(node, session);
-        if (place != NULL)
-            *sink = route_place_sink(place);
-        return place != NULL;
-    }
-    struct exec_request *request = mem_alloc(node->mem, sizeof *request);
-    if (request == NULL)
+/* Sends the part that has keys; the client's reply will stand in its place. */
+static bool exec_whole(struct node *node, struct session *session, uint32_t slot, struct argument *argv,
+                       uint32_t argc) {
+    struct reply_place *place = route_keep_place(node, session);
+    if (place == NULL)
         return false;
-    request->session = session;
-    session->cluster->exec_request = request;
-    *sink = (struct sink){take_executed, request, 0};
-    node_block(session, &node->cluster->watching);
+    route_execute_slot(node, slot, command_by_id(COMMAND_ID_EXEC),
+                       FORWARD_EXEC | route_session_flags(session), argv, argc, route_place_sink(place));
+    transaction_reset(node, session);
     return true;
 }
 
-static enum route exec_elsewhere(struct node *node, struct session *session, uint32_t slot) {
-    size_t argc = 4 + 2 * (size_t)session->cluster->watched_count, numbers_size = (3 + session->queued) * TEXT_SIZE;
+/* The same, but the session waits, because something is to be done here then. */
+static bool exec_and_wait(struct node *node, struct session *session, uint32_t slot, struct argument *argv,
+                          uint32_t argc, const struct argument *name) {
+    struct exec_request *request = mem_alloc(node->mem, sizeof *request);
+    if (request == NULL)
+        return false;
+    *request = (struct exec_request){.session = session, .is_being_sent = true};
+    memcpy(request->name, name->data, sizeof request->name);
+    session->cluster->exec_request = request;
+    route_execute_slot(node, slot, command_by_id(COMMAND_ID_EXEC),
+                       FORWARD_EXEC | route_session_flags(session), argv, argc,
+                       (struct sink){take_executed, request, 0});
+    request->is_being_sent = false;
+    if (request->is_answered)
+        mem_free(node->mem, request, sizeof *request);
+    else
+        node_block(session, &node->cluster->watching);
+    return true;
+}
+
+static enum route exec_elsewhere(struct node *node, struct session *session, uint32_t slot,
+                                 const struct argument *name) {
+    uint32_t about_keys = count_about_keys(session);
+    size_t argc = 4 + 2 * (size_t)session->cluster->watched_count,
+           numbers_size = (3 + session->queued) * TEXT_SIZE;
     for (uint32_t i = 0; i < session->queued; i++)
         argc += is_about_keys(session->queue[i].command) ? 1 + session->queue[i].argc : 0;
     struct argument *argv = mem_alloc(node->mem, argc * sizeof *argv);
     char *numbers = mem_alloc(node->mem, numbers_size);
-    struct sink sink;
-    enum route route = ROUTE_REPLIED;
-    if (argv != NULL && numbers != NULL && make_sink(node, session, &sink)) {
-        bool waits = session->flags & SESSION_BLOCKED;
-        node->statistics.commands += 1 + count_about_keys(session);
-        session->commands++;
+    bool is_whole = about_keys == session->queued && list_is_empty(&node->monitors), is_sent = false;
+    if (argv != NULL && numbers != NULL) {
         uint32_t used = fill_request(session, slot, argv, numbers);
         CHECK(used == argc);
-        route_execute_slot(node, slot, command_by_id(COMMAND_ID_EXEC), FORWARD_EXEC | route_session_flags(session),
-                           argv, used, sink);
-        route = waits ? ROUTE_REPLIED : ROUTE_TAKEN;
-        if (!waits)
-            transaction_reset(node, session);
+        is_sent = is_whole ? exec_whole(node, session, slot, argv, used)
+                           : exec_and_wait(node, session, slot, argv, used, name);
+    }
+    if (is_sent) {
+        node->statistics.commands += 1 + about_keys;
+        session->commands++;
     } else {
         reply_error(&session->reply, ERROR_NO_MEMORY);
         transaction_reset(node, session);
     }
     mem_free(node->mem, argv, argc * sizeof *argv);
     mem_free(node->mem, numbers, numbers_size);
-    return route;
+    return is_sent && is_whole ? ROUTE_TAKEN : ROUTE_REPLIED;
 }
 
-enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
-    (void)argv;
-    (void)argc;
-    struct session_cluster *of = session->cluster;
-    if (!(session->flags & SESSION_MULTI) || session->flags & SESSION_MULTI_BROKEN || of == NULL)
+/* What was queued while there was nobody else has its slot looked at now. Returns what speaks against it; NULL: nothing. */
+static const char *place_queue(struct node *node, struct session *session) {
+    const char *error = NULL;
+    if (session->cluster->transaction_slot != ARGUMENT_NOT_PLACED)
+        return NULL;
+    for (uint32_t i = 0; i < session->queued && error == NULL; i++) {
+        const struct queued_command *queued = &session->queue[i];
+        error = route_check_queued(node, session, queued->command, queued->argv, queued->argc);
+    }
+    return error;
+}
+
+enum route transaction_exec(struct node *node, struct session *session, struct argument *argv,
+                            uint32_t argc) {
+    struct session_cluster *of = route_session(node, session);
+    if (!(session->flags & SESSION_MULTI) || session->flags & SESSION_MULTI_BROKEN)
         return ROUTE_HERE;
+    const char *error = of == NULL ? ERROR_NO_MEMORY : place_queue(node, session);
+    if (error != NULL) {
+        reply_error(&session->reply, error);
+        transaction_reset(node, session);
+        return ROUTE_REPLIED;
+    }
     uint32_t slot = of->transaction_slot;
     if (slot == ARGUMENT_NOT_PLACED && of->watched_count == 0)
         return ROUTE_HERE; /* no keys at all */
@@ -344,24 +440,28 @@ enum route transaction_exec(struct node *node, struct session *session, struct a
         slot = of->watched_slot;
     if (of->watched_count != 0 && of->watched_slot != slot) {
         reply_error(&session->reply, ERROR_CROSS_SLOT);
+    } else if (node->routes[slot] != ROUTE_SELF && session->watcher.keys != NULL) {
+        reply_null_array(&session->reply); /* watched while there was nobody else: who knows what has become of it */
     } else if (node->routes[slot] != ROUTE_SELF) {
-        return exec_elsewhere(node, session, slot);
+        return exec_elsewhere(node, session, slot, &argv[0]);
     } else if (is_as_watched(node, of)) {
         return ROUTE_HERE;
     } else {
         reply_null_array(&session->reply);
     }
     transaction_reset(node, session);
+    note_command(node, session, argv, argc);
     return ROUTE_REPLIED;
 }
 
 /* ---- For other nodes ---- */
 
 /* The number at *at, which moves on; false: it is none, or above `most`. */
-static bool take_number(const struct argument *argv, uint32_t argc, uint32_t *at, uint32_t most, uint32_t *number) {
+static bool take_number(const struct argument *argv, uint32_t argc, uint32_t *at, uint32_t most,
+                        uint32_t *number) {
     int64_t value;
-    if (*at >= argc || !number_parse_int64((const char *)argv[*at].data, argv[*at].size, &value) || value < 0 ||
-        value > most)
+    if (*at >= argc || !number_parse_int64((const char *)argv[*at].data, argv[*at].size, &value) ||
+        value < 0 || value > most)
         return false;
     (*at)++;
     *number = (uint32_t)value;
@@ -380,7 +480,8 @@ static void answer_watch(struct node *node, struct session *session, struct argu
 }
 
 /* The row of a queued command whose keys are all in the slot; NULL: it is none. */
-static const struct command *queued_row(struct node *node, struct argument *argv, uint32_t argc, uint32_t slot) {
+static const struct command *queued_row(struct node *node, struct argument *argv, uint32_t argc,
+                                        uint32_t slot) {
     const struct command *top = command_find(node->commands, argv[0].data, argv[0].size);
     const struct command *row = top;
     if (top != NULL && top->flags & COMMAND_CONTAINER && argc > 1)
@@ -393,12 +494,12 @@ static const struct command *queued_row(struct node *node, struct argument *argv
         if (argv[i].slot != slot)
             return NULL;
     }
-    return top;
+    return row;
 }
 
 /* Runs the commands from argv[at] on; all of them were looked at. */
-static void run_commands(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t at,
-                         uint32_t commands) {
+static void run_commands(struct node *node, struct session *session, struct argument *argv, uint32_t argc,
+                         uint32_t at, uint32_t commands) {
     size_t mark = reply_mark(&session->reply);
     session->flags |= SESSION_IN_EXEC;
     reply_array(&session->reply, commands);
@@ -406,17 +507,20 @@ static void run_commands(struct node *node, struct session *session, struct argu
         uint32_t count;
         if (!take_number(argv, argc, &at, argc, &count))
             break;
-        node_dispatch(node, session, command_find(node->commands, argv[at].data, argv[at].size), argv + at, count);
+        node_dispatch(node, session, command_find(node->commands, argv[at].data, argv[at].size), argv + at,
+                      count);
         at += count;
     }
     session->flags &= ~SESSION_IN_EXEC;
-    if (session->flags & SESSION_CLOSE_NOW) { /* a command found no memory to begin with: its reply is missing */
+    if (session->flags &
+        SESSION_CLOSE_NOW) { /* a command found no memory to begin with: its reply is missing */
         reply_rollback(&session->reply, mark);
         reply_error(&session->reply, ERROR_INDETERMINATE);
     }
 }
 
-static void run_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc, uint32_t slot) {
+static void run_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc,
+                     uint32_t slot) {
     uint32_t at = 2, watched, commands, count;
     if (!take_number(argv, argc, &at, argc / 2, &watched) || at + 2 * watched >= argc)
         goto malformed;
@@ -425,18 +529,24 @@ static void run_exec(struct node *node, struct session *session, struct argument
         keyspace_place(node->keyspace, &argv[at]);
         if (argv[at].slot != slot || argv[at + 1].size != DIGEST_SIZE)
             goto malformed;
-        is_stale = is_stale || digest_of(node, &argv[at]) != load_u64(argv[at + 1].data);
+        is_stale = is_stale || !is_unchanged(load_u64(argv[at + 1].data), digest_of(node, &argv[at]));
     }
     if (!take_number(argv, argc, &at, argc, &commands))
         goto malformed;
-    uint32_t first = at;
+    uint32_t first = at, command_flags = 0;
     for (uint32_t i = 0; i < commands; i++) {
-        if (!take_number(argv, argc, &at, argc, &count) || count == 0 || count > argc - at ||
-            queued_row(node, argv + at, count, slot) == NULL)
+        if (!take_number(argv, argc, &at, argc, &count) || count == 0 || count > argc - at)
             goto malformed;
+        const struct command *row = queued_row(node, argv + at, count, slot);
+        if (row == NULL)
+            goto malformed;
+        command_flags |= row->flags;
         at += count;
     }
-    if (is_stale)
+    const char *refusal = node_refuses_transaction(node, command_flags);
+    if (refusal != NULL)
+        reply_error_format(&session->reply, "EXECABORT Transaction discarded because of: %s", refusal);
+    else if (is_stale)
         reply_null_array(&session->reply);
     else
         run_commands(node, session, argv, argc, first, commands);
@@ -445,8 +555,8 @@ malformed:
     reply_error(&session->reply, "ERR this is no transaction that this node can run");
 }
 
-void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags, struct argument *argv,
-                               uint32_t argc) {
+void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags,
+                               struct argument *argv, uint32_t argc) {
     uint32_t at = 1, slot;
     if (node->persistence.is_loading || !take_number(argv, argc, &at, SLOT_COUNT - 1, &slot) ||
         !route_may_execute(node, slot, flags & FORWARD_SECOND_HOP, false))

@@ -54,6 +54,7 @@ struct node {
     size_t argument_capacity;
     struct batched_request batch[BATCH_COMMANDS];
     struct statistics statistics;
+    uint64_t reads_before_turn; /* statistics.reads: whether clients have sent anything in this turn */
     struct slowlog *slowlog;
     struct latency_monitor *latency;
     uint64_t next_tick_ms;        /* monotonic: the next 100 ms tick */
@@ -120,6 +121,10 @@ void node_leave_shared_output(struct node *node, struct session *session);
  * ran (a subcommand's where there is one) if its duration is still to be booked by the caller, NULL if nothing is. */
 const struct command *node_dispatch(struct node *node, struct session *session, const struct command *command,
                                     struct argument *argv, uint32_t argc);
+
+/* What speaks against a transaction of another node whose commands have these flags together, as is_allowed() would say it of
+ * EXEC; NULL: nothing. */
+const char *node_refuses_transaction(const struct node *node, uint32_t command_flags);
 
 /* Books `count` calls of a command with their average duration; notes them in the slow log where argv is given. */
 void node_book(struct node *node, struct session *session, const struct command *command, uint32_t count,

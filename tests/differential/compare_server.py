@@ -111,7 +111,7 @@ def _dictionary(reply):
 
 
 def config_get(_args, ours, reference, context):
-    own = known.OWN_DIRECTIVES.union({b"cluster-enabled"} if context.is_ring else ())
+    own = known.OWN_DIRECTIVES | (known.OWN_DIRECTIVES_OF_A_RING if context.is_ring else frozenset())
     first, second = _dictionary(ours), _dictionary(reference)
     reason = _missing(first, second, known.ABSENT_DIRECTIVES, "directives")
     if reason:

@@ -81,7 +81,7 @@ def _script(world, streams):
 
 
 def _ring_stream(world, streams, pair):
-    """The same, dealt out to connections on all nodes: some rounds are long pipelines, some change with each command."""
+    """The same, dealt out to connections on all nodes: here in long pipelines, there one command by each way."""
     wanderer = ring.Wanderer(world, len(pair.ours.server.nodes), world.pick((0.02, 0.1, 0.3, 0.8)))
     commands = []
     while streams and len(commands) < ROUND_COMMANDS:

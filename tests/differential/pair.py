@@ -109,6 +109,14 @@ class Side:
             self.drop(number)
 
 
+def _first_difference(jobs):
+    """Where the replies begin to differ."""
+    for number, (ours, reference) in enumerate(zip(*(job.replies for job in jobs))):
+        if ours != reference:
+            return "reply %d is %s, of the reference %s" % (number, resp.show(ours, 200), resp.show(reference, 200))
+    return "%d replies, of the reference %d" % tuple(len(job.replies) for job in jobs)
+
+
 class Pair:
     """ours, reference: the sides. compared: how many replies were. history: the commands since reset()."""
 
@@ -420,7 +428,7 @@ class Pair:
         if how[0] != how[1] or how[0] not in ends:
             self.differ(Result(command, [label], *raw), "ours ends with: %s, the reference with: %s" % tuple(how))
         if raw[0] != raw[1]:
-            self.differ(Result(command, [label], *raw), "different bytes")
+            self.differ(Result(command, [label], *raw), "different bytes: " + _first_difference(jobs))
 
     def until_echo(self, number, payload, requests=()):
         """Any bytes, then an ECHO: everything that comes before its reply is the same. requests: what was sent."""

@@ -17,9 +17,10 @@ import resp
 import ring
 from command import Command
 
-# Connections that read what the node has itself.
-FIRST_READER = 90
-INSPECTORS = (pairs.INSPECTOR, 98, 97)
+# Connections that read what the node has itself, from this number on; those that look go down from INSPECTOR. More
+# nodes would let the two meet.
+FIRST_READER = 80
+MOST_NODES = 9
 
 
 class RingSide(pairs.Side):
@@ -29,13 +30,14 @@ class RingSide(pairs.Side):
         super().__init__(server, greeting)
         self.seed = ""
         self.only_node = None
+        self.inspectors = tuple(pairs.INSPECTOR - node for node in range(len(server.nodes)))
 
     def node_of(self, number):
         nodes = len(self.server.nodes)
         if self.only_node is not None:
             return self.only_node
-        if number in INSPECTORS:
-            return INSPECTORS.index(number)
+        if number in self.inspectors:
+            return self.inspectors.index(number)
         for first in (ring.FIRST_WANDERER, FIRST_READER):
             if first <= number < first + nodes:
                 return number - first
@@ -47,7 +49,6 @@ class RingSide(pairs.Side):
 
 
 class RingPair(pairs.Pair):
-    INSPECTORS = INSPECTORS
     # As in every cluster.
     DATABASES = 1
     is_ring = True
@@ -55,6 +56,7 @@ class RingPair(pairs.Pair):
     def __init__(self, *arguments, **options):
         self.fitter = ring.Fitter()
         super().__init__(*arguments, **options)
+        self.INSPECTORS = self.ours.inspectors
 
     @staticmethod
     def make_side(server, greeting):
@@ -75,7 +77,7 @@ class RingPair(pairs.Pair):
         super().reset(protocol)
         self.fitter.clear()
         # Settings and pauses belong to a node; the flush of one is for all.
-        for inspector in INSPECTORS[1:]:
+        for inspector in self.INSPECTORS[1:]:
             connection = self.ours.open(inspector)
             for name in changed:
                 if name in self.settings[0]:
@@ -139,7 +141,8 @@ class RingPair(pairs.Pair):
                         break
                     if self.now() > deadline:
                         self.history.append(command)
-                        self.differ(result, "the copy of node %d: %s\n%s" % (node, reason, self._peek(command.args[1])))
+                        self.differ(result, "the copy of node %d: %s\n%s" % (
+                            node, reason, self._peek(command.args[1])))
                     time.sleep(max(0, 0.01 - (self.now() - began)))
                 self.compared += 1
             self.ours.drop(FIRST_READER + node)

@@ -7,7 +7,7 @@
 #
 # SPDX-License-Identifier: BSD-3-Clause
 
-from groups import connection, expiry, keys, protocol, scan, server_scenes, strings, transactions
+from groups import connection, expiry, keys, protocol, ring, scan, server_scenes, strings, transactions
 from world import TAGS
 
 # Any keys, on any nodes; the same, but keys as they are; keys in one slot, because commands have several; connections
@@ -25,10 +25,11 @@ SCENES = {
     connection.pause_writes: ON_ONE_NODE, connection.pause_all: ON_ONE_NODE, connection.short_pause: ON_ONE_NODE,
     connection.unblock: ON_ONE_NODE,
     server_scenes.save: ANYWHERE, server_scenes.all_commands: ANYWHERE, server_scenes.out_of_memory: IN_ONE_SLOT,
-    server_scenes.policies: ANYWHERE, server_scenes.monitor: ON_ONE_NODE, server_scenes.purge: ANYWHERE,
+    server_scenes.all_settings: ANYWHERE, server_scenes.policies: ANYWHERE, server_scenes.monitor: ON_ONE_NODE,
+    server_scenes.purge: ANYWHERE,
     scan.whole_iteration: AS_IT_IS, scan.iteration_of_a_changing_table: AS_IT_IS,
 }
-SCENES.update((scene, ANYWHERE) for _, scene in protocol.SCENES)
+SCENES.update((scene, ANYWHERE) for _, scene in protocol.SCENES + ring.SCENES)
 
 
 def takes(scene):

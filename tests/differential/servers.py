@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 # Below the ports that the system gives to outgoing connections.
 PORTS = range(21100, 21200)
 # Of these a node of a ring takes three: for clients, for cluster clients, for the other nodes.
-RING_PORTS = range(24000, 24500)
+RING_PORTS = range(20500, 21000)
 PORTS_OF_A_NODE = 3
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 20
@@ -110,6 +110,11 @@ class Ring:
         self.label = label
         self.nodes = nodes
         self.host, self.port = nodes[0].host, nodes[0].port
+
+
+def running_ring(label, ports):
+    """Nodes that somebody else has started."""
+    return Ring(label, [Server("%s, node %d" % (label, number), port) for number, port in enumerate(ports)])
 
 
 def start_ring(label, binary, directives, count):

@@ -250,6 +250,47 @@ static void a_name_that_does_not_exist_holds_nobody_up(struct test *test) {
     redisFree(client);
 }
 
+/* The local port of a connection to this port that has been begun and not been answered; 0: there is none. */
+static int unanswered_from(struct test *test, int port) {
+    enum { SYN_SENT = 2 };
+    char text[512];
+    int found = 0;
+    FILE *file = fopen("/proc/net/tcp", "r");
+    CHECK(test, file != NULL);
+    while (found == 0 && fgets(text, sizeof(text), file)) {
+        unsigned local, remote, state;
+        if (sscanf(text, " %*d: %*x:%x %*x:%x %x", &local, &remote, &state) == 3 && (int)remote == port &&
+            state == SYN_SENT)
+            found = (int)local;
+    }
+    fclose(file);
+    return found;
+}
+
+static void a_call_that_nobody_answers_is_given_up_and_made_again(struct test *test) {
+    int port, listener = listen_at(test, 0, &port), first, taken[4];
+    /* The kernel answers nobody whom a full backlog has no room for. */
+    CHECK(test, listen(listener, 0) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        taken[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(taken[i], (struct sockaddr *)&place, sizeof(place));
+    }
+    long long begun_ms = now_ms();
+    struct server *server = start_with_seed(test, "127.0.0.1", port);
+    for (size_t i = 1; i < 4; i++)
+        close(taken[i]); /* those that wait, too: the one left is in the backlog */
+    EVENTUALLY(test, HARNESS_DEADLINE_MS, (first = unanswered_from(test, port)) != 0);
+    EVENTUALLY(test, HARNESS_DEADLINE_MS, unanswered_from(test, port) != first);
+    CHECK_RANGE(test, now_ms() - begun_ms, 2500, 6000);
+    EVENTUALLY(test, HARNESS_DEADLINE_MS, unanswered_from(test, port) != 0);
+    redisContext *client = client_open(test, server->port);
+    EXPECT(test, client, "+PONG", "PING");
+    redisFree(client);
+    close(listener);
+}
+
 /* The peer port is no way around anything. */
 static void strangers_at_the_peer_port_get_nowhere(struct test *test) {
     struct server *server =
@@ -280,6 +321,7 @@ static const struct test_case cases[] = {
     TEST_CASE(seeds_are_called_by_address_and_by_name),
     TEST_CASE(a_seed_that_hangs_up_or_was_away_is_called_again),
     TEST_CASE(a_name_that_does_not_exist_holds_nobody_up),
+    TEST_CASE(a_call_that_nobody_answers_is_given_up_and_made_again),
     TEST_CASE(strangers_at_the_peer_port_get_nowhere),
     TEST_CASES_END,
 };

@@ -24,6 +24,7 @@ GROUPS = [
     (10, "errors"),
     (0, "protocol"),
     (0, "auth"),
+    (0, "ring"),
 ]
 
 

@@ -147,6 +147,8 @@ static void make_clear(struct conditions *conditions, struct rng *rng) {
     conditions->copies = conditions->copies < 3 ? 3 : conditions->copies;
     if (conditions->nodes < 3)
         conditions->nodes = 3;
+    if (conditions->late_nodes > STATIONS_MAX - conditions->nodes)
+        conditions->late_nodes = STATIONS_MAX - conditions->nodes;
 }
 
 void conditions_draw(struct conditions *conditions, struct rng *rng) {
@@ -168,7 +170,8 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
     draw_mix(&conditions->mix, rng);
     /* The users' patience makes the run that long. */
     struct ring_mix *mix = &conditions->mix;
-    uint64_t duration_ns = chance_magnitude(rng, 2 * S, 200 * S), per_turn = (mix->pipeline_max + 1) / 2;
+    uint64_t duration_ns = chance_magnitude(rng, 2 * S, 120 * S), per_turn = (mix->pipeline_max + 1) / 2;
+    conditions->duration_ns = duration_ns;
     mix->think_max_ns = 2 * duration_ns * mix->users * per_turn / mix->requests;
     draw_weather(&conditions->weather, rng, duration_ns);
     if (conditions->nodes < STATIONS_MAX && chance_permille(rng, 300)) {

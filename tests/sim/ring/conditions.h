@@ -70,6 +70,7 @@ struct conditions {
     bool is_calm;        /* no fault at all */
     bool is_clear;       /* neither network nor clocks have faults, nobody stands still; one process is down at a time */
     bool begins_in_storm; /* faults begin before the nodes have met */
+    uint64_t duration_ns; /* about so long the users ask; 0: as long as they like */
     uint64_t help_max_ns; /* of the disk, for a piece of work */
     struct network_faults network;
     struct frame_faults frames;

@@ -299,6 +299,7 @@ static void meet(struct fleet *fleet) {
             continue;
         if (!world_has_failed(&fleet->world) && !fleet_has_met(fleet, why))
             world_fail(&fleet->world, "I-RING: the nodes do not meet: %s", why);
+        fleet_pass(fleet, 2 * S_NS); /* they note it on their disks */
         return;
     }
     bool has_met = fleet_settle(fleet, conditions->is_calm || conditions->is_clear ? MEET_NS : MEET_NS / 2, why);
@@ -320,7 +321,8 @@ static void run_random(struct fleet *fleet, const struct fleet_options *options)
     weather_begin(fleet);
     for (uint32_t i = 0; i < fleet->user_count; i++)
         user_start(&fleet->users[i]);
-    while (fleet->requests_left != 0 && fleet_pass(fleet, 100 * MS_NS))
+    uint64_t until_ns = fleet->conditions.duration_ns == 0 ? UINT64_MAX : world->now_ns + 2 * fleet->conditions.duration_ns;
+    while (fleet->requests_left != 0 && world->now_ns < until_ns && fleet_pass(fleet, 100 * MS_NS))
         if (!is_spoilt && fleet->requests_left < fleet->conditions.mix.requests / 2)
             is_spoilt = options->spoil(fleet);
     if (!world_has_failed(world))

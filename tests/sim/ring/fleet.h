@@ -4,6 +4,7 @@
  * network and the clocks are good, nobody asks for anything new; and within a bounded time all are of one opinion:
  *   I-LIVE  every request has its answer
  *   I-RING  equal rings and routes, all members settled
+ *   I-PLACE (told as I-CONV) nobody else has copies any more
  *   I-CONV  all holders of a key have the same version and the same bytes of it, digests are what the records give
  * and then every key is read once more through every node.
  *

@@ -4,6 +4,7 @@
  */
 #include "sim/ring/inspector.h"
 
+#include "node/cluster.h"
 #include "node/state.h"
 #include "store/keyspace.h"
 #include "store/ledger.h"
@@ -253,6 +254,9 @@ static void check_progress(struct inspector *inspector, const struct station *st
         highest = kept[i].counter > highest ? kept[i].counter : highest;
     if (highest <= flushed)
         return;
+    /* Who does not hold the slot any more may drop what the others have: see I-HOLD for whether they do. */
+    if (now->count == 0 && !slot_set_has(&station->node->cluster->held, name->slot))
+        return;
     struct known_version old = {.count = count};
     memcpy(old.dots, kept + 1, count * sizeof *kept);
     char text[2][300];
@@ -325,8 +329,34 @@ static uint32_t holders_of(struct inspector *inspector, uint32_t key, const stru
     return holders;
 }
 
+/* For people: who has what of a key. */
+static void note_copies(struct inspector *inspector, uint32_t key) {
+    for (uint32_t i = 0; i < inspector->station_count; i++) {
+        const struct station *station = &inspector->stations[i];
+        if (!station_runs(station))
+            continue;
+        const struct record *record = inspector_record(inspector, station, key);
+        const struct cluster *cluster = station->node->cluster;
+        uint16_t route = cluster->routes[inspector->history->keys[key].slot];
+        struct known_version version = {0};
+        char text[130], value[40] = "";
+        if (record != NULL) {
+            inspector_version(inspector, station, record, &version);
+            trace_readable(value, sizeof value, record_value_const(record),
+                           record_value_size(record) > CELL_SIZE ? CELL_SIZE : record_value_size(record));
+        }
+        world_note(inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
+                   inspector_print_version(inspector, &version, text, sizeof text), value,
+                   inspector->history->keys[key].name, (unsigned long long)flush_counter(inspector, station, key),
+                   slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
+                   route == ROUTE_NOBODY ? "nobody" : membership_member(cluster->membership, route)->entry.host);
+    }
+}
+
 static void fail_claim(struct inspector *inspector, uint32_t key, const struct claim *claim, const char *what) {
     const struct actor_identity *actor = &inspector->actors[claim->actor - 1];
+    if (!world_has_failed(inspector->world))
+        note_copies(inspector, key);
     world_fail(inspector->world,
                "I-HOLD: %s: operation %u of user %u, told at %.6f s, made it %02x%02x.%llu:%llx.%u: %s (holders were %x)",
                inspector->history->keys[key].name, claim->operation->sequence, claim->operation->user,
@@ -397,7 +427,9 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
 }
 
 void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies) {
+    /* Where routes have changed meanwhile, another coordinator is asked than the one that executed it. */
     if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns || somebody_is_alone(inspector) ||
+        inspector->history->disturbed_ns >= write->invoked_ns ||
         inspector->history->keys[write->keys[0]].kind == KEY_VOLATILE)
         return;
     struct claim claim = {.actor = write->dot_actor, .counter = write->dot_counter, .operation = write};
@@ -469,7 +501,11 @@ void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t 
         if (claim->actor == 0)
             continue;
         claim->holders = holders_of(inspector, key, claim);
-        if ((claim->holders & holders) != holders)
+        uint64_t flushed = 0;
+        for (uint32_t at = 0; at < inspector->station_count; at++)
+            if (station_runs(&inspector->stations[at]) && flush_counter(inspector, &inspector->stations[at], key) > flushed)
+                flushed = flush_counter(inspector, &inspector->stations[at], key);
+        if ((claim->holders & holders) != holders && flushed < claim->counter)
             fail_claim(inspector, key, claim, "at the end not all who should hold it do");
     }
 }

@@ -1,7 +1,8 @@
 /* inspector.h - looks into the memory of all nodes: which versions they hold of each key, and what follows from that.
  *
  *   I-DOT     one (node, incarnation, counter) names one write of one key: the same value, type and expiry wherever it is
- *   I-VVMONO  in one process the version of a key never goes back; a record goes away only by expiry or a flush
+ *   I-VVMONO  in one process the version of a key never goes back; a record goes away only by expiry, a flush,
+ *             or with its slot
  *   I-HOLD    what was acknowledged is held by somebody, under its version or one that descends from it, until all who
  *             held it have lost their memory
  *   I-ACK     when WAIT says that so many have a write, they have it

@@ -24,9 +24,12 @@ struct parcel {
     struct buffer bytes;
 };
 
+static void give_up(void *context);
+
 void network_init(struct network *network, struct world *world, const struct conditions *conditions,
                   struct station *stations) {
     *network = (struct network){.world = world, .conditions = conditions, .stations = stations};
+    world_at(world, world->now_ns + GIVE_UP_AT_NS, give_up, network);
 }
 
 static void free_parcel(struct network *network, struct parcel *parcel) {
@@ -219,25 +222,29 @@ static bool is_between(const struct wire *wire, uint32_t one, uint32_t other) {
     return (a == one && b == other) || (a == other && b == one);
 }
 
-/* Both directions of a connection need both paths: for the bytes, and for the word that they have come. */
+static void time_out(struct wire *wire) {
+    wire->has_timed_out = true;
+    break_wire(wire);
+}
+
+/* What is said over a connection that is silent, or over a path that is cut, is not acknowledged; both directions need both paths. */
 static void give_up(void *context) {
     struct network *network = context;
-    bool is_any_cut = false;
     uint64_t now_ns = network->world->now_ns;
-    for (uint32_t from = 0; from < network->station_count; from++)
-        for (uint32_t to = 0; to < network->station_count; to++) {
-            is_any_cut = is_any_cut || network->is_cut[from][to];
-            if (!network->is_cut[from][to] || now_ns - network->cut_ns[from][to] < GIVE_UP_NS)
-                continue;
-            for (struct wire *wire = network->wires; wire != NULL; wire = wire->next)
-                if (is_between(wire, from, to) && !wire->has_timed_out) {
-                    wire->has_timed_out = true;
-                    break_wire(wire);
-                }
-        }
-    network->gives_up = is_any_cut;
-    if (is_any_cut)
-        world_at(network->world, now_ns + GIVE_UP_AT_NS, give_up, network);
+    for (struct wire *wire = network->wires; wire != NULL; wire = wire->next) {
+        if (wire->has_timed_out || (wire->ends[0].is_gone && wire->ends[1].is_gone))
+            continue;
+        uint32_t a = wire->ends[0].station->number, b = wire->ends[1].station->number;
+        if (!wire->is_silent && (wire->stream == NULL || !wire->stream->is_silent))
+            wire->silent_ns = 0;
+        else if (wire->silent_ns == 0)
+            wire->silent_ns = now_ns;
+        if ((wire->silent_ns != 0 && now_ns - wire->silent_ns > GIVE_UP_NS) ||
+            (network->is_cut[a][b] && now_ns - network->cut_ns[a][b] > GIVE_UP_NS) ||
+            (network->is_cut[b][a] && now_ns - network->cut_ns[b][a] > GIVE_UP_NS))
+            time_out(wire);
+    }
+    world_at(network->world, now_ns + GIVE_UP_AT_NS, give_up, network);
 }
 
 void network_cut(struct network *network, uint32_t from, uint32_t to, bool is_cut_now, bool resets) {
@@ -245,10 +252,6 @@ void network_cut(struct network *network, uint32_t from, uint32_t to, bool is_cu
         return;
     network->is_cut[from][to] = is_cut_now;
     network->cut_ns[from][to] = network->world->now_ns;
-    if (is_cut_now && !network->gives_up) {
-        network->gives_up = true;
-        world_at(network->world, network->world->now_ns + GIVE_UP_AT_NS, give_up, network);
-    }
     world_note(network->world, "the path from %u to %u is %s%s", from, to, is_cut_now ? "cut" : "mended",
                resets ? ", with resets" : "");
     for (struct wire *wire = network->wires; wire != NULL; wire = wire->next) {

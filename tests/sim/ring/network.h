@@ -50,6 +50,7 @@ struct wire {
     struct stream *stream; /* NULL: this wire carries frames */
     struct wire_end ends[2]; /* who called, who was called */
     bool is_silent;          /* frames: nothing arrives any more, and nobody knows */
+    uint64_t silent_ns;      /* since when it was seen to be silent; 0: it is not */
     bool has_timed_out;      /* it is over because nothing was acknowledged for too long: nobody has reset it */
 };
 
@@ -78,7 +79,6 @@ struct network {
     uint32_t station_count;
     bool is_cut[STATIONS_MAX][STATIONS_MAX]; /* from, to */
     uint64_t cut_ns[STATIONS_MAX][STATIONS_MAX]; /* since when; 0: it is not */
-    bool gives_up;                               /* an event is to come that looks for paths that were cut for too long */
     struct wire *wires;                      /* all there ever were: events refer to them */
     struct parcel *parcels;                  /* frames on their way */
     struct dial *dials;

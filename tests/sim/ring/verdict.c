@@ -187,6 +187,17 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
     return true;
 }
 
+/* Who does not hold a slot has handed over what it had of it. */
+static bool is_in_place(const struct fleet *fleet, uint32_t key, uint32_t holders, char why[256]) {
+    for (uint32_t i = 0; i < fleet->station_count; i++)
+        if (is_member(fleet, i) && !(holders >> i & 1) &&
+            inspector_record(&fleet->inspector, &fleet->stations[i], key) != NULL) {
+            snprintf(why, 256, "node %u still has %s, which is not its own", i, fleet->history.keys[key].name);
+            return false;
+        }
+    return true;
+}
+
 static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet);
     if (cluster_of(fleet, first)->ring->member_count == 1)
@@ -221,9 +232,11 @@ bool fleet_is_settled(struct fleet *fleet, bool without_records, char why[256]) 
         return false;
     if (without_records)
         return true;
-    for (uint32_t key = 0; key < fleet->history.key_count; key++)
-        if (!agree_on_key(fleet, key, fleet_holders(fleet, fleet->history.keys[key].slot), why))
+    for (uint32_t key = 0; key < fleet->history.key_count; key++) {
+        uint32_t holders = fleet_holders(fleet, fleet->history.keys[key].slot);
+        if (!agree_on_key(fleet, key, holders, why) || !is_in_place(fleet, key, holders, why))
             return false;
+    }
     return agree_on_digests(fleet, why);
 }
 
@@ -299,8 +312,9 @@ static void check_read(void *context, uint32_t key, const uint8_t *data, size_t 
     struct record *record = inspector_record(&fleet->inspector, &fleet->stations[number], key);
     bool is_string = record != NULL && record_type(record) == RECORD_STRING;
     fleet->final_reads++;
-    if (is_string && !is_alive(fleet, record))
-        return; /* it may be gone any moment */
+    bool is_volatile = fleet->history.keys[key].kind == KEY_VOLATILE;
+    if ((is_string && !is_alive(fleet, record)) || (is_volatile && record == NULL))
+        return; /* it may be gone any moment, or has been when the reply was on its way */
     bool is_right = data == NULL ? !is_string
                                  : is_string && record_value_size(record) == size &&
                                        memcmp(record_value_const(record), data, size) == 0;

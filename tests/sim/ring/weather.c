@@ -97,6 +97,19 @@ static void part(void *context) {
 
 /* ---- Processes ---- */
 
+/* Whether somebody new would meet the others: else two who have never met them might found a cluster of their own, and who
+ * should then make one of two? */
+static bool is_welcoming(const struct fleet *fleet) {
+    for (uint32_t i = 0; i < fleet->station_count && !fleet->is_parted; i++) {
+        const struct station *station = &fleet->stations[i];
+        if (i < fleet->conditions.nodes && station_runs(station) && !station->is_removed &&
+            station->stands_still_until_ns <= fleet->world.now_ns && !station->node->cluster->is_joining &&
+            membership_count(station->node->cluster->membership) > 1)
+            return true;
+    }
+    return false;
+}
+
 static void begin_again(void *context) {
     struct station *station = context;
     struct fleet *fleet = station->observer.context;
@@ -104,7 +117,7 @@ static void begin_again(void *context) {
     if (!fleet->is_stormy || station_runs(station) || (station->is_removed && chance_permille(dice(fleet), 500)))
         return;
     enum disk_fate fate = DISK_KEPT;
-    if (chance_permille(dice(fleet), weather->disk_loss_permille) && !station->is_removed)
+    if (chance_permille(dice(fleet), weather->disk_loss_permille) && !station->is_removed && fleet->lost_id_count < LOST_IDS_MAX / 2 && is_welcoming(fleet))
         fate = DISK_LOST;
     else if (chance_permille(dice(fleet), weather->rollback_permille) && station->has_old_disk)
         fate = DISK_ROLLED_BACK;
@@ -197,7 +210,8 @@ static void join(void *context) {
     if (!fleet->is_stormy || fleet->begun_count >= fleet->station_count)
         return;
     again(fleet, fleet->conditions.weather.join_every_ns, join);
-    fleet_begin_node(fleet, fleet->begun_count, DISK_KEPT);
+    if (is_welcoming(fleet))
+        fleet_begin_node(fleet, fleet->begun_count, DISK_KEPT);
 }
 
 static bool knows(const struct station *station, const struct station *other) {

@@ -10,7 +10,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-/* A step may walk for the last answer and for the next question. */
+/* What a step may walk, and the last buckets of the walk. */
 #define STEP_RECORDS_MAX (COMPARE_STEP_RECORDS + 64)
 
 #define KEY_SIZE 64

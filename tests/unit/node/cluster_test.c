@@ -146,13 +146,13 @@ Test(cluster, a_ring_answers_rightly_at_every_moment_while_a_node_joins) {
         int size = snprintf(value, sizeof value, "value-of-%u", round * 5);
         snprintf(expected, sizeof expected, "$%d\r\n%s\r\n", size, value);
         cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), expected);
-        cr_assert_str_eq(ring_ask_format(client, "INCR counter:%u", round % 10),
-                         round / 10 == 0   ? ":1\r\n"
-                         : round / 10 == 1 ? ":2\r\n"
-                         : round / 10 == 2 ? ":3\r\n"
-                         : round / 10 == 3 ? ":4\r\n"
-                         : round / 10 == 4 ? ":5\r\n"
-                                           : ":6\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "INCR counter:%u", round % 10), round / 10 == 0   ? ":1\r\n"
+                                                                                 : round / 10 == 1 ? ":2\r\n"
+                                                                                 : round / 10 == 2 ? ":3\r\n"
+                                                                                 : round / 10 == 3 ? ":4\r\n"
+                                                                                 : round / 10 == 4
+                                                                                     ? ":5\r\n"
+                                                                                     : ":6\r\n");
         ring_wait(stage, 20);
     }
     ring_settle(stage);
@@ -396,9 +396,9 @@ Test(cluster, a_seed_is_a_host_and_a_port_and_perhaps_a_peer_port) {
     cr_assert_eq(port, 7001);
     cr_assert(cluster_parse_seed("[fe80::1]:6379", 14, host, &port));
     cr_assert_str_eq(host, "fe80::1");
-    static const char *const wrong[] = {"",        "host",       ":1",     "host:",      "host:0",     "host:x",
-                                        "host:1@", "host:65536", "[]:1@",  "host:60000", "host:1@0",   "host:1@99999",
-                                        "host:-1", "@1",         "h:1@2@3"};
+    static const char *const wrong[] = {"",         "host",         ":1",         "host:", "host:0",
+                                        "host:x",   "host:1@",      "host:65536", "[]:1@", "host:60000",
+                                        "host:1@0", "host:1@99999", "host:-1",    "@1",    "h:1@2@3"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert_not(cluster_parse_seed(wrong[i], strlen(wrong[i]), host, &port), "%s", wrong[i]);
 }

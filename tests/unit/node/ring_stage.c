@@ -150,7 +150,8 @@ static bool end_call(struct ring_node *of, struct ring_pipe *pipe) {
     if (to == NULL || to->node == NULL || stage->is_unreachable[to->number]) {
         end->is_gone = pipe->ends[1].is_gone = true;
         node_call_failed(of->node, call_id,
-                         to == NULL || stage->is_unreachable[to->number] ? NODE_CALL_UNREACHABLE : NODE_CALL_REFUSED);
+                         to == NULL || stage->is_unreachable[to->number] ? NODE_CALL_UNREACHABLE
+                                                                         : NODE_CALL_REFUSED);
         return true;
     }
     char address[32];
@@ -388,9 +389,9 @@ static void start(struct ring_stage *stage, unsigned number, bool has_seeds) {
     of->starts++;
     crash_queue_init(&of->helper);
     cr_assert(config_init(&of->config, &of->config_mem));
-    snprintf(text, sizeof text,
-             "cluster-enabled yes\nport %u\nsave \"\"\nprotected-mode no\n%s%s", 7000 + number,
-             has_seeds ? "cluster-seeds 10.0.0.0:7000\n" : "", of->settings == NULL ? "" : of->settings);
+    snprintf(text, sizeof text, "cluster-enabled yes\nport %u\nsave \"\"\nprotected-mode no\n%s%s",
+             7000 + number, has_seeds ? "cluster-seeds 10.0.0.0:7000\n" : "",
+             of->settings == NULL ? "" : of->settings);
     cr_assert(config_apply_text(&of->config, text, strlen(text), NULL, &problem), "%s", problem.text);
     host_random(of, fresh_id, sizeof fresh_id);
     identity_take(&of->identity, &of->disk.disk, "dump.rdb", fresh_id, &error);
@@ -419,12 +420,14 @@ static void start(struct ring_stage *stage, unsigned number, bool has_seeds) {
                                    .host_name = host_name,
                                    .random_seed = number + 1,
                                    .monotonic_ns = stage->now_ns,
-                                   .wall_us = RING_WALL_US + (int64_t)(stage->now_ns / 1000) + of->wall_shift_us};
+                                   .wall_us =
+                                       RING_WALL_US + (int64_t)(stage->now_ns / 1000) + of->wall_shift_us};
     secret_hash_seed("", options.hash_seed);
     of->node = node_new(&options);
     cr_assert_not_null(of->node);
     while (of->node->persistence.is_loading) {
-        cr_assert(crash_queue_run(&of->helper) || crash_queue_finish(&of->helper) || node_work(of->node) == 0);
+        cr_assert(crash_queue_run(&of->helper) || crash_queue_finish(&of->helper) ||
+                  node_work(of->node) == 0);
         node_turn(of->node, stage->now_ns, options.wall_us);
     }
 }
@@ -456,7 +459,8 @@ static void end_process(struct ring_node *of) {
             pipe->call_id = 0;
         }
     while (!node_end(of->node))
-        cr_assert(crash_queue_run(&of->helper) || crash_queue_finish(&of->helper), "the node waits for nothing");
+        cr_assert(crash_queue_run(&of->helper) || crash_queue_finish(&of->helper),
+                  "the node waits for nothing");
     while (crash_queue_run(&of->helper) || crash_queue_finish(&of->helper))
         continue;
     node_free(of->node);
@@ -584,7 +588,8 @@ int64_t ring_copy_size(struct ring_stage *stage, unsigned number, const char *ke
         .data = (const uint8_t *)key, .size = (uint32_t)strlen(key), .slot = ARGUMENT_NOT_PLACED};
     keyspace_place(stage->nodes[number].node->keyspace, &argument);
     const struct record *record = keyspace_find_record(stage->nodes[number].node->keyspace, &argument);
-    return record == NULL || record_type(record) == RECORD_TOMBSTONE ? -1 : (int64_t)record_value_size(record);
+    return record == NULL || record_type(record) == RECORD_TOMBSTONE ? -1
+                                                                     : (int64_t)record_value_size(record);
 }
 
 /* Whether what one node knows of another that runs is that all is well. */
@@ -727,7 +732,8 @@ void ring_say_format(struct ring_client *client, const char *format, ...) {
     ring_say(client, line);
 }
 
-void ring_say_words(struct ring_client *client, unsigned count, const void *const *words, const size_t *sizes) {
+void ring_say_words(struct ring_client *client, unsigned count, const void *const *words,
+                    const size_t *sizes) {
     buffer_append_format(&client->unsent, "*%u\r\n", count);
     for (unsigned i = 0; i < count; i++) {
         buffer_append_format(&client->unsent, "$%zu\r\n", sizes[i]);

@@ -65,8 +65,8 @@ struct ring_stage {
     unsigned count;
     struct ring_node nodes[RING_NODES_MAX];
     struct ring_pipe *pipes;
-    bool is_held[RING_NODES_MAX][RING_NODES_MAX]; /* from, to */
-    bool is_unreachable[RING_NODES_MAX];          /* calls to it fail, though it runs */
+    bool is_held[RING_NODES_MAX][RING_NODES_MAX];   /* from, to */
+    bool is_unreachable[RING_NODES_MAX];            /* calls to it fail, though it runs */
     uint64_t bytes[RING_NODES_MAX][RING_NODES_MAX]; /* given to pipes so far, gossip among them */
     const char *seeds_file;                         /* what cluster-seeds-file holds; NULL: there is none */
     struct ring_client *clients;
@@ -127,9 +127,11 @@ void ring_disconnect(struct ring_client *client);
 
 /* Says a line (as typed into a terminal), and nothing happens yet. */
 void ring_say(struct ring_client *client, const char *line);
-void ring_say_format(struct ring_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ring_say_format(struct ring_client *client, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* A request of so many words, each with its bytes. */
-void ring_say_words(struct ring_client *client, unsigned count, const void *const *words, const size_t *sizes);
+void ring_say_words(struct ring_client *client, unsigned count, const void *const *words,
+                    const size_t *sizes);
 
 /* The next reply, as it was sent; time goes by until it is there. Valid until the next call for the client. */
 const char *ring_hear(struct ring_client *client);
@@ -155,14 +157,14 @@ uint16_t ring_member(struct ring_stage *stage, unsigned at, unsigned other);
 /* A node's own copy of a key: its size, -1 if it has none (or a tombstone). */
 int64_t ring_copy_size(struct ring_stage *stage, unsigned number, const char *key);
 
-#define EXPECT_ASKED(client, line, expected)                                                  \
-    do {                                                                                      \
-        const char *answer_of_it = ring_ask(client, line);                                    \
+#define EXPECT_ASKED(client, line, expected)                                                      \
+    do {                                                                                          \
+        const char *answer_of_it = ring_ask(client, line);                                        \
         cr_assert_str_eq(answer_of_it, expected, "%s -> %s", (const char *)(line), answer_of_it); \
     } while (0)
-#define EXPECT_HEARD(client, expected)                                                \
-    do {                                                                              \
-        const char *answer_of_it = ring_hear(client);                                 \
+#define EXPECT_HEARD(client, expected)                                                       \
+    do {                                                                                     \
+        const char *answer_of_it = ring_hear(client);                                        \
         cr_assert_str_eq(answer_of_it, expected, "%s came, not %s", answer_of_it, expected); \
     } while (0)
 

@@ -82,7 +82,8 @@ Test(route, many_clients_with_pipelines_get_their_own_replies) {
 Test(route, parked_replies_of_any_size_stay_whole_when_they_are_compacted) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    struct ring_key far = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 2, 0), own = ring_key_of(stage, 0, 0, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 2, 0),
+                    own = ring_key_of(stage, 0, 0, 0);
     cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 99999 x", own.text), ":100000\r\n");
     cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 79999 y", other.text), ":80000\r\n");
     ring_hold(stage, 1, 0, true);
@@ -262,7 +263,8 @@ Test(route, a_session_may_close_while_replies_are_awaited) {
 
 Test(route, monitors_and_statistics_see_forwarded_commands_once_at_the_entry_node) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
-    struct ring_client *client = ring_connect(stage, 0), *monitor = ring_connect(stage, 0), *there = ring_connect(stage, 1);
+    struct ring_client *client = ring_connect(stage, 0), *monitor = ring_connect(stage, 0),
+                       *there = ring_connect(stage, 1);
     struct ring_key far = ring_key_of(stage, 0, 1, 0);
     EXPECT_ASKED(monitor, "MONITOR", "+OK\r\n");
     EXPECT_ASKED(there, "MONITOR", "+OK\r\n");
@@ -283,8 +285,9 @@ Test(route, mget_and_mset_are_split_by_node_and_keep_the_order_of_their_keys) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 2);
     EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8", "+OK\r\n");
-    EXPECT_ASKED(other, "MGET h none g f e d c b a none",
-                 "*10\r\n$1\r\n8\r\n$-1\r\n$1\r\n7\r\n$1\r\n6\r\n$1\r\n5\r\n$1\r\n4\r\n$1\r\n3\r\n$1\r\n2\r\n$1\r\n1\r\n$-1\r\n");
+    EXPECT_ASKED(
+        other, "MGET h none g f e d c b a none",
+        "*10\r\n$1\r\n8\r\n$-1\r\n$1\r\n7\r\n$1\r\n6\r\n$1\r\n5\r\n$1\r\n4\r\n$1\r\n3\r\n$1\r\n2\r\n$1\r\n1\r\n$-1\r\n");
     EXPECT_ASKED(client, "MGET a", "*1\r\n$1\r\n1\r\n");
     EXPECT_ASKED(client, "MGET a a b a b", "*5\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n1\r\n$1\r\n2\r\n");
     /* Of a key that comes twice the last value stays. */
@@ -378,7 +381,8 @@ Test(route, other_commands_of_several_keys_need_one_slot) {
         cr_assert_str_eq(ring_ask_format(client, "MSETNX {t%u}a 1 {t%u}b 2", i, i), ":1\r\n");
         cr_assert_str_eq(ring_ask_format(client, "RENAME {t%u}a {t%u}b", i, i), "+OK\r\n");
         cr_assert_str_eq(ring_ask_format(client, "BITOP OR {t%u}c {t%u}b {t%u}none", i, i, i), ":1\r\n");
-        cr_assert_str_eq(ring_ask_format(client, "MGET {t%u}a {t%u}b {t%u}c", i, i, i), "*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "MGET {t%u}a {t%u}b {t%u}c", i, i, i),
+                         "*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n");
     }
     ring_turn(stage);
     cr_assert(ring_copies_are_equal(stage));
@@ -395,8 +399,8 @@ static void fill(struct ring_client *client, unsigned count) {
 }
 
 /* Walks through all keys, and adds keys meanwhile where `adds` is set. seen: by number. */
-static unsigned scan(struct ring_client *client, unsigned count, bool adds, const char *options, uint8_t *seen,
-                     unsigned keys) {
+static unsigned scan(struct ring_client *client, unsigned count, bool adds, const char *options,
+                     uint8_t *seen, unsigned keys) {
     char cursor[32] = "0";
     unsigned calls = 0, added = 0;
     do {
@@ -544,7 +548,8 @@ static void kill_after_execution(struct ring_stage *stage) {
 Test(route, when_a_node_is_killed_reads_are_repeated_and_what_cannot_be_is_indeterminate) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 1, 1), c = ring_key_of(stage, 0, 1, 2);
+    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 1, 1),
+                    c = ring_key_of(stage, 0, 1, 2);
     cr_assert_str_eq(ring_ask_format(client, "SET %s old", a.text), "+OK\r\n");
     ring_turn(stage);
     ring_hold(stage, 1, 0, true);
@@ -559,8 +564,10 @@ Test(route, when_a_node_is_killed_reads_are_repeated_and_what_cannot_be_is_indet
     EXPECT_HEARD(client, "$3\r\nold\r\n");
     cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0);
     EXPECT_HEARD(client, "+OK\r\n");
-    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET NX: %s", (char *)client->reply.data);
-    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET GET: %s", (char *)client->reply.data);
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET NX: %s",
+              (char *)client->reply.data);
+    cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "SET GET: %s",
+              (char *)client->reply.data);
     cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0);
     cr_assert(strncmp(ring_hear(client), "*5\r\n$", 5) == 0);
     ring_stage_end(stage);
