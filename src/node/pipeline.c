@@ -332,7 +332,7 @@ static size_t unsent_size(const struct session *session) {
 }
 
 /* Cuts a session whose unread replies pass a limit, and clogs one that should read first. */
-static void check_output(struct node *node, struct session *session) {
+void node_check_output(struct node *node, struct session *session) {
     size_t unsent = unsent_size(session);
     if (UNLIKELY(session->place_count > REPLIES_AWAITED_MAX))
         session->flags |= SESSION_CLOGGED;
@@ -368,7 +368,7 @@ static size_t process(struct node *node, struct session *session, uint8_t *data,
         fetch_keys(node, session);
         batch.has_long = look_ahead(node, batch.count);
         uint32_t ran = batch.count == 0 ? 0 : run(node, session, &batch);
-        check_output(node, session);
+        node_check_output(node, session);
         if (UNLIKELY(session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_NOW)))
             return size;
         if (UNLIKELY(ran < batch.count)) {

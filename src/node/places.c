@@ -108,6 +108,7 @@ void route_fill_place(struct node *node, struct reply_place *place, const uint8_
             node_kill(node, session, false);
         remove_place(node, place);
         advance(node, session);
+        node_check_output(node, session);
         return;
     }
     if (session->parked.size > COMPACT_MIN && session->parked_live < session->parked.size / 2)
@@ -120,6 +121,7 @@ void route_fill_place(struct node *node, struct reply_place *place, const uint8_
     }
     place->size = size;
     session->parked_live += size;
+    node_check_output(node, session);
 }
 
 static void fill(struct node *node, void *target, uint32_t part, const uint8_t *reply, size_t size) {

@@ -114,6 +114,9 @@ const struct command *node_find_command(const struct node *node, const struct ar
 /* What has clogged a session's output has drained, perhaps: then its held input goes on. */
 void node_unclog(struct node *node, struct session *session);
 
+/* Cuts a session whose unread replies pass a limit, and clogs one that should read first. */
+void node_check_output(struct node *node, struct session *session);
+
 /* Lets the replies of a session that is not served right now go to its own buffer. */
 void node_leave_shared_output(struct node *node, struct session *session);
 
