@@ -17,7 +17,8 @@
 #include <stdio.h>
 
 /* Gossip, links and timers are looked at so often; the loop sleeps meanwhile. */
-#define WORK_EVERY_MS 50
+#define WORK_EVERY_MS      50
+#define LEFTOVERS_EVERY_MS 5000
 /* A member that was removed is told so by gossip: its links end so long after. */
 #define REMOVED_LINKS_MS 500
 /* A node that has seeds and has never met anybody serves alone when none of them has answered for so long. */
@@ -347,15 +348,17 @@ static void take_event(struct node *node, const struct membership_event *event) 
             cluster_peer(cluster, event->member)->end_ms = node->monotonic_ms + REMOVED_LINKS_MS;
         break;
     case MEMBERSHIP_SELF_REMOVED:
-        node_log(node, NODE_LOG_WARNING, "This node was removed from the cluster: it serves no keys any more. To come "
-                                         "back it needs a new identity (an empty folder)");
+        node_log(node, NODE_LOG_WARNING,
+                 "This node was removed from the cluster: it serves no keys any more. To come "
+                 "back it needs a new identity (an empty folder)");
         cluster->is_removed = true;
         cluster->must_update = cluster->must_route = true;
         break;
     case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
     case MEMBERSHIP_DUPLICATE:
-        node_log(node, NODE_LOG_WARNING, "Two processes have the same node id: the later one is not let in. Was its "
-                                         "folder copied?");
+        node_log(node, NODE_LOG_WARNING,
+                 "Two processes have the same node id: the later one is not let in. Was its "
+                 "folder copied?");
         break;
     case MEMBERSHIP_FOREIGN:
         node_log(node, NODE_LOG_WARNING, "A node of another cluster was met: the two do not become one");
@@ -476,8 +479,8 @@ static void tell_load(struct node *node) {
     uint64_t per_s = 0;
     for (unsigned i = 0; i < STATISTICS_SAMPLES; i++)
         per_s += statistics->commands_rate.samples[i];
-    membership_set_load(node->cluster->membership, keyspace_size(node->keyspace, 0), per_s / STATISTICS_SAMPLES,
-                        node->mem->used_bytes);
+    membership_set_load(node->cluster->membership, keyspace_size(node->keyspace, 0),
+                        per_s / STATISTICS_SAMPLES, node->mem->used_bytes);
 }
 
 static void stop_joining(struct node *node) {
@@ -496,8 +499,30 @@ static void stop_joining(struct node *node) {
     }
 }
 
+/* A record may come late, for a slot that this node has handed over by then. */
+static void look_for_leftovers(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    const struct database *database = node->keyspace->databases[0];
+    if (database == NULL || cluster->ring == NULL || node->routes == NULL ||
+        node->monotonic_ms < cluster->next_leftovers_ms)
+        return;
+    cluster->next_leftovers_ms = node->monotonic_ms + LEFTOVERS_EVERY_MS;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        struct peer *peer = cluster_peer(cluster, cluster->routes[slot]);
+        if (database->slots[slot].count == 0 || peer == NULL || slot_set_has(&cluster->held, slot) ||
+            slot_set_has(&peer->leftover, slot))
+            continue;
+        slot_set_add(&peer->leftover, slot);
+        peer->leftover_count++;
+        peer->covered_ms = 0;
+        comparer_reset(&peer->handover);
+        cluster->must_work = true;
+    }
+}
+
 static void tick(struct node *node) {
     struct cluster *cluster = node->cluster;
+    look_for_leftovers(node);
     membership_tick(cluster->membership, node->monotonic_ms);
     tell_load(node);
     send_gossip(node);
@@ -552,6 +577,7 @@ uint32_t cluster_work(struct node *node) {
     }
     if (is_walking || cluster->must_update || cluster->must_work || !list_is_empty(&cluster->mentioned))
         return 0;
-    uint64_t next_ms = cluster->next_tick_ms < cluster->next_work_ms ? cluster->next_tick_ms : cluster->next_work_ms;
+    uint64_t next_ms =
+        cluster->next_tick_ms < cluster->next_work_ms ? cluster->next_tick_ms : cluster->next_work_ms;
     return next_ms <= node->monotonic_ms ? 0 : (uint32_t)(next_ms - node->monotonic_ms);
 }

@@ -39,34 +39,36 @@ struct peer_link {
     struct link *link;
     void *owner; /* the world's */
     struct node *node;
-    struct peer *peer; /* NULL until the other end is known */
+    struct peer *peer;  /* NULL until the other end is known */
     int64_t created_ms; /* wall clock */
-    bool is_caller;    /* this node has called */
+    bool is_caller;     /* this node has called */
     bool is_listed;
     uint64_t call_id;             /* that led to it, if is_caller */
     struct entries_reader reader; /* of the records that come on it */
-    struct buffer replies; /* of commands of the other end, since the last frame */
-    struct buffer held;    /* FRAME_REQUESTS that wait until replies have left, each with its size (4) before it */
-    size_t held_at;        /* of these, executed already */
+    struct buffer replies;        /* of commands of the other end, since the last frame */
+    struct buffer
+        held;       /* FRAME_REQUESTS that wait until replies have left, each with its size (4) before it */
+    size_t held_at; /* of these, executed already */
     char address[SESSION_ADDRESS_SIZE];
 };
 
 /* Another member, for the life of the node. */
 struct peer {
-    uint16_t member;            /* index in the membership */
-    struct peer_link *out, *in; /* called by this node, called by it; NULL: there is none (ready links only) */
-    uint64_t call_id;           /* of the call that is under way; 0: none */
-    uint64_t next_call_ms;      /* not before */
+    uint16_t member; /* index in the membership */
+    struct peer_link *out,
+        *in;               /* called by this node, called by it; NULL: there is none (ready links only) */
+    uint64_t call_id;      /* of the call that is under way; 0: none */
+    uint64_t next_call_ms; /* not before */
     uint32_t failed_calls;
-    uint64_t end_ms; /* it was removed: its links end then, when it has been told; 0: it was not */
+    uint64_t end_ms;            /* it was removed: its links end then, when it has been told; 0: it was not */
     struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
     uint64_t mentioned_ns;      /* since when */
     bool is_mentioned;
     /* What it is to be told, since the last frame: */
-    struct buffer records;  /* entries */
+    struct buffer records;            /* entries */
     struct request_frame *open_frame; /* commands, see node/forward.h; NULL: none */
     struct entries_writer writer;
-    uint64_t marks;           /* ENTRY_MARKs that it was sent */
+    uint64_t marks; /* ENTRY_MARKs that it was sent */
     /* Commands that it executes for this node's clients, by number. */
     struct awaited **awaited; /* a ring: number & (capacity - 1) */
     uint32_t awaited_capacity;
@@ -74,8 +76,8 @@ struct peer {
     /* Comparison of the slots that this node coordinates and the peer holds. */
     struct comparer comparer;
     uint64_t next_compare_ms;
-    bool must_compare;      /* something may have been lost: as soon as possible */
-    struct slot_set asked;  /* slots that this node coordinates and the peer holds */
+    bool must_compare;        /* something may have been lost: as soon as possible */
+    struct slot_set asked;    /* slots that this node coordinates and the peer holds */
     struct slot_set answered; /* slots that the peer coordinates and this node holds */
     uint32_t asked_count, answered_count;
     uint64_t asked_digest, answered_digest;
@@ -88,9 +90,11 @@ struct peer {
     struct comparer handover;
     uint64_t next_handover_ms, covered_ms; /* covered_ms: since when it has all of them; 0: perhaps not */
     uint64_t handed_over;                  /* records that it has asked for in the present round */
-    bool was_settled_asked; /* the last comparison told it that we are settled */
+    bool was_settled_asked;                /* the last comparison told it that we are settled */
     uint32_t compare_pause_ms;
     uint64_t agreed_ms;
+    uint64_t begun,
+        agreed_begun; /* cluster->moments: when the last comparison began, and that which found them equal */
     /* Statistics */
     uint64_t records_out, records_in, requests_out, requests_in;
 };
@@ -101,7 +105,7 @@ struct seed {
     uint16_t port; /* the peer port */
     uint64_t call_id, next_call_ms;
     uint32_t failed_calls;
-    uint16_t member;   /* that has answered there, if is_answered */
+    uint16_t member; /* that has answered there, if is_answered */
     bool is_answered, is_self;
     bool is_met;       /* by CLUSTER MEET: dropped when it has answered, or after a while */
     uint64_t until_ms; /* then */
@@ -112,14 +116,15 @@ struct cluster {
     struct membership *membership;
     struct ring *ring;         /* of all members */
     struct ring *settled_ring; /* of the settled ones; NULL where all are, or none is */
-    uint16_t ring_indexes[RING_MEMBERS_MAX], settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
+    uint16_t ring_indexes[RING_MEMBERS_MAX],
+        settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;
     uint16_t routes[SLOT_COUNT]; /* the coordinator of each slot: index in the membership, or ROUTE_NOBODY */
     struct slot_set coordinated; /* by this node */
     struct slot_set held;        /* this node is on the preference list */
-    uint64_t route_epoch;        /* raised by each change of routes, and of what clients are told about members */
-    uint64_t membership_epoch;   /* that the ring was made of */
-    struct peer **peers; /* by member index; NULL for this node and for removed ones */
+    uint64_t route_epoch; /* raised by each change of routes, and of what clients are told about members */
+    uint64_t membership_epoch; /* that the ring was made of */
+    struct peer **peers;       /* by member index; NULL for this node and for removed ones */
     uint32_t peer_capacity;
     struct list links, attention;
     struct seed *seeds;
@@ -128,28 +133,31 @@ struct cluster {
     uint64_t next_call_id;
     uint64_t next_tick_ms;
     uint64_t round_robin;
-    char host_name[MEMBER_HOST_SIZE]; /* where the node listens, as the world said; cluster-announce-ip takes its place */
+    char host_name
+        [MEMBER_HOST_SIZE]; /* where the node listens, as the world said; cluster-announce-ip takes its place */
     struct actor_identity self_identity;
     bool must_update, must_work, must_wait_work; /* soon: cluster_update(), cluster_work(), wait_work() */
     bool must_route;                             /* routes are to be made anew, whatever membership says */
     bool is_removed;                             /* from the cluster: nothing is served any more */
-    uint64_t join_until_ms, next_work_ms;
+    uint64_t join_until_ms, next_work_ms, next_leftovers_ms;
     bool was_loading; /* when it was last looked at */
     struct cluster_file *file;
-    bool has_calls;                              /* somebody is perhaps to be called */
+    bool has_calls; /* somebody is perhaps to be called */
     bool is_settled;
     bool is_joining; /* has seeds, was never a member of anything, and has not met any of them yet */
     bool wants_file; /* membership has changed since it was last written */
     struct compare_statistics compare_statistics;
     struct entries_outcome outcome; /* of all payloads taken */
     uint64_t forwarded, forwarded_here, redirected, retried, indeterminate;
-    struct session *self;  /* runs here what was to run elsewhere, or for other nodes */
-    struct list retries;   /* commands that found nobody to execute them, struct forwarded (node/route.c) */
+    struct session *self; /* runs here what was to run elsewhere, or for other nodes */
+    struct list retries;  /* commands that found nobody to execute them, struct forwarded (node/route.c) */
     uint32_t waiting_of_slot[SLOT_COUNT]; /* of these */
-    struct list waiters;   /* WAIT, struct waiter (node/wait.c) */
+    struct list waiters;                  /* WAIT, struct waiter (node/wait.c) */
+    uint64_t moments;      /* counts the beginnings of waits and comparisons, to tell which was first */
     struct list watching;  /* sessions whose WATCH another node is to answer */
     struct list mentioned; /* peers for which something has gathered in this turn: see peer->mentioned */
-    struct buffer slots_reply[2]; /* CLUSTER SLOTS as it was rendered for RESP2 and RESP3, of the epoch below */
+    struct buffer
+        slots_reply[2]; /* CLUSTER SLOTS as it was rendered for RESP2 and RESP3, of the epoch below */
     uint64_t slots_epoch[2];
 };
 
@@ -190,7 +198,8 @@ static inline bool peer_is_linked(const struct peer *peer) {
 uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]);
 
 /* Asks the processor for what is needed of a slot when something in it is written, or sent to its coordinator. */
-static inline void cluster_prefetch(const struct cluster *cluster, const struct ledger *ledger, uint32_t slot) {
+static inline void cluster_prefetch(const struct cluster *cluster, const struct ledger *ledger,
+                                    uint32_t slot) {
     prefetch(&ledger->slots[slot]);
     prefetch(&cluster->routes[slot]);
     if (LIKELY(cluster->ring != NULL))

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define FILE_SIZE_MAX (4 * 1024 * 1024)
+#define FILE_SIZE_MAX  (4 * 1024 * 1024)
 #define WRITE_AGAIN_MS 1000
 
 /* One writing. While it is under way it belongs to the helper. */
@@ -26,7 +26,8 @@ struct cluster_file {
 static bool set_names(struct cluster_file *file, const char *dbfilename, const char *suffix) {
     int size = snprintf(file->name, sizeof file->name, "%s.members", dbfilename);
     int new_size = snprintf(file->new_name, sizeof file->new_name, "%s.members.%s", dbfilename, suffix);
-    return size > 0 && (size_t)size < sizeof file->name && new_size > 0 && (size_t)new_size < sizeof file->new_name;
+    return size > 0 && (size_t)size < sizeof file->name && new_size > 0 &&
+           (size_t)new_size < sizeof file->new_name;
 }
 
 void cluster_file_init(struct node *node) {
@@ -77,15 +78,16 @@ bool cluster_file_load(struct node *node) {
     if (disk->open == NULL || !set_names(file, node->config->dbfilename, "damaged"))
         return true;
     int error = read_file(disk, file->name, &file->bytes);
-    bool is_good =
-        error == 0 && membership_load(node->cluster->membership, file->bytes.data, file->bytes.size, node->monotonic_ms);
+    bool is_good = error == 0 && membership_load(node->cluster->membership, file->bytes.data,
+                                                 file->bytes.size, node->monotonic_ms);
     buffer_release(&file->bytes);
     if (is_good || error == ENOENT)
         return true;
     if (error == ENOMEM)
         return false;
-    node_log(node, NODE_LOG_WARNING, "The file of the members '%s' cannot be used (%s): it is set aside as '%s'",
-             file->name, error == 0 ? "it is damaged" : disk->error_text(error), file->new_name);
+    node_log(node, NODE_LOG_WARNING,
+             "The file of the members '%s' cannot be used (%s): it is set aside as '%s'", file->name,
+             error == 0 ? "it is damaged" : disk->error_text(error), file->new_name);
     (void)disk->rename(disk->context, file->name, file->new_name);
     return true;
 }

@@ -86,8 +86,9 @@ static void read_words(struct node *node, const char *text, size_t size) {
         if (i == begin) {
             i++;
         } else if (!cluster_parse_seed(text + begin, i - begin, host, &port)) {
-            node_log(node, NODE_LOG_WARNING, "'%.*s' is no seed: it should be host:port or host:port@peer-port",
-                     (int)(i - begin), text + begin);
+            node_log(node, NODE_LOG_WARNING,
+                     "'%.*s' is no seed: it should be host:port or host:port@peer-port", (int)(i - begin),
+                     text + begin);
         } else {
             struct seed *seed = seed_of(node, host, port);
             if (seed != NULL)

@@ -36,7 +36,13 @@ struct output_limit {
 };
 
 /* Which copy answers reads. All but the first may give values that the coordinator has replaced already. */
-enum read_from { READ_FROM_PRIMARY, READ_FROM_NEAREST, READ_FROM_RANDOM, READ_FROM_ROUND_ROBIN, READ_FROM_FASTEST };
+enum read_from {
+    READ_FROM_PRIMARY,
+    READ_FROM_NEAREST,
+    READ_FROM_RANDOM,
+    READ_FROM_ROUND_ROBIN,
+    READ_FROM_FASTEST
+};
 
 struct save_rule {
     int64_t seconds, changes;
@@ -58,19 +64,22 @@ struct config {
     uint32_t maxclients;
     /* cluster */
     bool cluster_enabled;
-    uint32_t cluster_port, peer_port; /* 0: port + 5000, port + 10000 (config_cluster_port, config_peer_port) */
-    char *cluster_seeds;              /* host:port words with blanks between */
-    char *cluster_seeds_file;         /* a file of such words, read again now and then */
+    uint32_t cluster_port,
+        peer_port;            /* 0: port + 5000, port + 10000 (config_cluster_port, config_peer_port) */
+    char *cluster_seeds;      /* host:port words with blanks between */
+    char *cluster_seeds_file; /* a file of such words, read again now and then */
     char *cluster_secret, *cluster_zone;
     uint32_t cluster_weight;
     uint32_t replication_factor;
     uint32_t gossip_interval_ms, suspect_timeout_ms;
-    int read_from;               /* enum read_from */
-    bool cluster_redirect_moved; /* cluster-redirect moved: clients of the cluster-port are sent to the coordinator */
+    int read_from; /* enum read_from */
+    bool
+        cluster_redirect_moved; /* cluster-redirect moved: clients of the cluster-port are sent to the coordinator */
     bool cluster_replica_lists;
     char *cluster_announce_ip; /* "": what others see */
-    uint32_t cluster_announce_port, cluster_announce_cluster_port, cluster_announce_peer_port; /* 0: the port itself */
-    uint64_t peer_output_limit;  /* bytes sent to a peer and not acknowledged */
+    uint32_t cluster_announce_port, cluster_announce_cluster_port,
+        cluster_announce_peer_port; /* 0: the port itself */
+    uint64_t peer_output_limit;     /* bytes sent to a peer and not acknowledged */
     /* limits */
     uint64_t maxmemory, proto_max_bulk_len, client_query_buffer_limit;
     struct output_limit output_limits[CLIENT_CLASS_COUNT];

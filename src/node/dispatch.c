@@ -322,7 +322,8 @@ const struct command *node_dispatch(struct node *node, struct session *session, 
     } else if (UNLIKELY(!is_allowed(node, session, row, argc))) {
         node->statistics.of_command[row->id].rejected++;
     } else if (UNLIKELY(session->flags & SESSION_MULTI) && !is_transaction_control(row)) {
-        const char *error = UNLIKELY(node->routes != NULL) ? route_check_queued(node, session, row, argv, argc) : NULL;
+        const char *error =
+            UNLIKELY(node->routes != NULL) ? route_check_queued(node, session, row, argv, argc) : NULL;
         if (error != NULL)
             reject(node, session, row, error);
         else if (transaction_queue(node, session, row, argv, argc))
@@ -354,7 +355,8 @@ void node_block(struct session *session, struct list *waiting) {
 }
 
 void node_unblock_with(struct node *node, struct session *session,
-                       void (*answer)(struct node *node, struct session *session, void *context), void *context) {
+                       void (*answer)(struct node *node, struct session *session, void *context),
+                       void *context) {
     bool is_unheard = session->flags & SESSION_WAITS_SILENTLY;
     struct reply *reply = &session->reply;
     list_remove(&session->waiting);
@@ -373,6 +375,8 @@ void node_unblock_with(struct node *node, struct session *session,
     reply->errors = 0;
     if (is_unheard)
         reply_rollback(reply, mark);
+    if (session->flags & SESSION_REPLY_SKIP_NEXT) /* CLIENT REPLY SKIP, in a transaction that waited */
+        session->flags = (session->flags & ~SESSION_REPLY_SKIP_NEXT) | SESSION_REPLY_SKIP;
     if (session->flags & SESSION_ORDERED)
         route_note_local(node, session, mark);
 }

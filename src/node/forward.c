@@ -113,7 +113,8 @@ static bool may_gather(struct node *node, struct peer *peer) {
 }
 
 /* The request's bytes have been written to the open frame, behind its flags: books it. */
-static void gathered(struct node *node, struct peer *peer, struct awaited *awaited, size_t at, size_t size) {
+static void gathered(struct node *node, struct peer *peer, unsigned flags, struct awaited *awaited, size_t at,
+                     size_t size) {
     struct request_frame *frame = peer->open_frame;
     frame->references++;
     if (awaited->frame != NULL)
@@ -124,6 +125,7 @@ static void gathered(struct node *node, struct peer *peer, struct awaited *await
     awaited->peer = peer;
     awaited->number = peer->awaited_next++;
     awaited->sent_ms = node->monotonic_ms;
+    awaited->may_last = flags & FORWARD_WAIT;
     peer->awaited[awaited->number & (peer->awaited_capacity - 1)] = awaited;
     peer->requests_out++;
     peers_mention(node, peer);
@@ -131,8 +133,8 @@ static void gathered(struct node *node, struct peer *peer, struct awaited *await
         forward_flush(node, peer);
 }
 
-bool forward_send(struct node *node, struct peer *peer, unsigned flags, const struct argument *argv, uint32_t argc,
-                  struct awaited *awaited) {
+bool forward_send(struct node *node, struct peer *peer, unsigned flags, const struct argument *argv,
+                  uint32_t argc, struct awaited *awaited) {
     awaited->frame = NULL;
     if (!may_gather(node, peer))
         return false;
@@ -142,7 +144,7 @@ bool forward_send(struct node *node, struct peer *peer, unsigned flags, const st
     bytes->data[bytes->size++] = (uint8_t)flags;
     size_t at = bytes->size;
     bytes->size = (size_t)(write_arguments(bytes->data + at, argv, argc) - bytes->data);
-    gathered(node, peer, awaited, at, bytes->size - at);
+    gathered(node, peer, flags, awaited, at, bytes->size - at);
     return true;
 }
 
@@ -171,7 +173,7 @@ bool forward_resend(struct node *node, struct peer *peer, unsigned flags, struct
     size_t at = bytes->size;
     memcpy(bytes->data + at, awaited->frame->bytes.data + awaited->at, awaited->size);
     bytes->size += awaited->size;
-    gathered(node, peer, awaited, at, awaited->size);
+    gathered(node, peer, flags, awaited, at, awaited->size);
     return true;
 }
 
@@ -187,8 +189,8 @@ void forward_flush(struct node *node, struct peer *peer) {
         return;
     peer->open_frame = NULL;
     uint64_t number;
-    bool is_sent = peer_is_linked(peer) && link_send(peer->out->link, FRAME_REQUESTS, frame->bytes.data,
-                                                     frame->bytes.size, &number);
+    bool is_sent = peer_is_linked(peer) &&
+                   link_send(peer->out->link, FRAME_REQUESTS, frame->bytes.data, frame->bytes.size, &number);
     if (is_sent) {
         peers_raise(node, peer->out);
     } else {
@@ -213,7 +215,8 @@ bool forward_answered(struct node *node, struct peer *peer, const uint8_t *paylo
         unsigned outcome = cursor_u8(&cursor);
         uint32_t reply_size = cursor_u32(&cursor);
         const uint8_t *reply = cursor_bytes(&cursor, reply_size);
-        if (cursor_failed(&cursor) || outcome > FORWARD_REFUSED || (outcome == FORWARD_DONE && reply_size == 0))
+        if (cursor_failed(&cursor) || outcome > FORWARD_REFUSED ||
+            (outcome == FORWARD_DONE && reply_size == 0))
             return false;
         struct awaited *awaited = take_awaited(peer, number);
         if (awaited != NULL)
@@ -239,13 +242,23 @@ void forward_link_ended(struct node *node, struct peer *peer) {
         frame_put(open);
 }
 
+/* The oldest request that should be answered at once; NULL: there is none. */
+static const struct awaited *oldest_awaited(const struct peer *peer) {
+    for (uint64_t i = peer->awaited_first; i < peer->awaited_next; i++) {
+        const struct awaited *awaited = peer->awaited[i & (peer->awaited_capacity - 1)];
+        if (awaited != NULL && !awaited->may_last)
+            return awaited;
+    }
+    return NULL;
+}
+
 void forward_tick(struct node *node) {
     struct cluster *cluster = node->cluster;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         struct peer *peer = cluster->peers[i];
         if (peer == NULL || peer->awaited_first == peer->awaited_next || peer->out == NULL)
             continue;
-        const struct awaited *oldest = peer->awaited[peer->awaited_first & (peer->awaited_capacity - 1)];
+        const struct awaited *oldest = oldest_awaited(peer);
         /* One that waits for others (WAIT) is acknowledged, but not answered. */
         uint64_t unacknowledged_ms = link_oldest_unacknowledged_ms(peer->out->link);
         if (oldest != NULL && node->monotonic_ms - oldest->sent_ms > ANSWER_TIMEOUT_MS &&
@@ -273,14 +286,15 @@ static bool read_arguments(struct node *node, struct cursor *cursor, size_t firs
         const uint8_t *data = cursor_bytes(cursor, size);
         if (data == NULL)
             return false;
-        node->arguments[first + i] = (struct argument){
-            .data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
+        node->arguments[first + i] =
+            (struct argument){.data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
     }
     *argc = (uint32_t)count;
     return true;
 }
 
-bool forward_arguments(struct node *node, const struct awaited *awaited, struct argument **argv, uint32_t *argc) {
+bool forward_arguments(struct node *node, const struct awaited *awaited, struct argument **argv,
+                       uint32_t *argc) {
     struct cursor cursor = cursor_make(awaited->frame->bytes.data + awaited->at, awaited->size);
     uint64_t count = cursor_varint(&cursor);
     *argv = mem_alloc(node->mem, count * sizeof **argv);
@@ -289,8 +303,7 @@ bool forward_arguments(struct node *node, const struct awaited *awaited, struct 
     for (uint64_t i = 0; i < count; i++) {
         uint64_t size = cursor_varint(&cursor);
         const uint8_t *data = cursor_bytes(&cursor, size);
-        (*argv)[i] = (struct argument){
-            .data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
+        (*argv)[i] = (struct argument){.data = data, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
     }
     CHECK(!cursor_failed(&cursor)); /* this node has written it */
     *argc = (uint32_t)count;
@@ -333,8 +346,8 @@ bool forward_append_answer(struct buffer *out, uint64_t number, const uint8_t *r
 }
 
 /* Whether this node executes a request of another one. */
-static bool accepts(const struct node *node, const struct command *command, unsigned flags, struct argument *argv,
-                    uint32_t argc) {
+static bool accepts(const struct node *node, const struct command *command, unsigned flags,
+                    struct argument *argv, uint32_t argc) {
     const struct cluster *cluster = node->cluster;
     if (command == NULL || cluster->is_joining || node->persistence.is_loading)
         return false;
@@ -348,7 +361,8 @@ static bool accepts(const struct node *node, const struct command *command, unsi
     bool is_read = command->flags & COMMAND_READONLY;
     for (int i = command->first_key; i <= last && i < (int)argc; i += command->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
-        if (!route_may_execute(node, argv[i].slot, flags & FORWARD_SECOND_HOP, is_read && flags & FORWARD_REPLICA))
+        if (!route_may_execute(node, argv[i].slot, flags & FORWARD_SECOND_HOP,
+                               is_read && flags & FORWARD_REPLICA))
             return false;
     }
     return true;

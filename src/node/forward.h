@@ -20,13 +20,14 @@
 #include "node/cluster.h"
 
 /* Flags of a request. */
-#define FORWARD_RESP3      1u  /* the client wants its reply so */
-#define FORWARD_SECOND_HOP 2u  /* somebody has refused it already: execute it if you hold the slot, else refuse */
-#define FORWARD_PART       4u  /* speak for the slots that you coordinate: DBSIZE, KEYS, SCAN, FLUSHALL, RANDOMKEY */
-#define FORWARD_REPLICA    8u  /* a copy in agreement may answer, it need not be the coordinator */
-#define FORWARD_NO_TOUCH   16u /* CLIENT NO-TOUCH */
-#define FORWARD_EXEC       32u /* a whole transaction, see transaction.h */
-#define FORWARD_WAIT       64u /* WAIT: for what this node has written so far as a coordinator */
+#define FORWARD_RESP3 1u /* the client wants its reply so */
+#define FORWARD_SECOND_HOP \
+    2u /* somebody has refused it already: execute it if you hold the slot, else refuse */
+#define FORWARD_PART     4u /* speak for the slots that you coordinate: DBSIZE, KEYS, SCAN, FLUSHALL, RANDOMKEY */
+#define FORWARD_REPLICA  8u  /* a copy in agreement may answer, it need not be the coordinator */
+#define FORWARD_NO_TOUCH 16u /* CLIENT NO-TOUCH */
+#define FORWARD_EXEC     32u /* a whole transaction, see transaction.h */
+#define FORWARD_WAIT     64u /* WAIT: for what this node has written so far as a coordinator */
 
 enum forward_outcome {
     FORWARD_DONE,     /* executed: here is the reply */
@@ -37,11 +38,12 @@ enum forward_outcome {
 
 /* Somebody waits for an answer. Owned by who waits; must stay until `done` was called. */
 struct awaited {
-    void (*done)(struct node *node, struct awaited *awaited, enum forward_outcome outcome, const uint8_t *reply,
-                 size_t size);
+    void (*done)(struct node *node, struct awaited *awaited, enum forward_outcome outcome,
+                 const uint8_t *reply, size_t size);
     struct peer *peer;
     uint64_t number;
     uint64_t sent_ms;
+    bool may_last;               /* WAIT: its answer takes as long as it takes */
     struct request_frame *frame; /* where its bytes are, for sending it elsewhere */
     uint32_t at, size;           /* of its argument count and arguments therein */
 };
@@ -55,8 +57,8 @@ struct request_frame {
 
 /* Sends a command to a peer. false: it could not be sent (there is no link, too much waits there, or no memory): `done` is not
  * called, and awaited->frame is NULL. */
-bool forward_send(struct node *node, struct peer *peer, unsigned flags, const struct argument *argv, uint32_t argc,
-                  struct awaited *awaited);
+bool forward_send(struct node *node, struct peer *peer, unsigned flags, const struct argument *argv,
+                  uint32_t argc, struct awaited *awaited);
 
 /* Keeps a copy of a command in `awaited` that could not be sent, for later. false: no memory. */
 bool forward_keep(struct node *node, const struct argument *argv, uint32_t argc, struct awaited *awaited);
@@ -66,7 +68,8 @@ bool forward_resend(struct node *node, struct peer *peer, unsigned flags, struct
 
 /* The arguments of what `awaited` holds: *argv is the caller's (mem_free, argc * sizeof), the bytes are those of its frame. false: no
  * memory. */
-bool forward_arguments(struct node *node, const struct awaited *awaited, struct argument **argv, uint32_t *argc);
+bool forward_arguments(struct node *node, const struct awaited *awaited, struct argument **argv,
+                       uint32_t *argc);
 
 /* The owner is done with it (after `done`, if it does not send it elsewhere): gives back the request's bytes. */
 void forward_release(struct awaited *awaited);

@@ -7,19 +7,19 @@
 
 /* What becomes of the parts' replies. */
 enum gathering {
-    GATHER_OK,     /* all fine: OK */
-    GATHER_SUM,    /* integers: their sum */
-    GATHER_ORDER,  /* arrays with an element for each key: in the order of the keys */
-    GATHER_JOIN,   /* arrays: one after another */
-    GATHER_SCAN,   /* cursor and keys: up to where all have come */
-    GATHER_CHOOSE  /* any that is not null */
+    GATHER_OK,    /* all fine: OK */
+    GATHER_SUM,   /* integers: their sum */
+    GATHER_ORDER, /* arrays with an element for each key: in the order of the keys */
+    GATHER_JOIN,  /* arrays: one after another */
+    GATHER_SCAN,  /* cursor and keys: up to where all have come */
+    GATHER_CHOOSE /* any that is not null */
 };
 
 struct gather_part {
     uint16_t member;
-    uint32_t argc;         /* of its command; its keys, for GATHER_ORDER */
-    struct buffer reply;   /* GATHER_ORDER and the like: kept until all are there */
-    size_t position;       /* in reply, while it is read */
+    uint32_t argc;       /* of its command; its keys, for GATHER_ORDER */
+    struct buffer reply; /* GATHER_ORDER and the like: kept until all are there */
+    size_t position;     /* in reply, while it is read */
 };
 
 struct gather {
@@ -307,7 +307,8 @@ void gather_split(struct node *node, const struct command *command, unsigned fla
         route_execute_at(node, ROUTE_SELF, command, flags, argv, argc, sink);
         return;
     }
-    struct gather *gather = gather_new(node, command, sink, key_count < members ? key_count : members, key_count);
+    struct gather *gather =
+        gather_new(node, command, sink, key_count < members ? key_count : members, key_count);
     struct argument *part_argv = mem_alloc(node->mem, argc * sizeof *part_argv);
     if (gather == NULL || part_argv == NULL) {
         if (gather != NULL)
@@ -353,7 +354,8 @@ static bool share_count(struct node *node, struct argument *argv, uint32_t argc,
         return false;
     memcpy(*copy, argv, argc * sizeof **copy);
     if (at == 0) {
-        (*copy)[argc] = (struct argument){.data = (const uint8_t *)"COUNT", .size = 5, .slot = ARGUMENT_NOT_PLACED};
+        (*copy)[argc] =
+            (struct argument){.data = (const uint8_t *)"COUNT", .size = 5, .slot = ARGUMENT_NOT_PLACED};
         at = argc + 1;
     }
     uint64_t share = ((uint64_t)count + members - 1) / members;
@@ -382,7 +384,8 @@ void gather_spread(struct node *node, const struct command *command, unsigned fl
     char text[NUMBER_INT64_SIZE];
     struct argument *copy = NULL;
     uint32_t copy_argc = 0;
-    bool has_copy = command->id == COMMAND_ID_SCAN && share_count(node, argv, argc, parts, &copy, &copy_argc, text);
+    bool has_copy =
+        command->id == COMMAND_ID_SCAN && share_count(node, argv, argc, parts, &copy, &copy_argc, text);
     for (uint32_t i = 0; i < parts; i++)
         route_execute_at(node, gather->parts[i].member, command, flags | FORWARD_PART, has_copy ? copy : argv,
                          has_copy ? copy_argc : argc, (struct sink){take_part, gather, i});

@@ -403,8 +403,8 @@ bool node_wants_read(const struct node *node, const struct session *session) {
 }
 
 bool node_wants_close(const struct session *session) {
-    return session->flags & SESSION_CLOSE_NOW ||
-           (session->flags & SESSION_CLOSE_AFTER_REPLY && session->place_count == 0 && !node_wants_write(session));
+    return session->flags & SESSION_CLOSE_NOW || (session->flags & SESSION_CLOSE_AFTER_REPLY &&
+                                                  session->place_count == 0 && !node_wants_write(session));
 }
 
 struct session *node_attention(struct node *node) {

@@ -60,7 +60,7 @@ struct node_client {
     int descriptor;
     bool is_unix_socket, is_loopback;
     const char *peer_address, *local_address; /* copied */
-    bool is_cluster_view; /* it came to the cluster-port */
+    bool is_cluster_view;                     /* it came to the cluster-port */
 };
 
 /* A new connection. Always gives a session, except NULL: no memory (then the world just closes). A client that is not welcome

@@ -15,11 +15,11 @@
 #define CALL_AGAIN_MS     100
 #define CALL_AGAIN_MAX_MS 2000
 /* A seed that belongs to no member that is linked is called so often, by one who has members. */
-#define SEED_EVERY_MS  3000
+#define SEED_EVERY_MS 3000
 /* Records gather for so long at most, or until they are so many bytes. */
 #define GATHER_NS    UINT64_C(500000)
 #define GATHER_BYTES (64 * 1024)
-#define SELF_REASON    "that is this node itself"
+#define SELF_REASON  "that is this node itself"
 
 /* ---- Peers ---- */
 
@@ -31,11 +31,13 @@ struct peer *peers_of(struct node *node, uint16_t member) {
         uint32_t capacity = cluster->peer_capacity == 0 ? 8 : cluster->peer_capacity;
         while (capacity <= member)
             capacity *= 2;
-        struct peer **peers = mem_resize(node->mem, cluster->peers, cluster->peer_capacity * sizeof(struct peer *),
-                                         capacity * sizeof(struct peer *));
+        struct peer **peers =
+            mem_resize(node->mem, cluster->peers, cluster->peer_capacity * sizeof(struct peer *),
+                       capacity * sizeof(struct peer *));
         if (peers == NULL)
             return NULL;
-        memset(peers + cluster->peer_capacity, 0, (capacity - cluster->peer_capacity) * sizeof(struct peer *));
+        memset(peers + cluster->peer_capacity, 0,
+               (capacity - cluster->peer_capacity) * sizeof(struct peer *));
         cluster->peers = peers;
         cluster->peer_capacity = capacity;
     }
@@ -146,8 +148,8 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
     struct seed *seed = peer_link->is_caller ? called_seed(cluster, peer_link->call_id) : NULL;
     cluster->must_update = true;
     if (outcome != INTRODUCTION_WELCOME) {
-        node_log(node, outcome == INTRODUCTION_SELF ? NODE_LOG_DEBUG : NODE_LOG_WARNING, "Node at %s refused: %s",
-                 peer_link->address, refusal_of(outcome));
+        node_log(node, outcome == INTRODUCTION_SELF ? NODE_LOG_DEBUG : NODE_LOG_WARNING,
+                 "Node at %s refused: %s", peer_link->address, refusal_of(outcome));
         return refusal_of(outcome);
     }
     struct peer *peer = peers_of(node, member);
@@ -203,7 +205,8 @@ static void acknowledged(void *context, struct link *link, uint64_t number) {
         peer_link->node->cluster->must_wait_work = true;
 }
 
-static struct peer_link *link_to(struct node *node, const struct node_client *client, bool is_caller, uint64_t call_id) {
+static struct peer_link *link_to(struct node *node, const struct node_client *client, bool is_caller,
+                                 uint64_t call_id) {
     struct cluster *cluster = node->cluster;
     struct buffer introduction;
     buffer_init(&introduction, node->mem);
@@ -412,11 +415,13 @@ static bool is_needless(const struct cluster *cluster, const struct seed *seed) 
 
 bool node_next_call(struct node *node, struct node_call *call) {
     struct cluster *cluster = node->cluster;
-    if (cluster == NULL || !cluster->has_calls || node->persistence.is_loading || node->shutdown != NODE_RUNNING)
+    if (cluster == NULL || !cluster->has_calls || node->persistence.is_loading ||
+        node->shutdown != NODE_RUNNING)
         return false;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         struct peer *peer = cluster->peers[i];
-        if (peer == NULL || peer->out != NULL || peer->call_id != 0 || peer->next_call_ms > node->monotonic_ms ||
+        if (peer == NULL || peer->out != NULL || peer->call_id != 0 ||
+            peer->next_call_ms > node->monotonic_ms ||
             !membership_wants_link(cluster->membership, peer->member))
             continue;
         const struct member_entry *entry = &membership_member(cluster->membership, peer->member)->entry;
@@ -448,7 +453,8 @@ struct peer_link *node_call_connected(struct node *node, uint64_t id, const stru
     if (link == NULL && seed != NULL)
         seed->call_id = 0;
     if (peer != NULL)
-        peer->next_call_ms = node->monotonic_ms + LINK_PROOF_MS; /* unless it becomes ready, or ends, before */
+        peer->next_call_ms =
+            node->monotonic_ms + LINK_PROOF_MS; /* unless it becomes ready, or ends, before */
     return link;
 }
 

@@ -191,7 +191,8 @@ static void collect(struct node *node, struct session *session, uint8_t *data, s
         uint32_t argc = batch->request.argc;
         if (UNLIKELY(argc == 0))
             continue;
-        const struct argument *name_before = count == 0 ? NULL : &node->arguments[node->batch[count - 1].first];
+        const struct argument *name_before =
+            count == 0 ? NULL : &node->arguments[node->batch[count - 1].first];
         const struct command *command =
             node_find_command(node, argv, name_before, count == 0 ? NULL : node->batch[count - 1].command);
         node->batch[count++] = (struct batched_request){

@@ -15,8 +15,8 @@
 /* Of a buffer that is empty, so much is kept. */
 #define KEPT_MAX (2 * 1024 * 1024)
 /* Copies that agree are compared again after so long; those that differed after this, and longer if it does not help. */
-#define COMPARE_EVERY_MS 10000
-#define COMPARE_AGAIN_MS 20
+#define COMPARE_EVERY_MS     10000
+#define COMPARE_AGAIN_MS     20
 #define COMPARE_AGAIN_MAX_MS 1000
 /* The other end sees the ring otherwise: gossip needs a moment. */
 #define COMPARE_OTHER_SET_MS 100
@@ -144,7 +144,8 @@ void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t c
                 continue;
             }
             uint32_t last = first;
-            while (last + 1 < SLOT_COUNT && slot_set_has(slots, last + 1) && slot_set_has(&peer->asked, last + 1))
+            while (last + 1 < SLOT_COUNT && slot_set_has(slots, last + 1) &&
+                   slot_set_has(&peer->asked, last + 1))
                 last++;
             is_written = entries_add_flush(&peer->records, first, last, counter);
             first = last + 1;
@@ -225,9 +226,12 @@ static void note_state(struct node *node, struct peer *peer) {
         if (!peer->must_compare) {
             peer->is_agreed = true;
             peer->agreed_ms = node->monotonic_ms;
+            peer->agreed_begun = peer->begun;
+            node->cluster->must_wait_work = true;
         }
         if (!peer->was_settled_asked)
-            peer->next_compare_ms = node->monotonic_ms; /* once more, with our word that we are settled, as soon as we are */
+            peer->next_compare_ms =
+                node->monotonic_ms; /* once more, with our word that we are settled, as soon as we are */
         cluster_settle(node);
         break;
     case COMPARE_EXCHANGED:
@@ -273,7 +277,8 @@ static void note_handover(struct node *node, struct peer *peer) {
     } else if (peer->covered_ms == 0) {
         peer->covered_ms = node->monotonic_ms;
     } else if (node->monotonic_ms - peer->covered_ms >= DROP_AFTER_MS) {
-        node_log(node, NODE_LOG_NOTICE, "%u slots that other nodes hold now were handed over and are dropped here",
+        node_log(node, NODE_LOG_NOTICE,
+                 "%u slots that other nodes hold now were handed over and are dropped here",
                  peer->leftover_count);
         keyspace_drop_slots(node->keyspace, peer->leftover.bits);
         memset(&peer->leftover, 0, sizeof peer->leftover);
@@ -282,16 +287,16 @@ static void note_handover(struct node *node, struct peer *peer) {
     }
 }
 
-static bool take_answer(struct node *node, struct peer *peer, enum comparison comparison, const uint8_t *payload,
-                        size_t size) {
+static bool take_answer(struct node *node, struct peer *peer, enum comparison comparison,
+                        const uint8_t *payload, size_t size) {
     struct compare_statistics *statistics = &node->cluster->compare_statistics;
     struct comparer *comparer = comparison == COMPARE_HOME ? &peer->comparer : &peer->handover;
     struct buffer frame;
     begin_frame(&frame, node, comparison, comparison == COMPARE_HOME ? NULL : &comparer->set);
     size_t head_size = frame.size;
     uint64_t started_cpu_ns = node_thread_cpu_ns(node), sent = statistics->keys_sent;
-    bool is_good = !frame.failed && comparer_receive(comparer, node->keyspace, &peer->writer, payload, size, &frame,
-                                                     &peer->records, statistics);
+    bool is_good = !frame.failed && comparer_receive(comparer, node->keyspace, &peer->writer, payload, size,
+                                                     &frame, &peer->records, statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
     if (!is_good) {
         buffer_release(&frame);
@@ -336,10 +341,10 @@ static bool take_question(struct node *node, struct peer_link *link, enum compar
     begin_frame(&frame, node, comparison, NULL);
     buffer_init(&records, node->mem);
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    bool is_good = !frame.failed &&
-                   compare_answer(node->keyspace, comparison == COMPARE_HOME ? &peer->answered : &set,
-                                  &peer->writer, cursor->position, cursor_remaining(cursor), &frame, &records,
-                                  &finding, &node->cluster->compare_statistics);
+    bool is_good =
+        !frame.failed && compare_answer(node->keyspace, comparison == COMPARE_HOME ? &peer->answered : &set,
+                                        &peer->writer, cursor->position, cursor_remaining(cursor), &frame,
+                                        &records, &finding, &node->cluster->compare_statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
     if (is_good) {
         add(node, peer, &records);
@@ -361,7 +366,8 @@ bool replicate_compare(struct node *node, struct peer_link *link, const uint8_t 
     if (cursor_failed(&cursor) || comparison > COMPARE_HANDOVER)
         return false;
     if (link->is_caller)
-        return take_answer(node, link->peer, (enum comparison)comparison, cursor.position, cursor_remaining(&cursor));
+        return take_answer(node, link->peer, (enum comparison)comparison, cursor.position,
+                           cursor_remaining(&cursor));
     return take_question(node, link, (enum comparison)comparison, &cursor);
 }
 
@@ -378,6 +384,7 @@ static void begin(struct node *node, struct peer *peer) {
     begin_frame(&message, node, COMPARE_HOME, NULL);
     replicate_send(node, peer);
     peer->must_compare = false;
+    peer->begun = ++node->cluster->moments;
     peer->was_settled_asked = cluster_has_agreed(node, peer);
     if (peer_is_linked(peer) &&
         comparer_begin(&peer->comparer, node->keyspace, &peer->asked, peer->was_settled_asked, &message,
@@ -394,9 +401,8 @@ static void begin_handover(struct node *node, struct peer *peer) {
     begin_frame(&message, node, COMPARE_HANDOVER, &peer->leftover);
     replicate_send(node, peer);
     peer->handed_over = 0;
-    if (peer_is_linked(peer) &&
-        comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false, &message,
-                       &node->cluster->compare_statistics))
+    if (peer_is_linked(peer) && comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false,
+                                               &message, &node->cluster->compare_statistics))
         send_compare(node, peer->out, &message);
     peer->next_handover_ms = node->monotonic_ms + COMPARE_AGAIN_MAX_MS;
     buffer_release(&message);

@@ -126,8 +126,8 @@ static void give(struct node *node, struct sink sink, const char *error) {
     sink.take(node, sink.target, sink.part, (const uint8_t *)line, (size_t)size);
 }
 
-static void execute_here(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
-                         uint32_t argc, struct sink sink) {
+static void execute_here(struct node *node, const struct command *command, unsigned flags,
+                         struct argument *argv, uint32_t argc, struct sink sink) {
     struct session *session = node->cluster->self;
     struct buffer out;
     buffer_init(&out, node->mem);
@@ -214,8 +214,8 @@ static bool may_repeat(struct node *node, const struct forwarded *forwarded) {
     return is_plain;
 }
 
-static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome, const uint8_t *reply,
-                     size_t size) {
+static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome,
+                     const uint8_t *reply, size_t size) {
     struct forwarded *forwarded = (struct forwarded *)(void *)awaited;
     switch (outcome) {
     case FORWARD_DONE: finish(node, forwarded, reply, size); return;
@@ -369,7 +369,8 @@ void route_release(struct node *node) {
 
 /* For WAIT. */
 static void note_written(struct node *node, struct session *session, uint32_t slot) {
-    struct session_cluster *of = LIKELY(session->cluster != NULL) ? session->cluster : route_session(node, session);
+    struct session_cluster *of =
+        LIKELY(session->cluster != NULL) ? session->cluster : route_session(node, session);
     if (of == NULL || of->written_overflow)
         return;
     for (uint32_t i = 0; i < of->written_count; i++)
@@ -389,7 +390,8 @@ static struct reply_place *take(struct node *node, struct session *session, cons
         return NULL;
     node->statistics.commands++;
     session->commands++;
-    if (UNLIKELY(!list_is_empty(&node->monitors)) && !(command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)))
+    if (UNLIKELY(!list_is_empty(&node->monitors)) &&
+        !(command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)))
         monitor_feed(node, session, argv, argc);
     return place;
 }
@@ -423,7 +425,8 @@ static enum route to_one(struct node *node, struct session *session, const struc
         note_written(node, session, keys->slot);
     if (member == ROUTE_SELF)
         return ROUTE_HERE;
-    if (session->flags & SESSION_CLUSTER_VIEW && node->config->cluster_redirect_moved && member != ROUTE_NOBODY)
+    if (session->flags & SESSION_CLUSTER_VIEW && node->config->cluster_redirect_moved &&
+        member != ROUTE_NOBODY)
         return send_client(node, session, command, keys->slot);
     if (node->cluster->is_joining) {
         reply_error(&session->reply, "CLUSTERDOWN this node has not met any node of its cluster yet");
@@ -474,8 +477,9 @@ enum route route_command(struct node *node, struct session *session, const struc
     /* The usual case: one key, and it is this node's. */
     if (LIKELY(first > 0) && command->last_key == first && !(command->flags & COMMAND_LOCAL)) {
         keyspace_place(node->keyspace, &argv[first]);
-        bool may_read_elsewhere = command->flags & COMMAND_READONLY &&
-                                  (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY);
+        bool may_read_elsewhere =
+            command->flags & COMMAND_READONLY &&
+            (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY);
         if (LIKELY(node->routes[argv[first].slot] == ROUTE_SELF) && LIKELY(!may_read_elsewhere)) {
             if (command->flags & COMMAND_WRITE)
                 note_written(node, session, argv[first].slot);

@@ -22,9 +22,10 @@
 /* Slots that a session remembers to have written. */
 #define WRITTEN_SLOTS_MAX 8
 
-#define ERROR_CROSS_SLOT    "CROSSSLOT Keys in request don't hash to the same slot"
-#define ERROR_INDETERMINATE "INDETERMINATE the node that executes this command was lost: it may have been executed, or not"
-#define ERROR_NOBODY        "CLUSTERDOWN no node can execute this command at the moment; it was not executed"
+#define ERROR_CROSS_SLOT "CROSSSLOT Keys in request don't hash to the same slot"
+#define ERROR_INDETERMINATE \
+    "INDETERMINATE the node that executes this command was lost: it may have been executed, or not"
+#define ERROR_NOBODY "CLUSTERDOWN no node can execute this command at the moment; it was not executed"
 
 /* What only the sessions of a cluster's node need. */
 struct session_cluster {
@@ -37,15 +38,16 @@ struct session_cluster {
     struct watch_request *watch_request; /* a WATCH that is on its way: the session waits for it */
     struct exec_request *exec_request;   /* the same of an EXEC of which a part is run here */
 };
-struct session_cluster *route_session(struct node *node, struct session *session); /* made at need; NULL: no memory */
+struct session_cluster *route_session(struct node *node,
+                                      struct session *session); /* made at need; NULL: no memory */
 
 enum route {
     ROUTE_HERE,   /* to be executed here and now */
     ROUTE_TAKEN,  /* its reply will come */
     ROUTE_REPLIED /* it cannot be: the error is written */
 };
-enum route route_command(struct node *node, struct session *session, const struct command *command, struct argument *argv,
-                   uint32_t argc);
+enum route route_command(struct node *node, struct session *session, const struct command *command,
+                         struct argument *argv, uint32_t argc);
 
 /* Whether this node may execute a command on the slot that another node has sent on. */
 bool route_may_execute(const struct node *node, uint32_t slot, bool is_second_hop, bool may_be_replica);
@@ -82,8 +84,8 @@ void route_release(struct node *node);
 /* ---- Several nodes (gather.c) ---- */
 
 /* Splits MGET, MSET, DEL, UNLINK, EXISTS, TOUCH by node, and gathers the replies for the sink. */
-void gather_split(struct node *node, const struct command *command, unsigned flags, struct argument *argv, uint32_t argc,
-                  struct sink sink);
+void gather_split(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+                  uint32_t argc, struct sink sink);
 
 /* DBSIZE, KEYS, SCAN, FLUSHALL, FLUSHDB, RANDOMKEY over all nodes. */
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
@@ -93,10 +95,10 @@ void gather_spread(struct node *node, const struct command *command, unsigned fl
 
 /* A reply that is to come, or that came before those that are to leave first. */
 struct reply_place {
-    struct list_node link;   /* session->places */
-    struct session *session; /* NULL: it has closed */
+    struct list_node link;    /* session->places */
+    struct session *session;  /* NULL: it has closed */
     bool is_ready, is_silent; /* silent: CLIENT REPLY wants none */
-    size_t at, size;         /* of session->parked, if ready */
+    size_t at, size;          /* of session->parked, if ready */
 };
 
 /* Keeps a place behind all replies so far. NULL: no memory. */

@@ -441,7 +441,8 @@ enum route transaction_exec(struct node *node, struct session *session, struct a
     if (of->watched_count != 0 && of->watched_slot != slot) {
         reply_error(&session->reply, ERROR_CROSS_SLOT);
     } else if (node->routes[slot] != ROUTE_SELF && session->watcher.keys != NULL) {
-        reply_null_array(&session->reply); /* watched while there was nobody else: who knows what has become of it */
+        reply_null_array(
+            &session->reply); /* watched while there was nobody else: who knows what has become of it */
     } else if (node->routes[slot] != ROUTE_SELF) {
         return exec_elsewhere(node, session, slot, &argv[0]);
     } else if (is_as_watched(node, of)) {

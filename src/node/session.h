@@ -74,14 +74,15 @@ struct session {
     size_t input_parsed;   /* of input, at its begin: requests that were parsed once, and held back */
     struct buffer pending; /* output that could not be sent at once */
     size_t pending_sent;   /* of it, sent already */
-    struct buffer *outgoing; /* where the replies stand that may leave: the node's shared buffer, or `pending` */
-    struct list places;      /* of replies that are to come, and of those behind them: node/route.h */
+    struct buffer
+        *outgoing;      /* where the replies stand that may leave: the node's shared buffer, or `pending` */
+    struct list places; /* of replies that are to come, and of those behind them: node/route.h */
     uint32_t place_count;
-    struct buffer parked; /* the bytes of the latter */
-    size_t parked_live;   /* of these, still to leave */
-    struct reply reply;   /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */
+    struct buffer parked;            /* the bytes of the latter */
+    size_t parked_live;              /* of these, still to leave */
+    struct reply reply;              /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */
     struct session_cluster *cluster; /* what only sessions of a cluster's node need; NULL until they do */
-    uint64_t soft_limit_since_ms; /* monotonic; 0: not above the soft limit */
+    uint64_t soft_limit_since_ms;    /* monotonic; 0: not above the soft limit */
     const struct command *last_command;
     uint64_t created_ms, active_ms; /* monotonic: a wall clock that jumps closes nobody */
     uint64_t commands, input_bytes, output_bytes;

@@ -106,10 +106,12 @@ bool node_arguments_grow(struct node *node, size_t wanted);
 void node_place_keys(struct node *node, const struct session *session, const struct command *command,
                      struct argument *argv, uint32_t argc);
 void node_fetch_keys(struct node *node, const struct session *session);
-void node_book_batch(struct node *node, struct session *session, uint32_t first, uint32_t end, uint64_t duration_ns);
+void node_book_batch(struct node *node, struct session *session, uint32_t first, uint32_t end,
+                     uint64_t duration_ns);
 /* The row of a request's name, given the request before it (NULL: none). */
 const struct command *node_find_command(const struct node *node, const struct argument *name,
-                                        const struct argument *name_before, const struct command *command_before);
+                                        const struct argument *name_before,
+                                        const struct command *command_before);
 
 /* What has clogged a session's output has drained, perhaps: then its held input goes on. */
 void node_unclog(struct node *node, struct session *session);
@@ -146,7 +148,8 @@ void node_unblock(struct node *node, struct session *session, const char *error)
 
 /* The same, with a reply that answer() writes. */
 void node_unblock_with(struct node *node, struct session *session,
-                       void (*answer)(struct node *node, struct session *session, void *context), void *context);
+                       void (*answer)(struct node *node, struct session *session, void *context),
+                       void *context);
 
 /* What CLIENT PAUSE, or persistence.holds_commands, has held back goes on, unless the other one still holds it. */
 void node_release_held(struct node *node);

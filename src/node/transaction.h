@@ -36,7 +36,8 @@ void transaction_refuse(struct node *node, struct session *session, const char *
  * What is watched is the version of a key (its digest, 0: absent), as the coordinator knew it. ---- */
 
 /* WATCH and EXEC of a client. EXEC may be left to the handler (ROUTE_HERE). */
-enum route transaction_watch(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
+enum route transaction_watch(struct node *node, struct session *session, struct argument *argv,
+                             uint32_t argc);
 enum route transaction_exec(struct node *node, struct session *session, struct argument *argv, uint32_t argc);
 
 /* The session closes while a WATCH or an EXEC of it is on its way. */
@@ -44,8 +45,8 @@ void transaction_forget_requests(struct session *session);
 
 /* What another node sent on: [WATCH, slot, key...] or [EXEC, slot, number of watched, (key, digest)..., number of commands, (argc,
  * arguments...)...]. Writes the reply, or nothing where this node must not execute it. */
-void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags, struct argument *argv,
-                               uint32_t argc);
+void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags,
+                               struct argument *argv, uint32_t argc);
 
 /* The slot that such a request is about. */
 uint32_t transaction_slot(const struct argument *argv, uint32_t argc);

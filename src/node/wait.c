@@ -17,13 +17,15 @@ struct waiter {
     struct peer_link *to;  /* or another node's request `number` came here */
     uint64_t number;
     uint32_t wanted;
+    uint64_t begun;       /* cluster->moments */
     uint64_t deadline_ms; /* UINT64_MAX: none */
     struct slot_set slots;
     uint32_t peer_count;
     struct {
         uint16_t member;
-        uint64_t frame; /* UINT64_MAX: lost; the peer does not count any more */
+        uint64_t frame; /* UINT64_MAX: it could not be sent */
         struct peer_link *out;
+        bool must_agree; /* something that was sent before may have been lost */
     } peers[];
 };
 
@@ -59,10 +61,17 @@ static void take_part(struct node *node, void *target, uint32_t part, const uint
 
 /* ---- As a coordinator ---- */
 
+/* All that was written before has arrived if the frame behind it was acknowledged, and nothing was lost before; or if a comparison that
+ * began later has found the copies equal. */
 static bool has_acknowledged(const struct waiter *waiter, uint32_t index, const struct cluster *cluster) {
     const struct peer *peer = cluster_peer(cluster, waiter->peers[index].member);
-    return peer != NULL && peer->out != NULL && peer->out == waiter->peers[index].out &&
-           link_acknowledged_number(peer->out->link) >= waiter->peers[index].frame;
+    if (peer == NULL || !peer_is_linked(peer))
+        return false;
+    if (peer->out == waiter->peers[index].out && waiter->peers[index].frame != UINT64_MAX &&
+        link_acknowledged_number(peer->out->link) >= waiter->peers[index].frame &&
+        (!waiter->peers[index].must_agree || peer->is_agreed))
+        return true;
+    return peer->is_agreed && peer->agreed_begun > waiter->begun;
 }
 
 /* The least number of copies, besides this node's, that any of the slots has. */
@@ -116,9 +125,10 @@ static void note_peers(struct node *node, struct waiter *waiter) {
         if (peer_is_linked(peer)) {
             bool is_marked = entries_add_mark(&peer->records, ++peer->marks);
             replicate_send(node, peer);
-            if (is_marked && peer_is_linked(peer) && !peer->must_compare)
+            if (is_marked && peer_is_linked(peer))
                 frame = link_last_number(peer->out->link);
         }
+        waiter->peers[count].must_agree = peer->must_compare || !peer->is_agreed;
         waiter->peers[count].member = (uint16_t)i;
         waiter->peers[count].out = peer->out;
         waiter->peers[count++].frame = frame;
@@ -139,6 +149,7 @@ static bool wait_here(struct node *node, const struct slot_set *slots, uint32_t 
     waiter->to = to;
     waiter->number = number;
     waiter->wanted = wanted;
+    waiter->begun = ++cluster->moments;
     waiter->deadline_ms = timeout_ms == 0 ? UINT64_MAX : node->monotonic_ms + timeout_ms;
     waiter->slots = *slots;
     waiter->peer_count = count;
@@ -227,21 +238,23 @@ static void wait_at(struct node *node, uint16_t member, const struct slot_set *s
     char texts[WRITTEN_SLOTS_MAX + 2][NUMBER_INT64_SIZE];
     struct argument argv[WRITTEN_SLOTS_MAX + 3] = {{.data = (const uint8_t *)"WAIT", .size = 4}};
     uint32_t argc = 3;
-    argv[1] = (struct argument){(const uint8_t *)texts[0], (uint32_t)number_format_int64(texts[0], wanted), 0, 0};
-    argv[2] =
-        (struct argument){(const uint8_t *)texts[1], (uint32_t)number_format_int64(texts[1], timeout_ms), 0, 0};
+    argv[1] =
+        (struct argument){(const uint8_t *)texts[0], (uint32_t)number_format_int64(texts[0], wanted), 0, 0};
+    argv[2] = (struct argument){(const uint8_t *)texts[1],
+                                (uint32_t)number_format_int64(texts[1], timeout_ms), 0, 0};
     for (uint32_t slot = 0; slots != NULL && slot < SLOT_COUNT && argc < WRITTEN_SLOTS_MAX + 3; slot++) {
         if (!slot_set_has(slots, slot))
             continue;
         char *text = texts[argc - 1];
-        argv[argc++] = (struct argument){(const uint8_t *)text, (uint32_t)number_format_int64(text, slot), 0, 0};
+        argv[argc++] =
+            (struct argument){(const uint8_t *)text, (uint32_t)number_format_int64(text, slot), 0, 0};
     }
     route_execute_at(node, member, command_by_id(COMMAND_ID_WAIT), FORWARD_WAIT, argv, argc, sink);
 }
 
 /* Sorts the slots that a session has written by their coordinators. Returns the number of these; sets has one for each. */
-static uint32_t sort_slots(struct node *node, const struct session_cluster *of, uint16_t members[WRITTEN_SLOTS_MAX],
-                           struct slot_set sets[WRITTEN_SLOTS_MAX]) {
+static uint32_t sort_slots(struct node *node, const struct session_cluster *of,
+                           uint16_t members[WRITTEN_SLOTS_MAX], struct slot_set sets[WRITTEN_SLOTS_MAX]) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < of->written_count; i++) {
         uint16_t member = node->routes[of->written[i]];
@@ -264,7 +277,8 @@ static void wait_at_all(struct node *node, int64_t wanted, int64_t timeout_ms, s
         if (i != ROUTE_SELF && membership_member(membership, (uint16_t)i)->state > MEMBER_SUSPECT)
             continue;
         gather->parts_left++;
-        wait_at(node, (uint16_t)i, i == ROUTE_SELF ? &node->cluster->coordinated : NULL, wanted, timeout_ms, gather);
+        wait_at(node, (uint16_t)i, i == ROUTE_SELF ? &node->cluster->coordinated : NULL, wanted, timeout_ms,
+                gather);
     }
 }
 

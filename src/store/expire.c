@@ -72,6 +72,11 @@ static inline int64_t grace_ms(const struct keyspace *keyspace, const struct dat
                                                                                   : LEDGER_EXPIRY_GRACE_MS;
 }
 
+static inline void note_group(uint32_t *group, const struct dict *slot) {
+    if (slot->count != 0 && slot->earliest < *group)
+        *group = slot->earliest;
+}
+
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
     if (keyspace->expiry_is_paused)
         return 0;
@@ -86,10 +91,20 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
             keyspace->expire_database = 0;
             return 0; /* one pass is complete */
         }
+        uint32_t *group = &database->group_earliest[keyspace->expire_slot / EXPIRE_GROUP];
+        if (keyspace->expire_slot % EXPIRE_GROUP == 0 && keyspace->expire_hash == 0) {
+            if (*group >= expire_due_tick(keyspace->now_ms)) {
+                keyspace->expire_slot += EXPIRE_GROUP;
+                spent += ++slots_looked_at % SLOTS_PER_UNIT == 0;
+                continue;
+            }
+            *group = UINT32_MAX; /* made anew on the way */
+        }
         struct dict *slot = &database->slots[keyspace->expire_slot];
         int64_t now_ms = keyspace->now_ms - grace_ms(keyspace, database, keyspace->expire_slot);
         uint32_t now = expire_due_tick(now_ms);
         if (slot->earliest >= now || slot->count == 0) {
+            note_group(group, slot);
             keyspace->expire_slot++;
             keyspace->expire_hash = 0;
             spent += ++slots_looked_at % SLOTS_PER_UNIT == 0;
@@ -105,6 +120,7 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
         if (next == 0) {
             if (slot->count != 0)
                 spent += settle_slot(slot) / SLOTS_PER_UNIT;
+            note_group(group, slot);
             keyspace->expire_slot++;
         }
     }

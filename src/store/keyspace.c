@@ -70,6 +70,7 @@ struct database *funnel_make_database(struct keyspace *keyspace, uint32_t index)
     struct database *database = mem_alloc_zeroed(keyspace->mem, sizeof *database);
     if (database == NULL)
         return NULL;
+    memset(database->group_earliest, 0xff, sizeof database->group_earliest); /* UINT32_MAX */
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         dict_init(&database->slots[slot],
                   slot * 7 >> 2); /* neighbours and the slots of one hash tag family differ */
@@ -196,6 +197,9 @@ void funnel_note_expiry(struct database *database, const struct argument *key, c
         leaf->earliest = when;
     if (when < slot->earliest)
         slot->earliest = when;
+    uint32_t *group = &database->group_earliest[key->slot / EXPIRE_GROUP];
+    if (when < *group)
+        *group = when;
 }
 
 bool funnel_install(struct keyspace *keyspace, struct database *database, const struct argument *key,

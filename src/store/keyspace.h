@@ -38,10 +38,14 @@ struct reclaim;
 struct image;
 struct ledger;
 
+#define EXPIRE_GROUP 128 /* slots */
+
 struct database {
     uint64_t keys;        /* records that are not tombstones; expired ones count until reclaimed */
     uint64_t expiring;    /* of them, with an expiry */
     double expiry_sum_ms; /* of the expiring ones: gives the average TTL */
+    /* No slot of a group has an `earliest` below this, so that the active expiry can pass over groups. */
+    uint32_t group_earliest[SLOT_COUNT / EXPIRE_GROUP];
     struct dict slots[SLOT_COUNT];
 };
 

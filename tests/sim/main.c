@@ -13,6 +13,7 @@
  *   sim --rings N           so many runs of whole clusters (ring/fleet.h); with --seed or --replay and --ring that one,
  *                           with --seconds as many as fit
  *   sim --scenario [NAME]   failures of clusters that have a name: this one, or all
+ *       --first-failure     in both, the first failure ends it
  *   sim --ring-selftest     whether the simulator of clusters sees what is wrong
  *   sim --ring-speed S      how fast S seconds of a quiet cluster are simulated
  * Further words:

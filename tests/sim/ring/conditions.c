@@ -26,7 +26,8 @@ static uint32_t weight(struct rng *rng, uint32_t most) {
 static void draw_network(struct conditions *conditions, struct rng *rng) {
     struct network_faults *network = &conditions->network;
     network->delay_min_ns = chance_magnitude(rng, 50 * US, is_on(rng) ? 10 * MS : MS);
-    network->delay_max_ns = network->delay_min_ns + chance_magnitude(rng, 50 * US, is_on(rng) ? 100 * MS : MS);
+    network->delay_max_ns =
+        network->delay_min_ns + chance_magnitude(rng, 50 * US, is_on(rng) ? 100 * MS : MS);
     network->window = magnitude(rng, 4096, 4 << 20);
     if (is_on(rng))
         network->arrive_max = magnitude(rng, 64, 65536);
@@ -120,7 +121,8 @@ static void draw_mix(struct ring_mix *mix, struct rng *rng) {
 static void clear_network(struct conditions *conditions) {
     struct network_faults *network = &conditions->network;
     uint64_t delay_ns = network->delay_min_ns < 2 * MS ? network->delay_min_ns : 2 * MS;
-    *network = (struct network_faults){.delay_min_ns = delay_ns, .delay_max_ns = delay_ns + MS, .window = 1u << 20};
+    *network =
+        (struct network_faults){.delay_min_ns = delay_ns, .delay_max_ns = delay_ns + MS, .window = 1u << 20};
     conditions->frames = (struct frame_faults){0};
 }
 
@@ -141,8 +143,18 @@ static void make_clear(struct conditions *conditions, struct rng *rng) {
     weather->cut_every_ns = weather->removal_at_ns = 0;
     weather->disk_loss_permille = weather->rollback_permille = 0;
     weather->loses_power = false;
-    weather->end_every_ns = chance_magnitude(rng, 10 * S, 60 * S);
-    weather->down_max_ns = chance_magnitude(rng, 10 * MS, 20 * S);
+    /* Far away from each other, at times: then it takes a while until a new one has what it needs. */
+    if (is_on(rng))
+        conditions->network.delay_max_ns = chance_magnitude(rng, 10 * MS, 100 * MS);
+    weather->end_every_ns = chance_magnitude(rng, 4 * S, 30 * S);
+    weather->down_max_ns = chance_magnitude(rng, 10 * MS, 10 * S);
+    conditions->save_changes = is_on(rng) ? 0 : conditions->save_changes;
+    struct ring_mix *mix = &conditions->mix;
+    mix->keys = mix->keys < 20 ? 20 : mix->keys;
+    mix->requests = mix->requests < 1500 ? 1500 : mix->requests;
+    conditions->duration_ns = chance_magnitude(rng, 20 * S, 60 * S);
+    mix->think_max_ns =
+        2 * conditions->duration_ns * mix->users * ((mix->pipeline_max + 1) / 2) / mix->requests;
     conditions->begins_in_storm = false;
     conditions->copies = conditions->copies < 3 ? 3 : conditions->copies;
     if (conditions->nodes < 3)
@@ -153,7 +165,8 @@ static void make_clear(struct conditions *conditions, struct rng *rng) {
 
 void conditions_draw(struct conditions *conditions, struct rng *rng) {
     *conditions = (struct conditions){0};
-    conditions->nodes = (uint32_t)(chance_permille(rng, 700) ? chance_between(rng, 2, 5) : chance_between(rng, 1, STATIONS_MAX));
+    conditions->nodes = (uint32_t)(chance_permille(rng, 700) ? chance_between(rng, 2, 5)
+                                                             : chance_between(rng, 1, STATIONS_MAX));
     conditions->copies = (uint32_t)(is_on(rng) ? 3 : chance_between(rng, 1, 5));
     conditions->is_framed = is_on(rng);
     conditions->begins_in_storm = chance_permille(rng, 250);
@@ -164,7 +177,8 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
     }
     if (is_on(rng)) {
         conditions->gossip_interval_ms = magnitude(rng, 50, 1000);
-        conditions->suspect_timeout_ms = conditions->gossip_interval_ms * (uint32_t)chance_between(rng, 5, 15);
+        conditions->suspect_timeout_ms =
+            conditions->gossip_interval_ms * (uint32_t)chance_between(rng, 5, 15);
     }
     draw_network(conditions, rng);
     draw_mix(&conditions->mix, rng);
@@ -200,31 +214,36 @@ void conditions_print(const struct conditions *conditions) {
     const struct network_faults *network = &conditions->network;
     const struct weather *weather = &conditions->weather;
     const struct ring_mix *mix = &conditions->mix;
-    printf("conditions: %u nodes and %u later, %u copies%s%s, %s, save %u %u, gossip %u ms, suspect after %u ms%s\n",
-           conditions->nodes, conditions->late_nodes, conditions->copies, conditions->is_calm ? ", calm" : "",
-           conditions->is_clear ? ", clear" : "", conditions->is_framed ? "frames" : "streams", conditions->save_s,
-           conditions->save_changes, conditions->gossip_interval_ms, conditions->suspect_timeout_ms,
-           conditions->begins_in_storm ? ", faults from the start" : "");
-    printf("network: delay %llu-%llu us, arrive %u, read %u, write %u, window %u, stalls %u/1000 up to %llu ms, cuts %u/1000 "
-           "within %llu bytes; frames lost %u repeated %u overtaken %u/1000 by %llu ms\n",
-           (unsigned long long)network->delay_min_ns / 1000, (unsigned long long)network->delay_max_ns / 1000,
-           network->arrive_max, network->read_max, network->write_max, network->window, network->stall_permille,
-           ms(network->stall_max_ns), network->cut_permille, (unsigned long long)network->cut_bytes_max,
-           conditions->frames.lost, conditions->frames.repeated, conditions->frames.overtaken,
-           ms(conditions->frames.overtaken_max_ns));
-    printf("weather: partitions every %llu ms up to %llu ms, shapes %x, resets %u/1000; ends every %llu ms, down up to %llu "
-           "ms, disk lost %u rolled back %u/1000; pauses every %llu ms up to %llu ms; clocks %llu ms apart, jumps every %llu "
-           "ms up to %llu ms; cuts every %llu ms; a node more every %llu ms; one removed at %llu ms\n",
-           ms(weather->partition_every_ns), ms(weather->partition_max_ns), weather->shapes, weather->resets_permille,
-           ms(weather->end_every_ns), ms(weather->down_max_ns), weather->disk_loss_permille, weather->rollback_permille,
-           ms(weather->pause_every_ns), ms(weather->pause_max_ns), (unsigned long long)weather->skew_max_us / 1000,
-           ms(weather->jump_every_ns), (unsigned long long)weather->jump_max_us / 1000, ms(weather->cut_every_ns),
-           ms(weather->join_every_ns), ms(weather->removal_at_ns));
-    printf("users: %u, pipeline %u, %u requests, think up to %llu ms, %u keys, cells %u, hot %u hops %u; reads %u sets %u "
-           "deletes %u appends %u ranges %u counts %u expiries %u conditional %u many %u transactions %u scans %u sizes %u "
-           "flushes %u waits %u introspection %u\n",
-           mix->users, mix->pipeline_max, mix->requests, ms(mix->think_max_ns), mix->keys, mix->cells_max, mix->hot_permille,
-           mix->hops_permille, mix->reads, mix->sets, mix->deletes, mix->appends, mix->ranges, mix->counts, mix->expiries,
-           mix->conditional, mix->many, mix->transactions, mix->scans, mix->sizes, mix->flushes, mix->waits,
-           mix->introspection);
+    printf(
+        "conditions: %u nodes and %u later, %u copies%s%s, %s, save %u %u, gossip %u ms, suspect after %u ms%s\n",
+        conditions->nodes, conditions->late_nodes, conditions->copies, conditions->is_calm ? ", calm" : "",
+        conditions->is_clear ? ", clear" : "", conditions->is_framed ? "frames" : "streams",
+        conditions->save_s, conditions->save_changes, conditions->gossip_interval_ms,
+        conditions->suspect_timeout_ms, conditions->begins_in_storm ? ", faults from the start" : "");
+    printf(
+        "network: delay %llu-%llu us, arrive %u, read %u, write %u, window %u, stalls %u/1000 up to %llu ms, cuts %u/1000 "
+        "within %llu bytes; frames lost %u repeated %u overtaken %u/1000 by %llu ms\n",
+        (unsigned long long)network->delay_min_ns / 1000, (unsigned long long)network->delay_max_ns / 1000,
+        network->arrive_max, network->read_max, network->write_max, network->window, network->stall_permille,
+        ms(network->stall_max_ns), network->cut_permille, (unsigned long long)network->cut_bytes_max,
+        conditions->frames.lost, conditions->frames.repeated, conditions->frames.overtaken,
+        ms(conditions->frames.overtaken_max_ns));
+    printf(
+        "weather: partitions every %llu ms up to %llu ms, shapes %x, resets %u/1000; ends every %llu ms, down up to %llu "
+        "ms, disk lost %u rolled back %u/1000; pauses every %llu ms up to %llu ms; clocks %llu ms apart, jumps every %llu "
+        "ms up to %llu ms; cuts every %llu ms; a node more every %llu ms; one removed at %llu ms\n",
+        ms(weather->partition_every_ns), ms(weather->partition_max_ns), weather->shapes,
+        weather->resets_permille, ms(weather->end_every_ns), ms(weather->down_max_ns),
+        weather->disk_loss_permille, weather->rollback_permille, ms(weather->pause_every_ns),
+        ms(weather->pause_max_ns), (unsigned long long)weather->skew_max_us / 1000,
+        ms(weather->jump_every_ns), (unsigned long long)weather->jump_max_us / 1000,
+        ms(weather->cut_every_ns), ms(weather->join_every_ns), ms(weather->removal_at_ns));
+    printf(
+        "users: %u, pipeline %u, %u requests, think up to %llu ms, %u keys, cells %u, hot %u hops %u; reads %u sets %u "
+        "deletes %u appends %u ranges %u counts %u expiries %u conditional %u many %u transactions %u scans %u sizes %u "
+        "flushes %u waits %u introspection %u\n",
+        mix->users, mix->pipeline_max, mix->requests, ms(mix->think_max_ns), mix->keys, mix->cells_max,
+        mix->hot_permille, mix->hops_permille, mix->reads, mix->sets, mix->deletes, mix->appends, mix->ranges,
+        mix->counts, mix->expiries, mix->conditional, mix->many, mix->transactions, mix->scans, mix->sizes,
+        mix->flushes, mix->waits, mix->introspection);
 }

@@ -38,13 +38,13 @@ struct weather {
     uint32_t shapes;
     uint32_t resets_permille; /* of links that are cut: their connections are reset at once */
     uint64_t end_every_ns, down_max_ns;
-    bool may_stop_in_peace; /* some ends are asked for */
-    bool loses_power;       /* some machines go silently */
+    bool may_stop_in_peace;                         /* some ends are asked for */
+    bool loses_power;                               /* some machines go silently */
     uint32_t disk_loss_permille, rollback_permille; /* of ends */
     uint64_t pause_every_ns, pause_max_ns;
     uint64_t skew_max_us; /* of the wall clocks among each other */
     uint64_t jump_every_ns, jump_max_us;
-    uint64_t cut_every_ns; /* a connection between two nodes breaks */
+    uint64_t cut_every_ns;  /* a connection between two nodes breaks */
     uint64_t join_every_ns; /* those nodes come that are not there at the start */
     uint64_t removal_at_ns; /* a node is taken out of the cluster for good, while it is down */
 };
@@ -53,22 +53,23 @@ struct weather {
 struct ring_mix {
     uint32_t keys, users, pipeline_max, requests;
     uint64_t think_max_ns;
-    uint32_t reads, sets, deletes, appends, ranges, counts, expiries, conditional, many, transactions, scans, sizes, flushes,
-        waits, introspection;
-    uint32_t cells_max; /* of a value */
-    uint32_t hot_permille; /* of requests go to one key */
+    uint32_t reads, sets, deletes, appends, ranges, counts, expiries, conditional, many, transactions, scans,
+        sizes, flushes, waits, introspection;
+    uint32_t cells_max;     /* of a value */
+    uint32_t hot_permille;  /* of requests go to one key */
     uint32_t hops_permille; /* after a request its user goes to another node */
 };
 
 struct conditions {
-    uint32_t nodes;      /* at the start */
-    uint32_t late_nodes; /* that come later */
-    uint32_t copies;     /* replication-factor */
-    uint32_t save_s, save_changes; /* a save rule; save_changes 0: none */
+    uint32_t nodes;                                  /* at the start */
+    uint32_t late_nodes;                             /* that come later */
+    uint32_t copies;                                 /* replication-factor */
+    uint32_t save_s, save_changes;                   /* a save rule; save_changes 0: none */
     uint32_t gossip_interval_ms, suspect_timeout_ms; /* 0: as they are */
-    bool is_framed;      /* the network carries frames that may be lost, not streams of bytes */
-    bool is_calm;        /* no fault at all */
-    bool is_clear;       /* neither network nor clocks have faults, nobody stands still; one process is down at a time */
+    bool is_framed; /* the network carries frames that may be lost, not streams of bytes */
+    bool is_calm;   /* no fault at all */
+    bool
+        is_clear; /* neither network nor clocks have faults, nobody stands still; one process is down at a time */
     bool begins_in_storm; /* faults begin before the nodes have met */
     uint64_t duration_ns; /* about so long the users ask; 0: as long as they like */
     uint64_t help_max_ns; /* of the disk, for a piece of work */

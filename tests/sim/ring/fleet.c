@@ -20,11 +20,18 @@
 #define FAULT_SEED  UINT64_C(0x5f356495)
 
 void fleet_calm_conditions(struct conditions *conditions, uint32_t nodes, uint32_t copies) {
-    *conditions = (struct conditions){.nodes = nodes, .copies = copies, .is_calm = true, .help_max_ns = MS_NS};
+    *conditions =
+        (struct conditions){.nodes = nodes, .copies = copies, .is_calm = true, .help_max_ns = MS_NS};
     conditions->network =
         (struct network_faults){.delay_min_ns = 200000, .delay_max_ns = 1000000, .window = 1u << 20};
-    conditions->mix = (struct ring_mix){.keys = 100, .users = 4, .pipeline_max = 1, .think_max_ns = 100 * MS_NS,
-                                        .reads = 500, .sets = 500, .cells_max = 4, .requests = 1};
+    conditions->mix = (struct ring_mix){.keys = 100,
+                                        .users = 4,
+                                        .pipeline_max = 1,
+                                        .think_max_ns = 100 * MS_NS,
+                                        .reads = 500,
+                                        .sets = 500,
+                                        .cells_max = 4,
+                                        .requests = 1};
 }
 
 /* ---- What is watched ---- */
@@ -77,8 +84,8 @@ static void name_seeds(struct fleet *fleet) {
     for (uint32_t i = 0; i < fleet->station_count; i++) {
         size_t at = 0, size = sizeof fleet->seeds[i];
         for (uint32_t j = 0; j < fleet->conditions.nodes; j++)
-            at += (size_t)snprintf(fleet->seeds[i] + at, size - at, "%s" STATION_NAME "%u:%u", at == 0 ? "" : " ", j,
-                                   STATION_PORT);
+            at += (size_t)snprintf(fleet->seeds[i] + at, size - at, "%s" STATION_NAME "%u:%u",
+                                   at == 0 ? "" : " ", j, STATION_PORT);
         fleet->stations[i].seeds = fleet->seeds[i];
         fleet->stations[i].secret = fleet->secret;
     }
@@ -102,12 +109,13 @@ void fleet_init(struct fleet *fleet, uint64_t seed, const struct conditions *con
     fleet->inspector.station_count = fleet->station_count;
     for (uint32_t i = 0; i < fleet->station_count; i++) {
         station_init(&fleet->stations[i], world, &fleet->network, &fleet->conditions, i);
-        fleet->stations[i].observer =
-            (struct station_observer){.context = fleet, .turned = turned, .ending = ending, .rerouted = rerouted};
+        fleet->stations[i].observer = (struct station_observer){
+            .context = fleet, .turned = turned, .ending = ending, .rerouted = rerouted};
     }
     name_seeds(fleet);
     for (uint32_t i = 0; i < HISTORY_USERS; i++) {
-        user_init(&fleet->users[i], world, &fleet->conditions, &fleet->history, fleet->stations, &fleet->station_count, i);
+        user_init(&fleet->users[i], world, &fleet->conditions, &fleet->history, fleet->stations,
+                  &fleet->station_count, i);
         fleet->users[i].observer = (struct user_observer){.context = fleet, .told = told, .waited = waited};
         fleet->users[i].requests_left = &fleet->requests_left;
     }
@@ -277,7 +285,8 @@ void fleet_make_peace(struct fleet *fleet) {
         return;
     if (!fleet_settle(fleet, PEACE_NS, why)) {
         char members[256];
-        world_fail(world, "%s: after %llu s of peace %s", fleet_is_settled(fleet, true, members) ? "I-CONV" : "I-RING",
+        world_fail(world, "%s: after %llu s of peace %s",
+                   fleet_is_settled(fleet, true, members) ? "I-CONV" : "I-RING",
                    (unsigned long long)(PEACE_NS / S_NS), why);
     }
     if (!world_has_failed(world))
@@ -302,7 +311,8 @@ static void meet(struct fleet *fleet) {
         fleet_pass(fleet, 2 * S_NS); /* they note it on their disks */
         return;
     }
-    bool has_met = fleet_settle(fleet, conditions->is_calm || conditions->is_clear ? MEET_NS : MEET_NS / 2, why);
+    bool has_met =
+        fleet_settle(fleet, conditions->is_calm || conditions->is_clear ? MEET_NS : MEET_NS / 2, why);
     if (!has_met && !world_has_failed(&fleet->world) && (conditions->is_calm || conditions->is_clear))
         world_fail(&fleet->world, "I-RING: the nodes do not find each other in %llu s: %s",
                    (unsigned long long)(MEET_NS / S_NS), why);
@@ -321,7 +331,8 @@ static void run_random(struct fleet *fleet, const struct fleet_options *options)
     weather_begin(fleet);
     for (uint32_t i = 0; i < fleet->user_count; i++)
         user_start(&fleet->users[i]);
-    uint64_t until_ns = fleet->conditions.duration_ns == 0 ? UINT64_MAX : world->now_ns + 2 * fleet->conditions.duration_ns;
+    uint64_t until_ns =
+        fleet->conditions.duration_ns == 0 ? UINT64_MAX : world->now_ns + 2 * fleet->conditions.duration_ns;
     while (fleet->requests_left != 0 && world->now_ns < until_ns && fleet_pass(fleet, 100 * MS_NS))
         if (!is_spoilt && fleet->requests_left < fleet->conditions.mix.requests / 2)
             is_spoilt = options->spoil(fleet);

@@ -43,7 +43,8 @@ struct fleet {
     char secret[40];
     bool is_stormy; /* faults happen */
     bool is_parted; /* the network is cut somewhere, for a while */
-    uint8_t lost_ids[LOST_IDS_MAX][NODE_ID_SIZE]; /* of nodes whose disks were lost: somebody has to take them out */
+    uint8_t lost_ids[LOST_IDS_MAX]
+                    [NODE_ID_SIZE]; /* of nodes whose disks were lost: somebody has to take them out */
     uint32_t lost_id_count;
     uint64_t last_end_ns;
     struct operation *last_read; /* whose value the operator or the reader has read last; NULL: none */
@@ -112,14 +113,15 @@ struct fleet_options {
 struct fleet_result {
     bool has_failed;
     char failure[WORLD_FAILURE_SIZE];
-    uint64_t hash, events, turns, virtual_ms, requests, unknown, final_reads, claims, excused, unseen, fresh_demands, merges;
+    uint64_t hash, events, turns, virtual_ms, requests, unknown, final_reads, claims, excused, unseen,
+        fresh_demands, merges;
     uint64_t clock_calls, gossip_frames, frames, bytes;
 };
 
 void fleet_run(const struct fleet_options *options, struct fleet_result *result);
 
 /* Scenarios by name. */
-const char *scenario_name(unsigned index); /* NULL: there are no more */
+const char *scenario_name(unsigned index);                               /* NULL: there are no more */
 bool scenario_run(const char *name, struct fleet *fleet, uint64_t seed); /* false: nobody has that name */
 
 /* A quiet cluster of 5 nodes and 50 requests a second, for so many virtual seconds: how fast it is simulated. */

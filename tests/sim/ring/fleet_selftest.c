@@ -21,8 +21,8 @@ static struct record *some_record(struct fleet *fleet, struct station **station)
             continue;
         for (uint32_t key = 0; key < fleet->history.key_count; key++) {
             struct record *record = inspector_record(&fleet->inspector, *station, key);
-            if (record != NULL && record_type(record) == RECORD_STRING && record_value_size(record) >= CELL_SIZE &&
-                fleet->history.keys[key].kind != KEY_VOLATILE)
+            if (record != NULL && record_type(record) == RECORD_STRING &&
+                record_value_size(record) >= CELL_SIZE && fleet->history.keys[key].kind != KEY_VOLATILE)
                 return record;
         }
     }
@@ -79,7 +79,8 @@ static bool forget_a_key(struct fleet *fleet) {
             continue;
         for (uint32_t i = 0; i < fleet->station_count; i++) {
             struct station *station = &fleet->stations[i];
-            struct record *record = station_runs(station) ? inspector_record(&fleet->inspector, station, key) : NULL;
+            struct record *record =
+                station_runs(station) ? inspector_record(&fleet->inspector, station, key) : NULL;
             if (record == NULL)
                 continue;
             struct keyspace *keyspace = station->node->keyspace;
@@ -95,7 +96,8 @@ static bool forget_a_key(struct fleet *fleet) {
     return false;
 }
 
-static void try_spoiler(const char *name, bool (*spoil)(struct fleet *fleet), uint64_t *passed, uint64_t *failed) {
+static void try_spoiler(const char *name, bool (*spoil)(struct fleet *fleet), uint64_t *passed,
+                        uint64_t *failed) {
     for (uint64_t seed = 1; seed <= SEEDS_TRIED; seed++) {
         struct fleet_result result;
         fleet_run(&(struct fleet_options){.seed = UINT64_C(0x5e1f7e57) + seed, .spoil = spoil}, &result);

@@ -15,7 +15,8 @@
 #define LARGE 5 /* each so many-th key has long values */
 
 static void name_key(struct history_key *key, uint32_t index) {
-    static const enum key_kind kinds[] = {KEY_PLAIN, KEY_PLAIN, KEY_TAGGED, KEY_COUNTER, KEY_PLAIN, KEY_VOLATILE, KEY_PAIR, KEY_PAIR};
+    static const enum key_kind kinds[] = {KEY_PLAIN, KEY_PLAIN,    KEY_TAGGED, KEY_COUNTER,
+                                          KEY_PLAIN, KEY_VOLATILE, KEY_PAIR,   KEY_PAIR};
     key->kind = kinds[index % 8];
     key->is_large = index % LARGE == 0 && (key->kind == KEY_PLAIN || key->kind == KEY_TAGGED);
     int size;
@@ -46,7 +47,8 @@ void history_release(struct history *history) {
     for (uint32_t user = 0; user < HISTORY_USERS; user++) {
         for (uint32_t i = 0; i < history->operation_count[user]; i++)
             world_free(world, history->operations[user][i], sizeof(struct operation));
-        mem_free(&world->mem, history->operations[user], history->operation_capacity[user] * sizeof(struct operation *));
+        mem_free(&world->mem, history->operations[user],
+                 history->operation_capacity[user] * sizeof(struct operation *));
     }
     world_free(world, history->keys, history->key_count * sizeof *history->keys);
 }
@@ -56,11 +58,12 @@ uint32_t history_find_key(const struct history *history, const uint8_t *name, si
     if (colon == NULL)
         return history->key_count;
     int64_t index;
-    if (!number_parse_int64((const char *)colon + 1, size - (size_t)(colon + 1 - name), &index) || index < 0 ||
-        (uint64_t)index >= history->key_count)
+    if (!number_parse_int64((const char *)colon + 1, size - (size_t)(colon + 1 - name), &index) ||
+        index < 0 || (uint64_t)index >= history->key_count)
         return history->key_count;
     const struct history_key *key = &history->keys[index];
-    return key->name_size == size && memcmp(key->name, name, size) == 0 ? (uint32_t)index : history->key_count;
+    return key->name_size == size && memcmp(key->name, name, size) == 0 ? (uint32_t)index
+                                                                        : history->key_count;
 }
 
 struct operation *history_operation(struct history *history, uint32_t user, enum operation_kind kind) {
@@ -94,7 +97,8 @@ static void ripen(const struct history *history, struct ripening *ripening) {
 }
 
 /* One that ripens is not replaced: else a key that is written all the time would never have a ripe one. */
-static void plant(const struct history *history, struct ripening *ripening, const struct operation *operation) {
+static void plant(const struct history *history, struct ripening *ripening,
+                  const struct operation *operation) {
     ripen(history, ripening);
     if (ripening->invoked_ns != 0)
         return;
@@ -109,7 +113,8 @@ static bool is_undisturbed(const struct history *history, const struct operation
 
 /* A flush is a delete of every key. */
 static void for_each_key(struct history *history, struct operation *operation,
-                         void (*visit)(struct history *history, struct history_key *key, struct operation *operation)) {
+                         void (*visit)(struct history *history, struct history_key *key,
+                                       struct operation *operation)) {
     if (operation->kind == OPERATION_FLUSH)
         for (uint32_t i = 0; i < history->key_count; i++)
             visit(history, &history->keys[i], operation);
@@ -203,8 +208,8 @@ void history_excuse(struct history *history, uint32_t key) {
 
 bool history_is_there(const struct history *history, uint32_t index, uint64_t from_ns) {
     const struct history_key *key = &history->keys[index];
-    return key->kind != KEY_VOLATILE && key->told_ns != 0 && key->told_ns < from_ns && key->open_deletes == 0 &&
-           key->last_delete_ns == 0;
+    return key->kind != KEY_VOLATILE && key->told_ns != 0 && key->told_ns < from_ns &&
+           key->open_deletes == 0 && key->last_delete_ns == 0;
 }
 
 /* ---- Cells ---- */
@@ -241,7 +246,8 @@ static bool read_hex(const uint8_t *at, unsigned places, uint32_t *number) {
 struct operation *history_find_cell(const struct history *history, const uint8_t *cell) {
     uint32_t user, sequence;
     if (cell[0] != 'u' || cell[4] != '.' || cell[11] != ';' || !read_hex(cell + 1, 3, &user) ||
-        !read_hex(cell + 5, 6, &sequence) || user >= HISTORY_USERS || sequence >= history->operation_count[user])
+        !read_hex(cell + 5, 6, &sequence) || user >= HISTORY_USERS ||
+        sequence >= history->operation_count[user])
         return NULL;
     return history->operations[user][sequence];
 }
@@ -263,7 +269,8 @@ struct value_view {
     bool has_range;           /* something was written over */
 };
 
-static bool judge_cell(struct history *history, struct value_view *view, uint32_t place, const uint8_t *cell) {
+static bool judge_cell(struct history *history, struct value_view *view, uint32_t place,
+                       const uint8_t *cell) {
     static const uint8_t zeros[CELL_SIZE];
     struct world *world = history->world;
     struct operation *writer = history_find_cell(history, cell);
@@ -275,15 +282,18 @@ static bool judge_cell(struct history *history, struct value_view *view, uint32_
                    trace_readable(readable, sizeof readable, cell, CELL_SIZE));
         return false;
     }
-    bool is_write = operation_sets(writer) || writer->kind == OPERATION_APPEND || writer->kind == OPERATION_SETRANGE;
+    bool is_write =
+        operation_sets(writer) || writer->kind == OPERATION_APPEND || writer->kind == OPERATION_SETRANGE;
     if (!is_write || !has_key(writer, view->index) || writer->invoked_ns == 0) {
-        world_fail(world, "I-PHANTOM: cell %u of %s is from operation %u of user %u, which did not write it", place,
-                   view->key->name, writer->sequence, writer->user);
+        world_fail(world, "I-PHANTOM: cell %u of %s is from operation %u of user %u, which did not write it",
+                   place, view->key->name, writer->sequence, writer->user);
         return false;
     }
     if (writer->outcome == OUTCOME_FAILED || writer->outcome == OUTCOME_NOTHING) {
-        world_fail(world, "I-HONEST: cell %u of %s is from operation %u of user %u, who was told that it was not done",
-                   place, view->key->name, writer->sequence, writer->user);
+        world_fail(
+            world,
+            "I-HONEST: cell %u of %s is from operation %u of user %u, who was told that it was not done",
+            place, view->key->name, writer->sequence, writer->user);
         return false;
     }
     if (writer->mark != history->marks) {
@@ -292,40 +302,48 @@ static bool judge_cell(struct history *history, struct value_view *view, uint32_
     }
     bool is_too_much = ++writer->mark_cells > writer->cells;
     if (operation_sets(writer)) {
-        is_too_much = is_too_much || place >= writer->cells || (view->setter != NULL && view->setter != writer);
+        is_too_much =
+            is_too_much || place >= writer->cells || (view->setter != NULL && view->setter != writer);
         view->setter = writer;
     } else if (writer->kind == OPERATION_SETRANGE) {
         view->has_range = true;
-        is_too_much = is_too_much || place < writer->first_cell || place >= writer->first_cell + writer->cells;
+        is_too_much =
+            is_too_much || place < writer->first_cell || place >= writer->first_cell + writer->cells;
     }
     if (is_too_much)
-        world_fail(world, "I-PHANTOM: cell %u of %s cannot be from operation %u of user %u: a value is mixed of two, or written twice",
-                   place, view->key->name, writer->sequence, writer->user);
+        world_fail(
+            world,
+            "I-PHANTOM: cell %u of %s cannot be from operation %u of user %u: a value is mixed of two, or written twice",
+            place, view->key->name, writer->sequence, writer->user);
     return !is_too_much;
 }
 
 static void judge_freshness(struct history *history, const struct value_view *view, bool is_nil) {
     const struct operation *reader = view->reader;
     const struct history_key *key = view->key;
-    if (!history->is_strict || key->kind == KEY_VOLATILE || key->kind == KEY_COUNTER || reader->keys[0] != view->index)
+    if (!history->is_strict || key->kind == KEY_VOLATILE || key->kind == KEY_COUNTER ||
+        reader->keys[0] != view->index)
         return;
     history->fresh_demands += reader->newest_overwrite_ns != 0;
     if (view->setter != NULL) {
         if (view->setter->done_ns < reader->newest_overwrite_ns)
-            world_fail(history->world,
-                       "I-FRESH: %s still has the value of operation %u of user %u, told at %.6f s; a newer one was asked for "
-                       "at %.6f s and told before the reader asked at %.6f s",
-                       key->name, view->setter->sequence, view->setter->user, (double)view->setter->done_ns / 1e9,
-                       (double)reader->newest_overwrite_ns / 1e9, (double)reader->invoked_ns / 1e9);
+            world_fail(
+                history->world,
+                "I-FRESH: %s still has the value of operation %u of user %u, told at %.6f s; a newer one was asked for "
+                "at %.6f s and told before the reader asked at %.6f s",
+                key->name, view->setter->sequence, view->setter->user, (double)view->setter->done_ns / 1e9,
+                (double)reader->newest_overwrite_ns / 1e9, (double)reader->invoked_ns / 1e9);
     } else if (!view->has_range && key->open_deletes == 0 && key->last_delete_ns < reader->newest_set_ns) {
-        world_fail(history->world,
-                   "I-FRESH: %s %s, but a value was asked for at %.6f s and told before the reader asked at %.6f s", key->name,
-                   is_nil ? "is not there" : "has lost its value", (double)reader->newest_set_ns / 1e9,
-                   (double)reader->invoked_ns / 1e9);
+        world_fail(
+            history->world,
+            "I-FRESH: %s %s, but a value was asked for at %.6f s and told before the reader asked at %.6f s",
+            key->name, is_nil ? "is not there" : "has lost its value", (double)reader->newest_set_ns / 1e9,
+            (double)reader->invoked_ns / 1e9);
     }
 }
 
-static void judge_count(struct history *history, const struct value_view *view, const uint8_t *data, size_t size) {
+static void judge_count(struct history *history, const struct value_view *view, const uint8_t *data,
+                        size_t size) {
     const struct history_key *key = view->key;
     int64_t number = 0;
     if (data != NULL && (!number_parse_int64((const char *)data, size, &number) || number < 1)) {
@@ -333,17 +351,17 @@ static void judge_count(struct history *history, const struct value_view *view, 
         world_fail(history->world, "I-PHANTOM: the counter %s is %s", key->name,
                    trace_readable(readable, sizeof readable, data, size));
     } else if ((uint64_t)number > key->counts_asked) {
-        world_fail(history->world, "I-COUNT: %s is %lld, and only %llu have counted", key->name, (long long)number,
-                   (unsigned long long)key->counts_asked);
+        world_fail(history->world, "I-COUNT: %s is %lld, and only %llu have counted", key->name,
+                   (long long)number, (unsigned long long)key->counts_asked);
     } else if (history->conditions->is_calm && history->is_strict && !history->was_flushed &&
                view->reader->keys[0] == view->index && (uint64_t)number < view->reader->counted) {
-        world_fail(history->world, "I-COUNT: %s is %lld, but %llu had been told that they were counted", key->name,
-                   (long long)number, (unsigned long long)view->reader->counted);
+        world_fail(history->world, "I-COUNT: %s is %lld, but %llu had been told that they were counted",
+                   key->name, (long long)number, (unsigned long long)view->reader->counted);
     }
 }
 
-bool history_judge(struct history *history, const struct operation *reader, uint32_t index, const uint8_t *data,
-                   size_t size) {
+bool history_judge(struct history *history, const struct operation *reader, uint32_t index,
+                   const uint8_t *data, size_t size) {
     struct value_view view = {.reader = reader, .key = &history->keys[index], .index = index};
     history->values_read++;
     history->marks++;

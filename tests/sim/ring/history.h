@@ -20,15 +20,15 @@
 #include "sim/ring/conditions.h"
 #include "sim/world.h"
 
-#define CELL_SIZE       12
-#define OPERATION_KEYS  6
-#define KEY_NAME_SIZE   24
-#define HISTORY_USERS   20 /* the last ones are the run's own */
-#define NO_TIME         UINT64_MAX
+#define CELL_SIZE      12
+#define OPERATION_KEYS 6
+#define KEY_NAME_SIZE  24
+#define HISTORY_USERS  20 /* the last ones are the run's own */
+#define NO_TIME        UINT64_MAX
 /* In clear runs a write must be so old that it has reached all copies for sure. */
-#define RIPE_NS         UINT64_C(5000000000)
+#define RIPE_NS UINT64_C(5000000000)
 /* And no node may have had new routes so long before it. */
-#define UNDISTURBED_NS  UINT64_C(3000000000)
+#define UNDISTURBED_NS UINT64_C(3000000000)
 
 enum key_kind {
     KEY_PLAIN,
@@ -74,18 +74,20 @@ struct operation {
     uint32_t key_count, keys[OPERATION_KEYS];
     uint32_t first_cell, cells; /* that it writes */
     uint64_t invoked_ns, done_ns;
-    uint64_t newest_set_ns, newest_overwrite_ns; /* reads: of the first key, what had to be seen when it was asked */
-    uint64_t counted;                            /* reads of counters: those that had been told then */
-    uint32_t dot_actor;                          /* of the record that it made, as it was found in a node; 0: not found */
+    uint64_t newest_set_ns,
+        newest_overwrite_ns; /* reads: of the first key, what had to be seen when it was asked */
+    uint64_t counted;        /* reads of counters: those that had been told then */
+    uint32_t dot_actor;      /* of the record that it made, as it was found in a node; 0: not found */
     uint64_t dot_counter;
-    uint64_t mark, mark_cells; /* of the value that is looked at: how many of its cells are this operation's */
+    uint64_t mark,
+        mark_cells; /* of the value that is looked at: how many of its cells are this operation's */
     struct operation *next_open, *previous_open;
     bool is_open;
 };
 
 /* The newest write that is old enough, and one that will be. */
 struct ripening {
-    uint64_t ripe_ns; /* when it was asked for; 0: none */
+    uint64_t ripe_ns;             /* when it was asked for; 0: none */
     uint64_t invoked_ns, done_ns; /* of the candidate; invoked_ns 0: none */
 };
 
@@ -109,8 +111,8 @@ struct history {
     uint32_t key_count;
     struct operation **operations[HISTORY_USERS];
     uint32_t operation_count[HISTORY_USERS], operation_capacity[HISTORY_USERS];
-    struct operation *open; /* writes without an answer */
-    uint64_t disturbed_ns;  /* when a node last had new routes, or ended */
+    struct operation *open;      /* writes without an answer */
+    uint64_t disturbed_ns;       /* when a node last had new routes, or ended */
     bool was_flushed, is_strict; /* strict: I-FRESH and I-COUNT are demanded */
     uint64_t marks;
     uint64_t outcomes[OPERATION_KIND_COUNT][OUTCOME_UNKNOWN + 1];
@@ -132,7 +134,8 @@ void history_write_cells(const struct operation *operation, uint8_t *cells);
 struct operation *history_find_cell(const struct history *history, const uint8_t *cell);
 
 /* A value of a key was read; data NULL: there was none. false: the run has failed. */
-bool history_judge(struct history *history, const struct operation *reader, uint32_t key, const uint8_t *data, size_t size);
+bool history_judge(struct history *history, const struct operation *reader, uint32_t key, const uint8_t *data,
+                   size_t size);
 
 /* Whether a key must be there for all who look from `from_ns` to now. */
 bool history_is_there(const struct history *history, uint32_t key, uint64_t from_ns);
@@ -145,14 +148,14 @@ void history_excuse(struct history *history, uint32_t key);
 uint32_t history_find_key(const struct history *history, const uint8_t *name, size_t size); /* or key_count */
 
 static inline bool operation_writes(const struct operation *operation) {
-    return operation->kind != OPERATION_GET && operation->kind != OPERATION_MGET && operation->kind != OPERATION_EXISTS &&
-           operation->kind < OPERATION_SCAN;
+    return operation->kind != OPERATION_GET && operation->kind != OPERATION_MGET &&
+           operation->kind != OPERATION_EXISTS && operation->kind < OPERATION_SCAN;
 }
 
 /* Leaves nothing of what was there. */
 static inline bool operation_sets(const struct operation *operation) {
-    return operation->kind == OPERATION_SET || operation->kind == OPERATION_GETSET || operation->kind == OPERATION_SETNX ||
-           operation->kind == OPERATION_MSET;
+    return operation->kind == OPERATION_SET || operation->kind == OPERATION_GETSET ||
+           operation->kind == OPERATION_SETNX || operation->kind == OPERATION_MSET;
 }
 
 #endif

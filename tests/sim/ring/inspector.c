@@ -18,8 +18,10 @@ void inspector_init(struct inspector *inspector, struct world *world, const stru
                     struct history *history, struct station *stations) {
     *inspector = (struct inspector){
         .world = world, .conditions = conditions, .history = history, .stations = stations};
-    inspector->sights = world_alloc(world, STATIONS_MAX * (size_t)history->key_count * sizeof *inspector->sights);
-    inspector->claims = world_alloc(world, (size_t)history->key_count * CLAIMS_MAX * sizeof *inspector->claims);
+    inspector->sights =
+        world_alloc(world, STATIONS_MAX * (size_t)history->key_count * sizeof *inspector->sights);
+    inspector->claims =
+        world_alloc(world, (size_t)history->key_count * CLAIMS_MAX * sizeof *inspector->claims);
     inspector->fact_capacity = 1024;
     inspector->facts = world_alloc(world, inspector->fact_capacity * sizeof *inspector->facts);
     inspector->dot_count = 1; /* place 0 means none */
@@ -85,13 +87,14 @@ static uint32_t number_of(struct inspector *inspector, const struct station *sta
     return inspector->numbers[at][actor];
 }
 
-void inspector_version(struct inspector *inspector, const struct station *station, const struct record *record,
-                       struct known_version *known) {
+void inspector_version(struct inspector *inspector, const struct station *station,
+                       const struct record *record, struct known_version *known) {
     struct version version;
     record_version(record, &version);
     known->count = 0;
     for (uint32_t i = 0; i < version.count; i++) {
-        struct known_dot dot = {version.dots[i].counter, number_of(inspector, station, version.dots[i].actor)};
+        struct known_dot dot = {version.dots[i].counter,
+                                number_of(inspector, station, version.dots[i].actor)};
         uint32_t at = known->count++;
         for (; at > 0 && known->dots[at - 1].actor > dot.actor; at--)
             known->dots[at] = known->dots[at - 1];
@@ -106,7 +109,8 @@ static uint64_t counter_of(const struct known_dot *dots, uint32_t count, uint32_
     return 0;
 }
 
-static bool descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from, uint32_t from_count) {
+static bool descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from,
+                     uint32_t from_count) {
     for (uint32_t i = 0; i < from_count; i++)
         if (counter_of(dots, count, from[i].actor) < from[i].counter)
             return false;
@@ -123,7 +127,8 @@ static struct known_dot newest_of(const struct inspector *inspector, const struc
     struct known_dot newest = version->dots[0];
     for (uint32_t i = 1; i < version->count; i++) {
         struct known_dot dot = version->dots[i];
-        const struct actor_identity *a = &inspector->actors[dot.actor - 1], *b = &inspector->actors[newest.actor - 1];
+        const struct actor_identity *a = &inspector->actors[dot.actor - 1],
+                                    *b = &inspector->actors[newest.actor - 1];
         int order = memcmp(a->node_id, b->node_id, NODE_ID_SIZE);
         bool is_higher = order != 0 ? order > 0 : a->incarnation > b->incarnation;
         if (dot.counter > newest.counter || (dot.counter == newest.counter && is_higher))
@@ -132,14 +137,14 @@ static struct known_dot newest_of(const struct inspector *inspector, const struc
     return newest;
 }
 
-const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version, char *text,
-                                    size_t text_size) {
+const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version,
+                                    char *text, size_t text_size) {
     size_t at = 0;
     text[0] = '\0';
     for (uint32_t i = 0; i < version->count && at + 40 < text_size; i++) {
         const struct actor_identity *actor = &inspector->actors[version->dots[i].actor - 1];
-        at += (size_t)snprintf(text + at, text_size - at, "%s%02x%02x.%llu:%llx.%u", i == 0 ? "" : " ", actor->node_id[0],
-                               actor->node_id[1], (unsigned long long)actor->incarnation,
+        at += (size_t)snprintf(text + at, text_size - at, "%s%02x%02x.%llu:%llx.%u", i == 0 ? "" : " ",
+                               actor->node_id[0], actor->node_id[1], (unsigned long long)actor->incarnation,
                                (unsigned long long)(version->dots[i].counter >> 16),
                                (unsigned)(version->dots[i].counter & 0xffff));
     }
@@ -159,7 +164,8 @@ static uint32_t keep_version(struct inspector *inspector, const struct known_ver
 
 /* ---- Records ---- */
 
-struct record *inspector_record(const struct inspector *inspector, const struct station *station, uint32_t index) {
+struct record *inspector_record(const struct inspector *inspector, const struct station *station,
+                                uint32_t index) {
     const struct history_key *name = &inspector->history->keys[index];
     struct argument key = {
         .data = (const uint8_t *)name->name, .size = name->name_size, .slot = ARGUMENT_NOT_PLACED};
@@ -167,7 +173,8 @@ struct record *inspector_record(const struct inspector *inspector, const struct 
     return keyspace_find_record(station->node->keyspace, &key);
 }
 
-static uint64_t flush_counter(const struct inspector *inspector, const struct station *station, uint32_t key) {
+static uint64_t flush_counter(const struct inspector *inspector, const struct station *station,
+                              uint32_t key) {
     const struct ledger *ledger = station->node->keyspace->ledger;
     return ledger == NULL ? 0 : ledger->slots[inspector->history->keys[key].slot].flush_counter;
 }
@@ -179,14 +186,16 @@ static uint64_t version_identity(const struct record *record) {
         struct version version;
         record_version(record, &version);
         for (uint32_t i = 0; i < version.count; i++)
-            mixed = (mixed ^ (mixed >> 29) ^ version.dots[i].counter ^ version.dots[i].actor) * UINT64_C(0xbf58476d1ce4e5b9);
+            mixed = (mixed ^ (mixed >> 29) ^ version.dots[i].counter ^ version.dots[i].actor) *
+                    UINT64_C(0xbf58476d1ce4e5b9);
     }
     return mixed;
 }
 
 /* ---- I-DOT ---- */
 
-static struct dot_fact *find_fact(struct dot_fact *facts, uint32_t capacity, uint32_t actor, uint64_t counter) {
+static struct dot_fact *find_fact(struct dot_fact *facts, uint32_t capacity, uint32_t actor,
+                                  uint64_t counter) {
     uint64_t at = (counter * UINT64_C(0x9e3779b97f4a7c15) ^ actor * UINT64_C(0xbf58476d1ce4e5b9)) >> 20;
     while (facts[at % capacity].actor != 0 &&
            (facts[at % capacity].actor != actor || facts[at % capacity].counter != counter))
@@ -199,7 +208,8 @@ static void grow_facts(struct inspector *inspector) {
     struct dot_fact *facts = world_alloc(inspector->world, capacity * sizeof *facts);
     for (uint32_t i = 0; i < inspector->fact_capacity; i++)
         if (inspector->facts[i].actor != 0)
-            *find_fact(facts, capacity, inspector->facts[i].actor, inspector->facts[i].counter) = inspector->facts[i];
+            *find_fact(facts, capacity, inspector->facts[i].actor, inspector->facts[i].counter) =
+                inspector->facts[i];
     world_free(inspector->world, inspector->facts, inspector->fact_capacity * sizeof *facts);
     inspector->facts = facts;
     inspector->fact_capacity = capacity;
@@ -225,12 +235,13 @@ static void check_dot(struct inspector *inspector, const struct station *station
     const struct history_key *keys = inspector->history->keys;
     char text[300];
     if (fact->key != key)
-        world_fail(inspector->world, "I-DOT: one dot for two keys: %s in node %u, %s in node %u: %s", keys[fact->key].name,
-                   fact->station, keys[key].name, station->number,
+        world_fail(inspector->world, "I-DOT: one dot for two keys: %s in node %u, %s in node %u: %s",
+                   keys[fact->key].name, fact->station, keys[key].name, station->number,
                    inspector_print_version(inspector, version, text, sizeof text));
-    else if (fact->value_hash != fresh.value_hash || fact->expiry_ms != fresh.expiry_ms || fact->type != fresh.type)
+    else if (fact->value_hash != fresh.value_hash || fact->expiry_ms != fresh.expiry_ms ||
+             fact->type != fresh.type)
         world_fail(inspector->world, "I-DOT: one dot for two %s of %s, in nodes %u and %u: %s",
-                   fact->type != fresh.type             ? "types"
+                   fact->type != fresh.type               ? "types"
                    : fact->value_hash != fresh.value_hash ? "values"
                                                           : "expiries",
                    keys[key].name, fact->station, station->number,
@@ -260,21 +271,24 @@ static void check_progress(struct inspector *inspector, const struct station *st
     struct known_version old = {.count = count};
     memcpy(old.dots, kept + 1, count * sizeof *kept);
     char text[2][300];
-    world_fail(inspector->world, "I-VVMONO: %s in node %u went from [%s] to [%s]", name->name, station->number,
-               inspector_print_version(inspector, &old, text[0], sizeof text[0]),
-               now->count == 0 ? "nothing" : inspector_print_version(inspector, now, text[1], sizeof text[1]));
+    world_fail(inspector->world, "I-VVMONO: %s in node %u went from [%s] to [%s]", name->name,
+               station->number, inspector_print_version(inspector, &old, text[0], sizeof text[0]),
+               now->count == 0 ? "nothing"
+                               : inspector_print_version(inspector, now, text[1], sizeof text[1]));
 }
 
 /* ---- Which write made a record ---- */
 
-static void learn_dot(struct inspector *inspector, const struct record *record, const struct known_version *version) {
+static void learn_dot(struct inspector *inspector, const struct record *record,
+                      const struct known_version *version) {
     uint32_t size = record_value_size(record);
     const uint8_t *value = record_value_const(record);
     if (record_type(record) != RECORD_STRING || size < CELL_SIZE || size % CELL_SIZE != 0)
         return;
     struct operation *operation = history_find_cell(inspector->history, value);
-    if (operation == NULL || operation->dot_actor != 0 || !operation_sets(operation) || operation->key_count != 1 ||
-        size != operation->cells * CELL_SIZE || memcmp(value, value + size - CELL_SIZE, CELL_SIZE) != 0)
+    if (operation == NULL || operation->dot_actor != 0 || !operation_sets(operation) ||
+        operation->key_count != 1 || size != operation->cells * CELL_SIZE ||
+        memcmp(value, value + size - CELL_SIZE, CELL_SIZE) != 0)
         return;
     struct known_dot dot = newest_of(inspector, version);
     operation->dot_actor = dot.actor;
@@ -305,7 +319,8 @@ static void look(struct inspector *inspector, const struct station *station, uin
 
 /* ---- I-HOLD ---- */
 
-static bool covers(struct inspector *inspector, const struct station *station, uint32_t key, const struct claim *claim) {
+static bool covers(struct inspector *inspector, const struct station *station, uint32_t key,
+                   const struct claim *claim) {
     if (flush_counter(inspector, station, key) >= claim->counter)
         return true;
     const struct record *record = inspector_record(inspector, station, key);
@@ -316,7 +331,8 @@ static bool covers(struct inspector *inspector, const struct station *station, u
     if (counter_of(version.dots, version.count, claim->actor) >= claim->counter)
         return true;
     /* Versions of so many actors forget some. */
-    return inspector->actor_count > VERSION_DOTS_MAX && newest_of(inspector, &version).counter >= claim->counter;
+    return inspector->actor_count > VERSION_DOTS_MAX &&
+           newest_of(inspector, &version).counter >= claim->counter;
 }
 
 static uint32_t holders_of(struct inspector *inspector, uint32_t key, const struct claim *claim) {
@@ -345,24 +361,27 @@ static void note_copies(struct inspector *inspector, uint32_t key) {
             trace_readable(value, sizeof value, record_value_const(record),
                            record_value_size(record) > CELL_SIZE ? CELL_SIZE : record_value_size(record));
         }
-        world_note(inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
-                   inspector_print_version(inspector, &version, text, sizeof text), value,
-                   inspector->history->keys[key].name, (unsigned long long)flush_counter(inspector, station, key),
-                   slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
-                   route == ROUTE_NOBODY ? "nobody" : membership_member(cluster->membership, route)->entry.host);
+        world_note(
+            inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
+            inspector_print_version(inspector, &version, text, sizeof text), value,
+            inspector->history->keys[key].name, (unsigned long long)flush_counter(inspector, station, key),
+            slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
+            route == ROUTE_NOBODY ? "nobody" : membership_member(cluster->membership, route)->entry.host);
     }
 }
 
-static void fail_claim(struct inspector *inspector, uint32_t key, const struct claim *claim, const char *what) {
+static void fail_claim(struct inspector *inspector, uint32_t key, const struct claim *claim,
+                       const char *what) {
     const struct actor_identity *actor = &inspector->actors[claim->actor - 1];
     if (!world_has_failed(inspector->world))
         note_copies(inspector, key);
-    world_fail(inspector->world,
-               "I-HOLD: %s: operation %u of user %u, told at %.6f s, made it %02x%02x.%llu:%llx.%u: %s (holders were %x)",
-               inspector->history->keys[key].name, claim->operation->sequence, claim->operation->user,
-               (double)claim->operation->done_ns / 1e9, actor->node_id[0], actor->node_id[1],
-               (unsigned long long)actor->incarnation, (unsigned long long)(claim->counter >> 16),
-               (unsigned)(claim->counter & 0xffff), what, claim->holders);
+    world_fail(
+        inspector->world,
+        "I-HOLD: %s: operation %u of user %u, told at %.6f s, made it %02x%02x.%llu:%llx.%u: %s (holders were %x)",
+        inspector->history->keys[key].name, claim->operation->sequence, claim->operation->user,
+        (double)claim->operation->done_ns / 1e9, actor->node_id[0], actor->node_id[1],
+        (unsigned long long)actor->incarnation, (unsigned long long)(claim->counter >> 16),
+        (unsigned)(claim->counter & 0xffff), what, claim->holders);
 }
 
 static void check_key(struct inspector *inspector, uint32_t key) {
@@ -402,7 +421,8 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
         return;
     }
     struct claim *claims = &inspector->claims[key * CLAIMS_MAX];
-    struct claim fresh = {.actor = operation->dot_actor, .counter = operation->dot_counter, .operation = operation};
+    struct claim fresh = {
+        .actor = operation->dot_actor, .counter = operation->dot_counter, .operation = operation};
     fresh.holders = holders_of(inspector, key, &fresh);
     inspector->statistics.claims++;
     if (fresh.holders == 0) {
@@ -428,8 +448,8 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
 
 void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies) {
     /* Where routes have changed meanwhile, another coordinator is asked than the one that executed it. */
-    if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns || somebody_is_alone(inspector) ||
-        inspector->history->disturbed_ns >= write->invoked_ns ||
+    if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns ||
+        somebody_is_alone(inspector) || inspector->history->disturbed_ns >= write->invoked_ns ||
         inspector->history->keys[write->keys[0]].kind == KEY_VOLATILE)
         return;
     struct claim claim = {.actor = write->dot_actor, .counter = write->dot_counter, .operation = write};
@@ -458,7 +478,8 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
     uint32_t bit = 1u << station->number;
     inspector->last_loss_ns = inspector->world->now_ns;
     history_disturb(inspector->history);
-    for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world); key++) {
+    for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
+         key++) {
         struct record *record = inspector_record(inspector, station, key);
         look(inspector, station, key);
         bool is_alike = record == NULL;
@@ -503,7 +524,8 @@ void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t 
         claim->holders = holders_of(inspector, key, claim);
         uint64_t flushed = 0;
         for (uint32_t at = 0; at < inspector->station_count; at++)
-            if (station_runs(&inspector->stations[at]) && flush_counter(inspector, &inspector->stations[at], key) > flushed)
+            if (station_runs(&inspector->stations[at]) &&
+                flush_counter(inspector, &inspector->stations[at], key) > flushed)
                 flushed = flush_counter(inspector, &inspector->stations[at], key);
         if ((claim->holders & holders) != holders && flushed < claim->counter)
             fail_claim(inspector, key, claim, "at the end not all who should hold it do");
@@ -549,18 +571,19 @@ static void merge_into(struct keyspace *keyspace, const struct station *station,
     CHECK(keyspace_merge(keyspace, 0, name, &parts, changed));
 }
 
-static void known_in(struct inspector *inspector, const struct keyspace *keyspace, const struct record *record,
-                     struct known_version *known) {
+static void known_in(struct inspector *inspector, const struct keyspace *keyspace,
+                     const struct record *record, struct known_version *known) {
     struct version version;
     record_version(record, &version);
     known->count = version.count;
     for (uint32_t i = 0; i < version.count; i++)
-        known->dots[i] = (struct known_dot){
-            version.dots[i].counter, find_actor(inspector, &keyspace->actors.identities[version.dots[i].actor])};
+        known->dots[i] =
+            (struct known_dot){version.dots[i].counter,
+                               find_actor(inspector, &keyspace->actors.identities[version.dots[i].actor])};
 }
 
-static void check_merge(struct inspector *inspector, const struct station *stations[2], struct record *records[2],
-                        uint32_t key) {
+static void check_merge(struct inspector *inspector, const struct station *stations[2],
+                        struct record *records[2], uint32_t key) {
     char name[32];
     bool changed, changed_again = false;
     int64_t now_ms = station_wall_us(stations[0]) / 1000;
@@ -572,7 +595,8 @@ static void check_merge(struct inspector *inspector, const struct station *stati
     struct known_version versions[2];
     for (unsigned order = 0; order < 2; order++) {
         struct keyspace *keyspace = inspector->merged[order];
-        struct argument argument = {.data = (uint8_t *)name, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
+        struct argument argument = {
+            .data = (uint8_t *)name, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
         keyspace_set_time(keyspace, now_ms);
         keyspace_place(keyspace, &argument);
         merge_into(keyspace, stations[order], records[order], &argument, &changed);
@@ -581,17 +605,20 @@ static void check_merge(struct inspector *inspector, const struct station *stati
         results[order] = keyspace_find_record(keyspace, &argument);
         ledger_clear_effects(keyspace->ledger);
         if (results[order] == NULL || changed_again) {
-            world_fail(inspector->world, "I-MERGE: %s of nodes %u and %u: %s", inspector->history->keys[key].name,
-                       stations[0]->number, stations[1]->number,
-                       results[order] == NULL ? "nothing comes out" : "what was merged already changes something");
+            world_fail(inspector->world, "I-MERGE: %s of nodes %u and %u: %s",
+                       inspector->history->keys[key].name, stations[0]->number, stations[1]->number,
+                       results[order] == NULL ? "nothing comes out"
+                                              : "what was merged already changes something");
             return;
         }
         known_in(inspector, keyspace, results[order], &versions[order]);
     }
     if (!inspector_same_version(&versions[0], &versions[1]) ||
-        record_value_size(results[0]) != record_value_size(results[1]) || record_type(results[0]) != record_type(results[1]) ||
+        record_value_size(results[0]) != record_value_size(results[1]) ||
+        record_type(results[0]) != record_type(results[1]) ||
         record_expiry_ms(results[0]) != record_expiry_ms(results[1]) ||
-        memcmp(record_value_const(results[0]), record_value_const(results[1]), record_value_size(results[0])) != 0) {
+        memcmp(record_value_const(results[0]), record_value_const(results[1]),
+               record_value_size(results[0])) != 0) {
         char text[2][200];
         world_fail(inspector->world, "I-MERGE: %s of nodes %u and %u gives [%s] or [%s], as it comes",
                    inspector->history->keys[key].name, stations[0]->number, stations[1]->number,
@@ -619,7 +646,8 @@ static void sample_merge(struct inspector *inspector, uint32_t key) {
 }
 
 void inspector_sweep(struct inspector *inspector) {
-    for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world); key++) {
+    for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
+         key++) {
         for (uint32_t i = 0; i < inspector->station_count; i++)
             if (station_runs(&inspector->stations[i]))
                 look(inspector, &inspector->stations[i], key);

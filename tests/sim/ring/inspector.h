@@ -81,7 +81,7 @@ struct inspector {
     uint32_t dot_count, dot_capacity;
     struct dot_fact *facts; /* open addressing */
     uint32_t fact_count, fact_capacity;
-    struct claim *claims; /* CLAIMS_MAX for each key */
+    struct claim *claims;           /* CLAIMS_MAX for each key */
     uint64_t changes[STATIONS_MAX]; /* keyspace->counters.changes, as seen last */
     struct keyspace *merged[2];     /* where samples are merged; made when they are needed */
     struct mem merge_mem;
@@ -108,13 +108,14 @@ void inspector_sweep(struct inspector *inspector);
 void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders);
 
 /* The record of a key in a node, NULL if there is none. */
-struct record *inspector_record(const struct inspector *inspector, const struct station *station, uint32_t key);
+struct record *inspector_record(const struct inspector *inspector, const struct station *station,
+                                uint32_t key);
 /* Its version by the inspector's numbers. */
-void inspector_version(struct inspector *inspector, const struct station *station, const struct record *record,
-                       struct known_version *version);
+void inspector_version(struct inspector *inspector, const struct station *station,
+                       const struct record *record, struct known_version *version);
 bool inspector_same_version(const struct known_version *one, const struct known_version *other);
 /* "3.1:174ab.2 7.1:174ab.1": for people. */
-const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version, char *text,
-                                    size_t text_size);
+const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version,
+                                    char *text, size_t text_size);
 
 #endif

@@ -86,12 +86,14 @@ static bool is_cut(const struct wire_end *from) {
 /* ---- Names and calls ---- */
 
 uint32_t network_find(const struct network *network, const char *host) {
-    const char *digits = strncmp(host, STATION_NAME, strlen(STATION_NAME)) == 0         ? host + strlen(STATION_NAME)
-                         : strncmp(host, STATION_ADDRESS, strlen(STATION_ADDRESS)) == 0 ? host + strlen(STATION_ADDRESS)
-                                                                                        : "";
+    const char *digits = strncmp(host, STATION_NAME, strlen(STATION_NAME)) == 0 ? host + strlen(STATION_NAME)
+                         : strncmp(host, STATION_ADDRESS, strlen(STATION_ADDRESS)) == 0
+                             ? host + strlen(STATION_ADDRESS)
+                             : "";
     char *end;
     unsigned long number = strtoul(digits, &end, 10);
-    return *digits == '\0' || *end != '\0' || number >= network->station_count ? STATIONS_MAX : (uint32_t)number;
+    return *digits == '\0' || *end != '\0' || number >= network->station_count ? STATIONS_MAX
+                                                                               : (uint32_t)number;
 }
 
 static void add_dial(struct network *network, struct dial *dial) {
@@ -125,7 +127,8 @@ static void stream_is_ready(void *context) {
 static void open_end(struct wire *wire, unsigned which, struct station *station) {
     struct network *network = wire->network;
     struct wire_end *end = &wire->ends[which];
-    *end = (struct wire_end){.wire = wire, .station = station, .process = station->process, .is_caller = which == 0};
+    *end = (struct wire_end){
+        .wire = wire, .station = station, .process = station->process, .is_caller = which == 0};
     buffer_init(&end->inbox, &network->world->mem);
     if (wire->stream != NULL) {
         wire->stream->ends[which].context = end;
@@ -162,7 +165,8 @@ static void dial_arrives(void *context) {
     struct dial *dial = context;
     struct network *network = dial->network;
     struct station *to = &network->stations[dial->to];
-    if (network->is_cut[dial->from->number][dial->to] || network->is_cut[dial->to][dial->from->number] || to->is_off) {
+    if (network->is_cut[dial->from->number][dial->to] || network->is_cut[dial->to][dial->from->number] ||
+        to->is_off) {
         fail_dial(dial, NODE_CALL_UNREACHABLE, CALL_TIMEOUT_NS);
         return;
     }
@@ -181,7 +185,8 @@ void network_call(struct network *network, struct station *from, const struct no
     add_dial(network, dial);
     network->statistics.calls++;
     if (dial->to == STATIONS_MAX || wish->port != STATION_PEER_PORT)
-        fail_dial(dial, dial->to == STATIONS_MAX ? NODE_CALL_UNREACHABLE : NODE_CALL_REFUSED, some_delay(network));
+        fail_dial(dial, dial->to == STATIONS_MAX ? NODE_CALL_UNREACHABLE : NODE_CALL_REFUSED,
+                  some_delay(network));
     else
         world_at(network->world, network->world->now_ns + some_delay(network), dial_arrives, dial);
 }
@@ -213,8 +218,8 @@ static void break_wire(struct wire *wire) {
 
 /* Closed by one end, and the other one has not heard of it. */
 static bool is_half_gone(const struct wire *wire) {
-    return wire->is_silent && wire->ends[0].is_gone != wire->ends[1].is_gone && !wire->ends[0].station->is_off &&
-           !wire->ends[1].station->is_off;
+    return wire->is_silent && wire->ends[0].is_gone != wire->ends[1].is_gone &&
+           !wire->ends[0].station->is_off && !wire->ends[1].station->is_off;
 }
 
 static bool is_between(const struct wire *wire, uint32_t one, uint32_t other) {
@@ -358,7 +363,8 @@ struct delivery {
     uint64_t arrival_ns;
 };
 
-static void deliver_at(struct wire_end *to, const struct frame *frame, uint64_t arrival_ns, struct delivery *delivery) {
+static void deliver_at(struct wire_end *to, const struct frame *frame, uint64_t arrival_ns,
+                       struct delivery *delivery) {
     if (delivery->parcel == NULL || delivery->arrival_ns != arrival_ns) {
         delivery->parcel = send_parcel(to, arrival_ns);
         delivery->arrival_ns = arrival_ns;
@@ -394,7 +400,8 @@ static void deliver(struct wire_end *to, const struct frame *frame, struct deliv
     }
     if (faults->overtaken != 0 && chance_permille(rng, faults->overtaken)) {
         statistics->overtaken++;
-        deliver_at(to, frame, in_order_ns + chance_magnitude(rng, 1000, faults->overtaken_max_ns), &(struct delivery){0});
+        deliver_at(to, frame, in_order_ns + chance_magnitude(rng, 1000, faults->overtaken_max_ns),
+                   &(struct delivery){0});
     } else {
         deliver_at(to, frame, in_order_ns, delivery);
     }
@@ -446,7 +453,8 @@ size_t wire_read(struct wire_end *end, uint8_t *space, size_t size) {
 }
 
 bool wire_has_bytes(const struct wire_end *end) {
-    return end->wire->stream != NULL ? stream_has_bytes(stream_end(end)) : end->inbox.size != end->inbox_taken;
+    return end->wire->stream != NULL ? stream_has_bytes(stream_end(end))
+                                     : end->inbox.size != end->inbox_taken;
 }
 
 bool wire_has_room(const struct wire_end *end) {

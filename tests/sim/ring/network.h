@@ -31,9 +31,9 @@ struct wire_end {
     uint64_t call_id;       /* of who has called */
     uint32_t process;       /* number of the station's process that it belongs to */
     bool is_caller;
-    bool is_gone;   /* closed from this side */
-    bool is_over;   /* frames: nothing more comes */
-    bool is_ready;  /* on the station's list of those that something happened to */
+    bool is_gone;  /* closed from this side */
+    bool is_over;  /* frames: nothing more comes */
+    bool is_ready; /* on the station's list of those that something happened to */
     struct wire_end *next_ready;
     /* frames */
     struct peer_frame_reader *cutter; /* of what this end writes */
@@ -47,11 +47,11 @@ struct parcel;
 struct wire {
     struct network *network;
     struct wire *next;
-    struct stream *stream; /* NULL: this wire carries frames */
+    struct stream *stream;   /* NULL: this wire carries frames */
     struct wire_end ends[2]; /* who called, who was called */
     bool is_silent;          /* frames: nothing arrives any more, and nobody knows */
     uint64_t silent_ns;      /* since when it was seen to be silent; 0: it is not */
-    bool has_timed_out;      /* it is over because nothing was acknowledged for too long: nobody has reset it */
+    bool has_timed_out; /* it is over because nothing was acknowledged for too long: nobody has reset it */
 };
 
 /* A node calls another one; and how that ended. */
@@ -77,15 +77,16 @@ struct network {
     const struct conditions *conditions;
     struct station *stations;
     uint32_t station_count;
-    bool is_cut[STATIONS_MAX][STATIONS_MAX]; /* from, to */
+    bool is_cut[STATIONS_MAX][STATIONS_MAX];     /* from, to */
     uint64_t cut_ns[STATIONS_MAX][STATIONS_MAX]; /* since when; 0: it is not */
-    struct wire *wires;                      /* all there ever were: events refer to them */
-    struct parcel *parcels;                  /* frames on their way */
+    struct wire *wires;                          /* all there ever were: events refer to them */
+    struct parcel *parcels;                      /* frames on their way */
     struct dial *dials;
     struct network_statistics statistics;
 };
 
-void network_init(struct network *network, struct world *world, const struct conditions *conditions, struct station *stations);
+void network_init(struct network *network, struct world *world, const struct conditions *conditions,
+                  struct station *stations);
 void network_release(struct network *network);
 
 /* "node-3" and the station's address both mean its number; STATIONS_MAX: nobody has that name. */

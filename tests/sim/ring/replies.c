@@ -9,8 +9,9 @@
 #define SCAN_CALLS_MAX 20000
 
 static bool fail(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size) {
-    static const char *const names[] = {"GET",  "SET",  "GETSET", "SETNX", "DEL",    "APPEND", "SETRANGE", "INCR", "EXPIRE",
-                                        "MSET", "MGET", "EXISTS", "FLUSH", "SCAN", "DBSIZE", "WAIT",     "a look"};
+    static const char *const names[] = {"GET",      "SET",  "GETSET", "SETNX", "DEL",   "APPEND",
+                                        "SETRANGE", "INCR", "EXPIRE", "MSET",  "MGET",  "EXISTS",
+                                        "FLUSH",    "SCAN", "DBSIZE", "WAIT",  "a look"};
     char readable[160];
     world_fail(user->world, "I-REPLY: user %u, node %u: %s%s%s: %s", user->number,
                user->client.station == NULL ? 99 : user->client.station->number, names[operation->kind],
@@ -33,7 +34,8 @@ static bool has_parts(const struct operation *operation) {
     return operation->key_count > 1 || operation->kind == OPERATION_FLUSH;
 }
 
-enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size) {
+enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply,
+                              size_t size) {
     static const char *const not_done[] = {"CLUSTERDOWN ", "NOQUORUM ", "LOADING "};
     char readable[100];
     user->errors++;
@@ -57,7 +59,8 @@ enum outcome user_judge_error(struct user *user, const struct operation *operati
 
 /* ---- Reads ---- */
 
-static bool judge_value(struct user *user, struct operation *operation, uint32_t key, const uint8_t *reply, size_t size) {
+static bool judge_value(struct user *user, struct operation *operation, uint32_t key, const uint8_t *reply,
+                        size_t size) {
     const uint8_t *value = NULL;
     size_t value_size = 0;
     if (!reply_is_nil(reply, size) && !reply_bulk_value(reply, size, &value, &value_size))
@@ -83,7 +86,8 @@ static bool judge_values(struct user *user, struct operation *operation, const u
     const struct history *history = user->history;
     bool is_pair = history->keys[operation->keys[0]].kind == KEY_PAIR;
     if (is_pair && user->conditions->is_calm && history->is_strict &&
-        (at - first_at != 2 * first_length || memcmp(reply + first_at, reply + first_at + first_length, first_length) != 0)) {
+        (at - first_at != 2 * first_length ||
+         memcmp(reply + first_at, reply + first_at + first_length, first_length) != 0)) {
         char readable[100];
         world_fail(user->world, "I-ATOMIC: the pair of %s was written together, and is read as %s",
                    history->keys[operation->keys[0]].name,
@@ -101,8 +105,10 @@ static void end_scan(struct user *user, struct operation *scan) {
     if (!user->conditions->is_calm || !history->is_strict)
         return;
     for (uint32_t key = 0; key < history->key_count; key++)
-        if (history_is_there(history, key, scan->invoked_ns) && !(user->scan_seen[key / 64] >> key % 64 & 1)) {
-            world_fail(user->world, "I-SCAN: %s was there all the time from %.6f s, and SCAN has not named it",
+        if (history_is_there(history, key, scan->invoked_ns) &&
+            !(user->scan_seen[key / 64] >> key % 64 & 1)) {
+            world_fail(user->world,
+                       "I-SCAN: %s was there all the time from %.6f s, and SCAN has not named it",
                        history->keys[key].name, (double)scan->invoked_ns / 1e9);
             return;
         }
@@ -144,8 +150,8 @@ static bool judge_scan(struct user *user, struct operation *scan, const uint8_t 
 
 /* ---- All ---- */
 
-static bool judge_number(struct user *user, struct operation *operation, const uint8_t *reply, size_t size, int64_t least,
-                         int64_t most) {
+static bool judge_number(struct user *user, struct operation *operation, const uint8_t *reply, size_t size,
+                         int64_t least, int64_t most) {
     int64_t number;
     if (!reply_integer_value(reply, size, &number) || number < least || number > most)
         return fail(user, operation, reply, size);
@@ -164,8 +170,8 @@ static bool judge_count(struct user *user, struct operation *operation, const ui
     if (!reply_integer_value(reply, size, &number) || number < 1)
         return fail(user, operation, reply, size);
     if ((uint64_t)number > key->counts_asked)
-        world_fail(user->world, "I-COUNT: INCR %s gives %lld, and only %llu have counted", key->name, (long long)number,
-                   (unsigned long long)key->counts_asked);
+        world_fail(user->world, "I-COUNT: INCR %s gives %lld, and only %llu have counted", key->name,
+                   (long long)number, (unsigned long long)key->counts_asked);
     user_told(user, operation, OUTCOME_DONE);
     return !world_has_failed(user->world);
 }
@@ -206,7 +212,8 @@ bool user_judge(struct user *user, struct operation *operation, const uint8_t *r
     case OPERATION_SETRANGE: return judge_number(user, operation, reply, size, CELL_SIZE, INT64_MAX);
     case OPERATION_SIZE:
         return judge_number(user, operation, reply, size, 0,
-                            (int64_t)user->history->key_count * (user->conditions->is_calm ? 1 : STATIONS_MAX));
+                            (int64_t)user->history->key_count *
+                                (user->conditions->is_calm ? 1 : STATIONS_MAX));
     case OPERATION_WAIT: return judge_number(user, operation, reply, size, 0, STATIONS_MAX);
     case OPERATION_INCR: return judge_count(user, operation, reply, size);
     case OPERATION_SCAN: return judge_scan(user, operation, reply, size);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORDS_MAX      16
-#define LARGE_CELLS    90 /* long enough to be told in parts */
+#define WORDS_MAX       16
+#define LARGE_CELLS     90 /* long enough to be told in parts */
 #define TRANSACTION_MAX 4
 
 struct words {
@@ -34,7 +34,8 @@ static void add(struct words *words, const char *text) {
 
 static void add_number(struct words *words, uint64_t number) {
     char *text = words->numbers[words->count];
-    add_bytes(words, text, (size_t)snprintf(text, sizeof words->numbers[0], "%llu", (unsigned long long)number));
+    add_bytes(words, text,
+              (size_t)snprintf(text, sizeof words->numbers[0], "%llu", (unsigned long long)number));
 }
 
 static void add_key(struct words *words, const struct user *user, uint32_t key) {
@@ -104,14 +105,13 @@ static void add_cells(struct words *words, const struct operation *operation) {
 
 /* ---- One key ---- */
 
-static struct operation *say_set(struct user *user, struct words *words, enum operation_kind kind, uint32_t key) {
+static struct operation *say_set(struct user *user, struct words *words, enum operation_kind kind,
+                                 uint32_t key) {
     struct operation *operation = new_operation(user, kind, key);
     operation->cells = some_cells(user, key);
-    bool has_time = kind == OPERATION_SET && is_of(user->history, key, KIND(KEY_VOLATILE)) && chance_permille(dice(user), 500);
-    begin_words(words, user,
-                kind == OPERATION_GETSET  ? "GETSET"
-                : kind == OPERATION_SETNX ? "SETNX"
-                                          : "SET");
+    bool has_time = kind == OPERATION_SET && is_of(user->history, key, KIND(KEY_VOLATILE)) &&
+                    chance_permille(dice(user), 500);
+    begin_words(words, user, kind == OPERATION_GETSET ? "GETSET" : kind == OPERATION_SETNX ? "SETNX" : "SET");
     add_key(words, user, key);
     add_cells(words, operation);
     if (has_time) {
@@ -145,7 +145,8 @@ static struct operation *say_append(struct user *user, struct words *words, uint
 static struct operation *say_range(struct user *user, struct words *words, uint32_t key) {
     struct operation *operation = new_operation(user, OPERATION_SETRANGE, key);
     operation->cells = (uint32_t)chance_between(dice(user), 1, 3);
-    operation->first_cell = (uint32_t)rng_below(dice(user), user->history->keys[key].is_large ? LARGE_CELLS : 4);
+    operation->first_cell =
+        (uint32_t)rng_below(dice(user), user->history->keys[key].is_large ? LARGE_CELLS : 4);
     begin_words(words, user, "SETRANGE");
     add_key(words, user, key);
     add_number(words, (uint64_t)operation->first_cell * CELL_SIZE);
@@ -165,7 +166,8 @@ static struct operation *say_expiry(struct user *user, struct words *words, uint
     begin_words(words, user, commands[which]);
     add_key(words, user, key);
     if (which != 2)
-        add_number(words, which == 0 ? chance_magnitude(dice(user), 10, 30000) : chance_between(dice(user), 1, 30));
+        add_number(words,
+                   which == 0 ? chance_magnitude(dice(user), 10, 30000) : chance_between(dice(user), 1, 30));
     return new_operation(user, OPERATION_EXPIRE, key);
 }
 
@@ -200,7 +202,10 @@ static struct operation *say_many(struct user *user, struct words *words) {
     static const struct {
         enum operation_kind kind;
         const char *command;
-    } forms[] = {{OPERATION_MGET, "MGET"}, {OPERATION_MSET, "MSET"}, {OPERATION_DEL, "DEL"}, {OPERATION_EXISTS, "EXISTS"}};
+    } forms[] = {{OPERATION_MGET, "MGET"},
+                 {OPERATION_MSET, "MSET"},
+                 {OPERATION_DEL, "DEL"},
+                 {OPERATION_EXISTS, "EXISTS"}};
     uint64_t form = rng_below(dice(user), 4);
     if (form == 2 && user->conditions->mix.deletes == 0)
         form = 0;
@@ -285,7 +290,8 @@ static void request_transaction(struct user *user) {
         switch (rng_below(dice(user), 5)) {
         case 0: operation = say_get(user, &words, key); break;
         case 1:
-            operation = user->conditions->mix.deletes == 0 ? say_get(user, &words, key) : say_delete(user, &words, key);
+            operation = user->conditions->mix.deletes == 0 ? say_get(user, &words, key)
+                                                           : say_delete(user, &words, key);
             break;
         case 2: operation = say_append(user, &words, key); break;
         default: operation = say_set(user, &words, OPERATION_SET, key); break;
@@ -360,10 +366,18 @@ void user_ask_size(struct user *user) {
 }
 
 static void request_look(struct user *user) {
-    static const char *const looks[][4] = {{"CLUSTER", "SLOTS"}, {"CLUSTER", "SHARDS"}, {"CLUSTER", "NODES"},
-                                           {"CLUSTER", "INFO"},  {"CLUSTER", "MYID"},   {"CLUSTER", "LINKS"},
-                                           {"INFO"},             {"PING"},              {"RANDOMKEY"},
-                                           {"KV.RING", "7"},     {"KEYS", "*1*"},       {"COMMAND", "COUNT"}};
+    static const char *const looks[][4] = {{"CLUSTER", "SLOTS"},
+                                           {"CLUSTER", "SHARDS"},
+                                           {"CLUSTER", "NODES"},
+                                           {"CLUSTER", "INFO"},
+                                           {"CLUSTER", "MYID"},
+                                           {"CLUSTER", "LINKS"},
+                                           {"INFO"},
+                                           {"PING"},
+                                           {"RANDOMKEY"},
+                                           {"KV.RING", "7"},
+                                           {"KEYS", "*1*"},
+                                           {"COMMAND", "COUNT"}};
     user_look(user, looks[rng_below(dice(user), sizeof looks / sizeof *looks)]);
 }
 
@@ -384,10 +398,10 @@ static void request_wait(struct user *user) {
 void user_request(struct user *user) {
     const struct ring_mix *mix = &user->conditions->mix;
     struct words words;
-    uint32_t one = mix->reads + mix->sets + mix->deletes + mix->appends + mix->ranges + mix->counts + mix->expiries +
-                   mix->conditional;
-    uint64_t draw = rng_below(dice(user), one + mix->many + mix->transactions + mix->scans + mix->sizes + mix->flushes +
-                                              mix->waits + mix->introspection);
+    uint32_t one = mix->reads + mix->sets + mix->deletes + mix->appends + mix->ranges + mix->counts +
+                   mix->expiries + mix->conditional;
+    uint64_t draw = rng_below(dice(user), one + mix->many + mix->transactions + mix->scans + mix->sizes +
+                                              mix->flushes + mix->waits + mix->introspection);
     if (draw < one) {
         struct operation *operation = say_one(user, &words, VALUE_KINDS | KIND(KEY_COUNTER));
         if (operation != NULL)

@@ -38,6 +38,10 @@ bool ring_read_word(const char *word, const char *value, struct ring_plan *plan,
         plan->has_runs = true;
         return true;
     }
+    if (strcmp(word, "--first-failure") == 0) {
+        plan->stops_at_first = true;
+        return true;
+    }
     if (strcmp(word, "--ring-selftest") == 0) {
         plan->has_selftest = true;
         return true;
@@ -78,20 +82,22 @@ static void add_result(struct ring_tally *tally, const struct fleet_result *resu
 }
 
 static void print_sum(const struct fleet_result *sum) {
-    printf("%" PRIu64 " requests (%" PRIu64 " without a sure outcome), %" PRIu64 " acknowledged writes watched (%" PRIu64
-           " lost with their last holder, %" PRIu64 " not seen), %" PRIu64 " reads that had to be fresh, %" PRIu64
-           " merges tried, %" PRIu64 " values compared at the end\n",
-           sum->requests, sum->unknown, sum->claims, sum->excused, sum->unseen, sum->fresh_demands, sum->merges,
-           sum->final_reads);
+    printf("%" PRIu64 " requests (%" PRIu64 " without a sure outcome), %" PRIu64
+           " acknowledged writes watched (%" PRIu64 " lost with their last holder, %" PRIu64
+           " not seen), %" PRIu64 " reads that had to be fresh, %" PRIu64 " merges tried, %" PRIu64
+           " values compared at the end\n",
+           sum->requests, sum->unknown, sum->claims, sum->excused, sum->unseen, sum->fresh_demands,
+           sum->merges, sum->final_reads);
 }
 
-static bool run_once(const struct fleet_options *options, const char *what, bool twice, struct ring_tally *tally) {
+static bool run_once(const struct fleet_options *options, const char *what, bool twice,
+                     struct ring_tally *tally) {
     struct fleet_result result, again;
     fleet_run(options, &result);
     add_result(tally, &result);
     if (result.has_failed) {
-        printf("FAILED %s seed=0x%" PRIx64 "  (sim --ring --seed %" PRIu64 "%s%s)\n   %s\n", what, options->seed,
-               options->seed, options->scenario == NULL ? "" : " --scenario ",
+        printf("FAILED %s seed=0x%" PRIx64 "  (sim --ring --seed %" PRIu64 "%s%s)\n   %s\n", what,
+               options->seed, options->seed, options->scenario == NULL ? "" : " --scenario ",
                options->scenario == NULL ? "" : options->scenario, result.failure);
         return false;
     }
@@ -100,8 +106,8 @@ static bool run_once(const struct fleet_options *options, const char *what, bool
         quiet.is_verbose = false;
         fleet_run(&quiet, &again);
         if (again.hash != result.hash || again.has_failed) {
-            printf("FAILED %s seed=0x%" PRIx64 "  I-DET: the second run was another one (%016" PRIx64 ", then %016" PRIx64
-                   ")\n",
+            printf("FAILED %s seed=0x%" PRIx64 "  I-DET: the second run was another one (%016" PRIx64
+                   ", then %016" PRIx64 ")\n",
                    what, options->seed, result.hash, again.hash);
             return false;
         }
@@ -114,9 +120,11 @@ static void run_seeds(const struct ring_plan *plan, uint64_t *passed, uint64_t *
     struct ring_tally tally = {0};
     double begun = seconds_of(CLOCK_MONOTONIC);
     uint64_t count = plan->count == 0 && plan->seconds == 0 ? COUNT_DEFAULT : plan->count, seed = plan->first;
-    while (tally.failed < FAILURES_MAX && (count == 0 || seed - plan->first < count) &&
+    while (tally.failed < (plan->stops_at_first ? 1 : FAILURES_MAX) &&
+           (count == 0 || seed - plan->first < count) &&
            (count != 0 || seconds_of(CLOCK_MONOTONIC) - begun < plan->seconds)) {
-        struct fleet_options options = {.seed = seed, .is_verbose = plan->is_verbose, .last_lines = plan->last_lines};
+        struct fleet_options options = {
+            .seed = seed, .is_verbose = plan->is_verbose, .last_lines = plan->last_lines};
         bool is_good = run_once(&options, "ring", count == 1 || seed % REPEAT_EVERY == 0, &tally);
         tally.failed += !is_good;
         *passed += is_good;
@@ -139,12 +147,15 @@ static void run_scenarios(const struct ring_plan *plan, uint64_t *passed, uint64
         if (plan->scenario != NULL && strcmp(plan->scenario, name) != 0)
             continue;
         struct ring_tally tally = {0};
-        struct fleet_options options = {.seed = plan->first, .last_lines = plan->last_lines, .scenario = name};
+        struct fleet_options options = {
+            .seed = plan->first, .last_lines = plan->last_lines, .scenario = name};
         bool is_good = run_once(&options, name, false, &tally);
         *passed += is_good;
         *failed += !is_good;
         found++;
         fflush(stdout);
+        if (!is_good && plan->stops_at_first)
+            break;
     }
     if (found == 0) {
         printf("FAILED there is no scenario %s\n", plan->scenario);
@@ -157,10 +168,11 @@ static void measure(const struct ring_plan *plan) {
     double begun = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     fleet_measure(plan->speed_seconds, &result);
     double seconds = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - begun, hours = (double)result.virtual_ms / 3.6e6;
-    printf("5 nodes, %" PRIu64 " requests in %.1f virtual s: %.2f s of CPU, %.3f virtual hours a CPU second; %" PRIu64
+    printf("5 nodes, %" PRIu64
+           " requests in %.1f virtual s: %.2f s of CPU, %.3f virtual hours a CPU second; %" PRIu64
            " turns, %" PRIu64 " events, %" PRIu64 " bytes between nodes%s%s\n",
-           result.requests, (double)result.virtual_ms / 1000, seconds, hours / seconds, result.turns, result.events,
-           result.bytes, result.has_failed ? "; FAILED " : "", result.failure);
+           result.requests, (double)result.virtual_ms / 1000, seconds, hours / seconds, result.turns,
+           result.events, result.bytes, result.has_failed ? "; FAILED " : "", result.failure);
 }
 
 void ring_main(const struct ring_plan *plan, uint64_t *passed, uint64_t *failed) {

@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 struct ring_plan {
-    uint64_t first, count;  /* seeds; count 0: as many as fit into the seconds */
+    uint64_t first, count; /* seeds; count 0: as many as fit into the seconds */
     double seconds;
-    bool has_runs, has_scenarios, has_selftest;
+    bool has_runs, has_scenarios, has_selftest, stops_at_first;
     const char *scenario;   /* NULL: all */
     uint64_t speed_seconds; /* of virtual time; 0: not measured */
     bool is_verbose;

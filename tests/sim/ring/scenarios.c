@@ -26,7 +26,8 @@ static void expect_settled(struct fleet *fleet, const char *when) {
         world_fail(&fleet->world, "SCENARIO: %s: %s", when, why);
 }
 
-static void begin(struct fleet *fleet, uint64_t seed, uint32_t nodes, uint32_t late_nodes, uint32_t copies, bool is_framed) {
+static void begin(struct fleet *fleet, uint64_t seed, uint32_t nodes, uint32_t late_nodes, uint32_t copies,
+                  bool is_framed) {
     struct conditions conditions;
     fleet_calm_conditions(&conditions, nodes, copies);
     conditions.late_nodes = late_nodes;
@@ -51,8 +52,8 @@ static void expect_all(struct fleet *fleet, uint32_t node, uint32_t from) {
             continue;
         demand(fleet, fleet_read(fleet, node, key), "a read has no answer");
         if (fleet->last_read == NULL || fleet->last_read->sequence < from || fleet->last_read->keys[0] != key)
-            world_fail(&fleet->world, "SCENARIO: %s through node %u is %s", fleet->history.keys[key].name, node,
-                       fleet->last_read_is_nil ? "not there" : "an old value");
+            world_fail(&fleet->world, "SCENARIO: %s through node %u is %s", fleet->history.keys[key].name,
+                       node, fleet->last_read_is_nil ? "not there" : "an old value");
     }
 }
 
@@ -79,7 +80,8 @@ static void node_is_added(struct fleet *fleet, uint64_t seed) {
     expect_settled(fleet, "with a node more");
     if (!world_has_failed(&fleet->world)) {
         uint32_t slots = slot_set_count(&cluster_of(fleet, 3)->coordinated);
-        demand(fleet, slots > SLOT_COUNT / 8 && slots < SLOT_COUNT / 2, "the new node has not got its part of the slots");
+        demand(fleet, slots > SLOT_COUNT / 8 && slots < SLOT_COUNT / 2,
+               "the new node has not got its part of the slots");
     }
     expect_all(fleet, 3, from);
     expect_all(fleet, 1, from);
@@ -144,7 +146,8 @@ static void f2_amnesia(struct fleet *fleet, uint64_t seed) {
     fleet_pass(fleet, 2 * S_NS);
     station_end(&fleet->stations[0], false);
     fleet_begin_node(fleet, 0, DISK_ROLLED_BACK);
-    demand(fleet, fleet->stations[0].identity.actor.incarnation <= incarnation, "the disk was not rolled back");
+    demand(fleet, fleet->stations[0].identity.actor.incarnation <= incarnation,
+           "the disk was not rolled back");
     expect_settled(fleet, "with an old disk");
     if (world_has_failed(&fleet->world))
         return;
@@ -197,8 +200,8 @@ static void set_seeds(struct fleet *fleet, uint32_t station, uint32_t first, uin
     int at = 0;
     char *text = fleet->seeds[station];
     for (uint32_t i = first; i <= last; i++)
-        at += snprintf(text + at, sizeof fleet->seeds[0] - (size_t)at, "%s" STATION_NAME "%u:%u", at == 0 ? "" : " ", i,
-                       STATION_PORT);
+        at += snprintf(text + at, sizeof fleet->seeds[0] - (size_t)at, "%s" STATION_NAME "%u:%u",
+                       at == 0 ? "" : " ", i, STATION_PORT);
 }
 
 /* Two pairs of nodes with seeds of their own become two clusters; introduced to each other they do not become one by accident. */
@@ -235,7 +238,8 @@ static void f7_logical_partition(struct fleet *fleet, uint64_t seed) {
         }
     fleet_pass(fleet, 120 * S_NS);
     for (uint32_t i = 0; i < 4 && !world_has_failed(&fleet->world); i++)
-        demand(fleet, membership_live_count(cluster_of(fleet, i)->membership) == 2, "a half does not see that it is one");
+        demand(fleet, membership_live_count(cluster_of(fleet, i)->membership) == 2,
+               "a half does not see that it is one");
     write_all(fleet, 0);
     write_all(fleet, 3);
     network_mend_all(&fleet->network);
@@ -287,8 +291,8 @@ static void f9_one_way_link(struct fleet *fleet, uint64_t seed) {
 /* Many writes of few keys, whose frames overtake each other, come twice, or not at all: the last one stays. */
 static void f18_overtaken_by_older(struct fleet *fleet, uint64_t seed) {
     begin(fleet, seed, 3, 0, 3, true);
-    fleet->conditions.frames =
-        (struct frame_faults){.lost = 100, .repeated = 300, .overtaken = 500, .overtaken_max_ns = 500 * MS_NS};
+    fleet->conditions.frames = (struct frame_faults){
+        .lost = 100, .repeated = 300, .overtaken = 500, .overtaken_max_ns = 500 * MS_NS};
     struct operation *last[8] = {NULL};
     for (uint32_t round = 0; round < 40 && !world_has_failed(&fleet->world); round++)
         for (uint32_t key = 0; key < 3 && !world_has_failed(&fleet->world); key++) {
@@ -303,7 +307,9 @@ static void f18_overtaken_by_older(struct fleet *fleet, uint64_t seed) {
     expect_settled(fleet, "when all has arrived");
     for (uint32_t key = 0; key < 3 && !world_has_failed(&fleet->world); key++)
         for (uint32_t i = 0; i < 3 && fleet_read(fleet, i, key); i++)
-            demand(fleet, last[key] == NULL || (fleet->last_read != NULL && fleet->last_read->sequence >= last[key]->sequence),
+            demand(fleet,
+                   last[key] == NULL ||
+                       (fleet->last_read != NULL && fleet->last_read->sequence >= last[key]->sequence),
                    "an older write has won");
     end_well(fleet);
 }

@@ -34,7 +34,8 @@ static void host_log(void *context, enum node_log_level level, const char *text)
 
 static void host_facts(void *context, struct host_facts *facts) {
     (void)context;
-    *facts = (struct host_facts){.resident_bytes = 50000000, .total_system_bytes = 8000000000, .process_id = 4711};
+    *facts =
+        (struct host_facts){.resident_bytes = 50000000, .total_system_bytes = 8000000000, .process_id = 4711};
     snprintf(facts->os, sizeof facts->os, "Simulated 1.0");
 }
 
@@ -100,8 +101,8 @@ static void help(void *context) {
 static void help_later(struct station *station) {
     if (station->help_ns != UINT64_MAX || station->helper.waiting.first == NULL)
         return;
-    station->help_ns = station->world->now_ns + chance_between(world_random(station->world, CHANCE_DISK), 10000,
-                                                               station->conditions->help_max_ns);
+    station->help_ns = station->world->now_ns + chance_between(world_random(station->world, CHANCE_DISK),
+                                                               10000, station->conditions->help_max_ns);
     world_at(station->world, station->help_ns, help, station);
 }
 
@@ -115,8 +116,12 @@ static void submit(void *context, struct work *work) {
 
 void station_init(struct station *station, struct world *world, struct network *network,
                   const struct conditions *conditions, uint32_t number) {
-    *station = (struct station){.world = world, .network = network, .conditions = conditions, .number = number,
-                                .wake_ns = UINT64_MAX, .help_ns = UINT64_MAX};
+    *station = (struct station){.world = world,
+                                .network = network,
+                                .conditions = conditions,
+                                .number = number,
+                                .wake_ns = UINT64_MAX,
+                                .help_ns = UINT64_MAX};
     snprintf(station->address, sizeof station->address, STATION_ADDRESS "%u", number);
     station->last_ready = &station->first_ready;
     station->last_client = &station->first_client;
@@ -212,13 +217,15 @@ void station_begin(struct station *station, enum disk_fate fate) {
     station->stands_still_until_ns = 0;
     crash_queue_init(&station->helper);
     configure(station);
-    enum identity_status status = identity_take(&station->identity, &disk->disk, CHECKPOINT, fresh_id, &error);
+    enum identity_status status =
+        identity_take(&station->identity, &disk->disk, CHECKPOINT, fresh_id, &error);
     if (status != IDENTITY_NEW && status != IDENTITY_TAKEN)
-        world_fail(world, "node %u does not know who it is (status %d, error %d)", station->number, status, error);
+        world_fail(world, "node %u does not know who it is (status %d, error %d)", station->number, status,
+                   error);
     char id[IDENTITY_ID_SIZE];
     identity_print_id(&station->identity.actor, id);
-    world_note(world, "node %u begins, process %u, as %.8s... incarnation %llu%s", station->number, station->process, id,
-               (unsigned long long)station->identity.actor.incarnation,
+    world_note(world, "node %u begins, process %u, as %.8s... incarnation %llu%s", station->number,
+               station->process, id, (unsigned long long)station->identity.actor.incarnation,
                fate == DISK_LOST          ? ", its disk is new"
                : fate == DISK_ROLLED_BACK ? ", its disk is an old one"
                                           : "");
@@ -460,7 +467,8 @@ void station_dial_ended(struct station *station, struct dial *dial) {
 }
 
 static struct node_client other_end(struct wire_end *end, char address[32]) {
-    snprintf(address, 32, "%s:%u", wire_other(end)->station->address, end->is_caller ? STATION_PEER_PORT : 40000);
+    snprintf(address, 32, "%s:%u", wire_other(end)->station->address,
+             end->is_caller ? STATION_PEER_PORT : 40000);
     return (struct node_client){
         .owner = end, .descriptor = -1, .peer_address = address, .local_address = "10.0.0.0:16379"};
 }
@@ -491,8 +499,8 @@ static void note_growth(struct station *station, size_t before, size_t *most, co
         return;
     *most = now - before;
     if (*most > STEP_BYTES_MAX)
-        world_fail(station->world, "I-STEP: node %u: one call of %s took %zu bytes of memory", station->number, where,
-                   *most);
+        world_fail(station->world, "I-STEP: node %u: one call of %s took %zu bytes of memory",
+                   station->number, where, *most);
 }
 
 static void close_wire(struct station *station, struct wire_end *end, bool was_reset) {
@@ -580,7 +588,8 @@ static void look_at_epochs(struct station *station) {
     const struct cluster *cluster = station->node->cluster;
     uint64_t epoch = membership_epoch(cluster->membership);
     if (epoch < station->membership_epoch || cluster->route_epoch < station->route_epoch)
-        world_fail(station->world, "I-RING: an epoch of node %u has gone back: %llu to %llu, of routes %llu to %llu",
+        world_fail(station->world,
+                   "I-RING: an epoch of node %u has gone back: %llu to %llu, of routes %llu to %llu",
                    station->number, (unsigned long long)station->membership_epoch, (unsigned long long)epoch,
                    (unsigned long long)station->route_epoch, (unsigned long long)cluster->route_epoch);
     if (cluster->route_epoch != station->route_epoch)

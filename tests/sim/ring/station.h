@@ -31,10 +31,11 @@ struct station;
 struct station_client {
     void *owner;
     void (*received)(void *owner, const uint8_t *data, size_t size);
-    void (*closed)(void *owner); /* the connection is gone: the node has closed it, or its process has ended */
-    struct station *station;     /* NULL: not connected */
+    void (*closed)(
+        void *owner);        /* the connection is gone: the node has closed it, or its process has ended */
+    struct station *station; /* NULL: not connected */
     struct session *session;
-    struct buffer unsent; /* what it has said and the node has not read */
+    struct buffer unsent;                   /* what it has said and the node has not read */
     struct station_client *next, *previous; /* all of the station */
     struct station_client *next_ready;
     bool is_ready;
@@ -43,8 +44,9 @@ struct station_client {
 struct station_observer {
     void *context;
     void (*turned)(void *context, struct station *station); /* a turn is over */
-    void (*ending)(void *context, struct station *station); /* the process is about to end: its memory is still there */
-    void (*rerouted)(void *context);                        /* a node has new routes */
+    void (*ending)(void *context,
+                   struct station *station); /* the process is about to end: its memory is still there */
+    void (*rerouted)(void *context);         /* a node has new routes */
 };
 
 enum disk_fate { DISK_KEPT, DISK_LOST, DISK_ROLLED_BACK };

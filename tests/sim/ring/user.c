@@ -39,13 +39,15 @@ static void give_up(struct user *user) {
 static void closed(void *context) {
     struct user *user = context;
     if (user->conditions->is_calm && user_waits(user))
-        world_fail(user->world, "I-REPLY: user %u: the node closes the connection, and %u commands have no reply",
+        world_fail(user->world,
+                   "I-REPLY: user %u: the node closes the connection, and %u commands have no reply",
                    user->number, user->expected_count);
     give_up(user);
 }
 
-void user_init(struct user *user, struct world *world, const struct conditions *conditions, struct history *history,
-               struct station *stations, const uint32_t *station_count, uint32_t number) {
+void user_init(struct user *user, struct world *world, const struct conditions *conditions,
+               struct history *history, struct station *stations, const uint32_t *station_count,
+               uint32_t number) {
     *user = (struct user){.world = world,
                           .conditions = conditions,
                           .history = history,
@@ -97,11 +99,12 @@ uint64_t user_waits_since_ns(const struct user *user) {
 
 static void fail_reply(struct user *user, const char *what, const uint8_t *reply, size_t size) {
     char readable[160];
-    world_fail(user->world, "I-REPLY: user %u, node %u: %s: %s", user->number, user->client.station->number, what,
-               trace_readable(readable, sizeof readable, reply, size));
+    world_fail(user->world, "I-REPLY: user %u, node %u: %s: %s", user->number, user->client.station->number,
+               what, trace_readable(readable, sizeof readable, reply, size));
 }
 
-static void take_exec(struct user *user, const struct expectation *expected, const uint8_t *reply, size_t size) {
+static void take_exec(struct user *user, const struct expectation *expected, const uint8_t *reply,
+                      size_t size) {
     struct operation **all = user->history->operations[user->number];
     uint64_t count;
     size_t at;
@@ -210,7 +213,8 @@ static void act(void *context) {
         connect_somewhere(user);
     uint32_t room = user->expected_count < mix->pipeline_max ? mix->pipeline_max - user->expected_count : 0;
     if (user->client.station != NULL && room != 0) {
-        for (uint64_t count = chance_between(dice(user), 1, room); count != 0 && *user->requests_left != 0; count--) {
+        for (uint64_t count = chance_between(dice(user), 1, room); count != 0 && *user->requests_left != 0;
+             count--) {
             --*user->requests_left;
             user_request(user);
         }

@@ -66,8 +66,9 @@ struct user {
     uint64_t errors;
 };
 
-void user_init(struct user *user, struct world *world, const struct conditions *conditions, struct history *history,
-               struct station *stations, const uint32_t *station_count, uint32_t number);
+void user_init(struct user *user, struct world *world, const struct conditions *conditions,
+               struct history *history, struct station *stations, const uint32_t *station_count,
+               uint32_t number);
 void user_release(struct user *user);
 
 /* From now on it asks, as long as *requests_left allows it. */
@@ -104,7 +105,8 @@ void user_request(struct user *user);
 /* The reply to an operation. false: the run has failed. */
 bool user_judge(struct user *user, struct operation *operation, const uint8_t *reply, size_t size);
 /* What an error means for what was asked. */
-enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size);
+enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply,
+                              size_t size);
 void user_told(struct user *user, struct operation *operation, enum outcome outcome);
 
 #endif

@@ -67,11 +67,11 @@ bool fleet_has_met(const struct fleet *fleet, char why[256]) {
             continue;
         const struct membership *membership = cluster_of(fleet, i)->membership;
         if (membership_live_count(membership) == members &&
-            memcmp(membership_cluster_id(membership), membership_cluster_id(cluster_of(fleet, first)->membership),
-                   CLUSTER_ID_SIZE) == 0)
+            memcmp(membership_cluster_id(membership),
+                   membership_cluster_id(cluster_of(fleet, first)->membership), CLUSTER_ID_SIZE) == 0)
             continue;
-        snprintf(why, 256, "node %u sees %u of %u members, or is of another cluster", i, membership_live_count(membership),
-                 members);
+        snprintf(why, 256, "node %u sees %u of %u members, or is of another cluster", i,
+                 membership_live_count(membership), members);
         return false;
     }
     return true;
@@ -91,9 +91,10 @@ static bool agree_on_members(const struct fleet *fleet, char why[256]) {
         const struct cluster *cluster = cluster_of(fleet, i);
         if (fleet->stations[i].node->persistence.is_loading || cluster->ring == NULL || cluster->is_joining)
             snprintf(why, 256, "node %u is loading, has no ring, or has met nobody yet", i);
-        else if (cluster->ring->member_count != members || membership_live_count(cluster->membership) != members)
-            snprintf(why, 256, "node %u sees %u members, %u alive, of %u that are there", i, cluster->ring->member_count,
-                     membership_live_count(cluster->membership), members);
+        else if (cluster->ring->member_count != members ||
+                 membership_live_count(cluster->membership) != members)
+            snprintf(why, 256, "node %u sees %u members, %u alive, of %u that are there", i,
+                     cluster->ring->member_count, membership_live_count(cluster->membership), members);
         else if (cluster->ring->digest != cluster_of(fleet, first)->ring->digest)
             snprintf(why, 256, "nodes %u and %u have different rings", first, i);
         else if (memcmp(membership_cluster_id(cluster->membership),
@@ -120,14 +121,16 @@ static bool agree_on_routes(const struct fleet *fleet, char why[256]) {
         uint32_t same_as[RING_MEMBERS_MAX > 64 ? 64 : RING_MEMBERS_MAX];
         uint32_t count = membership_count(theirs->membership);
         for (uint32_t member = 0; member < count && member < 64; member++)
-            same_as[member] =
-                membership_find(ours->membership, membership_member(theirs->membership, (uint16_t)member)->entry.id);
+            same_as[member] = membership_find(
+                ours->membership, membership_member(theirs->membership, (uint16_t)member)->entry.id);
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
             uint16_t route = theirs->routes[slot];
             if (route < 64 && same_as[route] == ours->routes[slot] && ours->routes[slot] != ROUTE_NOBODY)
                 continue;
-            snprintf(why, 256, "slot %u is executed by node %u as node %u sees it, and by node %u as node %u does", slot,
-                     station_of(fleet, ours, ours->routes[slot]), first, station_of(fleet, theirs, route), i);
+            snprintf(why, 256,
+                     "slot %u is executed by node %u as node %u sees it, and by node %u as node %u does",
+                     slot, station_of(fleet, ours, ours->routes[slot]), first,
+                     station_of(fleet, theirs, route), i);
             return false;
         }
     }
@@ -140,7 +143,8 @@ static bool is_alive(const struct fleet *fleet, const struct record *record) {
     if (record == NULL)
         return false;
     int64_t expiry_ms = record_expiry_ms(record);
-    return expiry_ms == RECORD_NO_EXPIRY || expiry_ms > world_wall_us(&fleet->world) / 1000 + EXPIRY_MARGIN_MS;
+    return expiry_ms == RECORD_NO_EXPIRY ||
+           expiry_ms > world_wall_us(&fleet->world) / 1000 + EXPIRY_MARGIN_MS;
 }
 
 static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, char why[256]) {
@@ -159,7 +163,8 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
                 inspector_version(&fleet->inspector, &fleet->stations[i], first, &version);
             continue;
         }
-        if (!is_alive(fleet, first) && !is_alive(fleet, record) && fleet->history.keys[key].kind == KEY_VOLATILE)
+        if (!is_alive(fleet, first) && !is_alive(fleet, record) &&
+            fleet->history.keys[key].kind == KEY_VOLATILE)
             continue; /* one has reclaimed it, another has not yet */
         if (first == NULL && record == NULL)
             continue;
@@ -170,16 +175,17 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
         }
         inspector_version(&fleet->inspector, &fleet->stations[i], record, &other);
         const char *what =
-            !inspector_same_version(&version, &other)                ? "versions"
-            : record_type(first) != record_type(record)              ? "types"
-            : record_expiry_ms(first) != record_expiry_ms(record)    ? "expiries"
+            !inspector_same_version(&version, &other)               ? "versions"
+            : record_type(first) != record_type(record)             ? "types"
+            : record_expiry_ms(first) != record_expiry_ms(record)   ? "expiries"
             : record_value_size(first) != record_value_size(record) ? "sizes"
-            : memcmp(record_value_const(first), record_value_const(record), record_value_size(first)) != 0 ? "values"
-                                                                                                           : NULL;
+            : memcmp(record_value_const(first), record_value_const(record), record_value_size(first)) != 0
+                ? "values"
+                : NULL;
         if (what != NULL) {
             char text[2][80];
-            snprintf(why, 256, "nodes %u and %u have different %s of %s: [%s] [%s]", first_holder, i, what, name,
-                     inspector_print_version(&fleet->inspector, &version, text[0], sizeof text[0]),
+            snprintf(why, 256, "nodes %u and %u have different %s of %s: [%s] [%s]", first_holder, i, what,
+                     name, inspector_print_version(&fleet->inspector, &version, text[0], sizeof text[0]),
                      inspector_print_version(&fleet->inspector, &other, text[1], sizeof text[1]));
             return false;
         }
@@ -192,7 +198,8 @@ static bool is_in_place(const struct fleet *fleet, uint32_t key, uint32_t holder
     for (uint32_t i = 0; i < fleet->station_count; i++)
         if (is_member(fleet, i) && !(holders >> i & 1) &&
             inspector_record(&fleet->inspector, &fleet->stations[i], key) != NULL) {
-            snprintf(why, 256, "node %u still has %s, which is not its own", i, fleet->history.keys[key].name);
+            snprintf(why, 256, "node %u still has %s, which is not its own", i,
+                     fleet->history.keys[key].name);
             return false;
         }
     return true;
@@ -215,8 +222,11 @@ static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
             }
             uint64_t theirs = ledger_slot_digest(ledger, slot);
             if (known != STATIONS_MAX && theirs != digest) {
-                snprintf(why, 256, "nodes %u and %u have different digests of slot %u (flushes %llx, %llx)", known, i, slot,
-                         (unsigned long long)fleet->stations[known].node->keyspace->ledger->slots[slot].flush_counter,
+                snprintf(why, 256, "nodes %u and %u have different digests of slot %u (flushes %llx, %llx)",
+                         known, i, slot,
+                         (unsigned long long)fleet->stations[known]
+                             .node->keyspace->ledger->slots[slot]
+                             .flush_counter,
                          (unsigned long long)ledger->slots[slot].flush_counter);
                 return false;
             }
@@ -262,7 +272,8 @@ static bool digests_are_right(struct fleet *fleet, uint32_t number, char why[256
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         if (ledger_is_known(keyspace->ledger, slot) && keyspace->ledger->slots[slot].digest != sums[slot]) {
             snprintf(why, 256, "node %u has the digest %llx of slot %u, and its records give %llx", number,
-                     (unsigned long long)keyspace->ledger->slots[slot].digest, slot, (unsigned long long)sums[slot]);
+                     (unsigned long long)keyspace->ledger->slots[slot].digest, slot,
+                     (unsigned long long)sums[slot]);
             is_right = false;
         }
     world_free(&fleet->world, sums, SLOT_COUNT * sizeof *sums);
@@ -319,10 +330,11 @@ static void check_read(void *context, uint32_t key, const uint8_t *data, size_t 
                                  : is_string && record_value_size(record) == size &&
                                        memcmp(record_value_const(record), data, size) == 0;
     if (!is_right)
-        world_fail(&fleet->world, "I-CONV: %s is read as %s with %zu bytes through node %u, and node %u holds %s with %u",
+        world_fail(&fleet->world,
+                   "I-CONV: %s is read as %s with %zu bytes through node %u, and node %u holds %s with %u",
                    fleet->history.keys[key].name, data == NULL ? "nothing" : "a value", size,
-                   fleet->users[FLEET_READER].client.station->number, number, is_string ? "a value" : "nothing",
-                   is_string ? record_value_size(record) : 0);
+                   fleet->users[FLEET_READER].client.station->number, number,
+                   is_string ? "a value" : "nothing", is_string ? record_value_size(record) : 0);
 }
 
 static void note_number(void *context, int64_t number) {
@@ -338,7 +350,8 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
     }
     for (uint32_t key = 0; key < fleet->history.key_count; key++) {
         user_ask_value(reader, key);
-        if ((key % READS_AT_ONCE == READS_AT_ONCE - 1 || key == fleet->history.key_count - 1) && !wait_for(fleet, reader))
+        if ((key % READS_AT_ONCE == READS_AT_ONCE - 1 || key == fleet->history.key_count - 1) &&
+            !wait_for(fleet, reader))
             return;
     }
     user_ask_size(reader);
@@ -354,8 +367,8 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
         most += is_string || fleet->history.keys[key].kind == KEY_VOLATILE;
     }
     if (fleet->last_number < least || fleet->last_number > most)
-        world_fail(&fleet->world, "I-CONV: DBSIZE through node %u says %lld; there are %lld to %lld keys", number,
-                   (long long)fleet->last_number, (long long)least, (long long)most);
+        world_fail(&fleet->world, "I-CONV: DBSIZE through node %u says %lld; there are %lld to %lld keys",
+                   number, (long long)fleet->last_number, (long long)least, (long long)most);
     user_leave(reader);
 }
 

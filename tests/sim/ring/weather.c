@@ -16,7 +16,8 @@ static struct rng *dice(struct fleet *fleet) {
 /* Asks for the next event of a chain, somewhere around `every_ns` from now; 0: there is no such chain. */
 static void again(struct fleet *fleet, uint64_t every_ns, world_action *act) {
     if (every_ns != 0)
-        world_at(&fleet->world, fleet->world.now_ns + chance_between(dice(fleet), every_ns / 2, every_ns * 3 / 2), act,
+        world_at(&fleet->world,
+                 fleet->world.now_ns + chance_between(dice(fleet), every_ns / 2, every_ns * 3 / 2), act,
                  fleet);
 }
 
@@ -92,7 +93,8 @@ static void part(void *context) {
     fleet->is_parted = true;
     weather_part(fleet, (enum partition_shape)shape, chance_permille(dice(fleet), weather->resets_permille));
     world_at(&fleet->world,
-             fleet->world.now_ns + chance_magnitude(dice(fleet), 100 * MS_NS, weather->partition_max_ns), mend, fleet);
+             fleet->world.now_ns + chance_magnitude(dice(fleet), 100 * MS_NS, weather->partition_max_ns),
+             mend, fleet);
 }
 
 /* ---- Processes ---- */
@@ -114,10 +116,12 @@ static void begin_again(void *context) {
     struct station *station = context;
     struct fleet *fleet = station->observer.context;
     const struct weather *weather = &fleet->conditions.weather;
-    if (!fleet->is_stormy || station_runs(station) || (station->is_removed && chance_permille(dice(fleet), 500)))
+    if (!fleet->is_stormy || station_runs(station) ||
+        (station->is_removed && chance_permille(dice(fleet), 500)))
         return;
     enum disk_fate fate = DISK_KEPT;
-    if (chance_permille(dice(fleet), weather->disk_loss_permille) && !station->is_removed && fleet->lost_id_count < LOST_IDS_MAX / 2 && is_welcoming(fleet))
+    if (chance_permille(dice(fleet), weather->disk_loss_permille) && !station->is_removed &&
+        fleet->lost_id_count < LOST_IDS_MAX / 2 && is_welcoming(fleet))
         fate = DISK_LOST;
     else if (chance_permille(dice(fleet), weather->rollback_permille) && station->has_old_disk)
         fate = DISK_ROLLED_BACK;
@@ -165,8 +169,8 @@ static void end_one(void *context) {
         return;
     }
     station_end(station, way == 1 && weather->loses_power);
-    world_at(&fleet->world, fleet->world.now_ns + chance_magnitude(dice(fleet), MS_NS, weather->down_max_ns), begin_again,
-             station);
+    world_at(&fleet->world, fleet->world.now_ns + chance_magnitude(dice(fleet), MS_NS, weather->down_max_ns),
+             begin_again, station);
 }
 
 static void stand_still(void *context) {
@@ -234,12 +238,14 @@ static void remove_one(void *context) {
     gone->is_removed = true;
     char id[IDENTITY_ID_SIZE];
     identity_print_id(&gone->identity.actor, id);
-    world_note(&fleet->world, "node %u is taken out of the cluster, through node %u", gone->number, through->number);
+    world_note(&fleet->world, "node %u is taken out of the cluster, through node %u", gone->number,
+               through->number);
     if (user_connect(user, through))
         user_look(user, (const char *const[]){"CLUSTER", "FORGET", id, NULL});
     if (fleet->lost_id_count < LOST_IDS_MAX)
         memcpy(fleet->lost_ids[fleet->lost_id_count++], gone->identity.actor.node_id, NODE_ID_SIZE);
-    world_at(&fleet->world, fleet->world.now_ns + chance_magnitude(dice(fleet), 10 * MS_NS, 20 * S_NS), begin_again, gone);
+    world_at(&fleet->world, fleet->world.now_ns + chance_magnitude(dice(fleet), 10 * MS_NS, 20 * S_NS),
+             begin_again, gone);
 }
 
 void weather_begin(struct fleet *fleet) {

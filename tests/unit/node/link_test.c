@@ -421,6 +421,23 @@ Test(link, a_full_queue_says_no_until_something_is_acknowledged) {
     send(&caller, FRAME_RECORDS, count, sizeof payload);
 }
 
+Test(link, a_full_queue_takes_replies_and_comparisons_all_the_same) {
+    options.queue_max = 100000;
+    make_ready();
+    static uint8_t payload[60000];
+    uint32_t count = 0;
+    for (; count < 4; count++) {
+        fill_payload(payload, sizeof payload, count);
+        cr_assert(link_send(caller.link, count % 2 == 0 ? FRAME_REPLIES : FRAME_COMPARE, payload,
+                            sizeof payload, NULL));
+    }
+    cr_assert_gt(link_unacknowledged_bytes(caller.link), 2 * options.queue_max);
+    cr_assert_not(link_send(caller.link, FRAME_RECORDS, payload, 10, NULL));
+    cr_assert_not(link_send(caller.link, FRAME_REQUESTS, payload, 10, NULL));
+    settle();
+    cr_assert_eq(called.deliveries, count);
+}
+
 Test(link, gossip_that_cannot_leave_is_bounded) {
     make_ready();
     static uint8_t gossip[5000];

@@ -42,6 +42,23 @@ Test(route_transaction, of_one_that_is_not_run_nothing_is_done_at_the_clients_no
     ring_stage_end(stage);
 }
 
+Test(route_transaction, client_reply_inside_counts_for_what_follows) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key far = ring_key_of(stage, 0, 1, 0);
+    ring_ask(client, "MULTI");
+    ring_ask_format(client, "SET %s v", far.text);
+    ring_ask(client, "CLIENT REPLY SKIP");
+    ring_say(client, "EXEC");
+    ring_say(client, "ECHO silent");
+    ring_say(client, "ECHO loud");
+    ring_say(client, "ECHO more");
+    /* An array of two, of which one is silent: what follows is taken for the other. */
+    EXPECT_HEARD(client, "*2\r\n+OK\r\n$4\r\nloud\r\n");
+    EXPECT_HEARD(client, "$4\r\nmore\r\n");
+    ring_stage_end(stage);
+}
+
 Test(route_transaction, a_client_may_go_away_while_it_waits) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);

@@ -68,6 +68,70 @@ Test(wait, a_copy_whose_link_broke_counts_again_when_it_was_found_equal) {
     ring_stage_end(stage);
 }
 
+Test(wait, a_copy_that_may_lack_something_does_not_count_before_it_was_found_equal) {
+    struct ring_stage *stage = ring_stage_begin(2, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        struct ring_key key = ring_key_of(stage, 0, 0, i);
+        ring_hold(stage, 0, 1, true);
+        cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+        ring_turn(stage);
+        ring_cut(stage, 0, 1, false); /* what was on its way is lost */
+        ring_hold(stage, 0, 1, false);
+        for (unsigned steps = 0; steps < i; steps++)
+            if (!ring_step(stage))
+                ring_wait(stage, RING_STEP_MS);
+        EXPECT_ASKED(client, "WAIT 1 0", ":1\r\n");
+        cr_assert_eq(ring_copy_size(stage, 1, key.text), 1,
+                     "it counted %u steps after the loss without having it", i);
+        ring_settle(stage);
+    }
+    ring_stage_end(stage);
+}
+
+Test(wait, a_long_wait_at_another_coordinator_is_not_taken_for_its_death) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", ring_key_of(stage, 0, 1, 0).text), "+OK\r\n");
+    uint64_t asked_ns = stage->now_ns;
+    EXPECT_ASKED(client, "WAIT 3 12000", ":2\r\n");
+    cr_assert_geq(stage->now_ns - asked_ns, UINT64_C(12000000000));
+    cr_assert_null(strstr(stage->nodes[0].log, "no answer"));
+    ring_stage_end(stage);
+}
+
+Test(wait, a_wait_goes_on_over_a_link_that_breaks) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 0, 0);
+    ring_hold(stage, 0, 1, true);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_say(client, "WAIT 2 0");
+    ring_turn(stage);
+    ring_cut(stage, 0, 1, false);
+    ring_hold(stage, 0, 1, false);
+    EXPECT_HEARD(client, ":2\r\n");
+    cr_assert_eq(ring_copy_size(stage, 1, key.text), 1);
+    ring_stage_end(stage);
+}
+
+Test(wait, the_slot_with_the_fewest_copies_counts) {
+    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    for (unsigned i = 0; i < 8; i++) /* other nodes hold the copies of some of them */
+        cr_assert_str_eq(ring_ask_format(client, "SET %s v", ring_key_of(stage, 0, 0, i).text), "+OK\r\n");
+    EXPECT_ASKED(client, "WAIT 1 1000", ":1\r\n");
+    unsigned lacking = RING_NODES_MAX;
+    for (unsigned i = 1; i < 4; i++)
+        if (ring_copy_size(stage, i, ring_key_of(stage, 0, 0, 0).text) == 1)
+            lacking = i;
+    ring_hold(stage, 0, lacking, true);
+    for (unsigned i = 0; i < 8; i++)
+        cr_assert_str_eq(ring_ask_format(client, "SET %s w", ring_key_of(stage, 0, 0, i).text), "+OK\r\n");
+    EXPECT_ASKED(client, "WAIT 1 100", ":0\r\n");
+    ring_stage_end(stage);
+}
+
 Test(wait, a_wait_without_end_goes_on_until_the_copies_are_there_and_holds_no_other_client) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 0);
