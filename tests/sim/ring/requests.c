@@ -4,6 +4,8 @@
  */
 #include "sim/ring/user.h"
 
+#include "base/number.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -42,12 +44,20 @@ static void add_key(struct words *words, const struct user *user, uint32_t key) 
     add_bytes(words, user->history->keys[key].name, user->history->keys[key].name_size);
 }
 
+static void say_header(struct buffer *out, char type, uint64_t number) {
+    char line[NUMBER_INT64_SIZE + 4];
+    line[0] = type;
+    size_t size = 1 + number_format_int64(line + 1, (int64_t)number);
+    memcpy(line + size, "\r\n", 2);
+    CHECK(buffer_append(out, line, size + 2));
+}
+
 static void say(struct user *user, struct words *words) {
     struct buffer *out = &user->client.unsent;
-    CHECK(buffer_append_format(out, "*%u\r\n", words->count));
+    say_header(out, '*', words->count);
     for (uint32_t i = 0; i < words->count; i++) {
-        CHECK(buffer_append_format(out, "$%zu\r\n", words->size[i]));
-        CHECK(buffer_append(out, words->data[i], words->size[i]) && buffer_append_text(out, "\r\n"));
+        say_header(out, '$', words->size[i]);
+        CHECK(buffer_append(out, words->data[i], words->size[i]) && buffer_append(out, "\r\n", 2));
     }
     buffer_release(&words->cells);
 }

@@ -176,9 +176,10 @@ static void measure(const struct ring_plan *plan) {
 }
 
 void ring_main(const struct ring_plan *plan, uint64_t *passed, uint64_t *failed) {
+    bool is_one_seed = plan->count == 1;
     if (plan->has_scenarios)
         run_scenarios(plan, passed, failed);
-    else if (plan->has_runs)
+    if (plan->has_runs && !(plan->has_scenarios && is_one_seed))
         run_seeds(plan, passed, failed);
     if (plan->has_selftest)
         fleet_selftest(passed, failed);

@@ -102,6 +102,38 @@ Test(route, parked_replies_of_any_size_stay_whole_when_they_are_compacted) {
     ring_stage_end(stage);
 }
 
+Test(route, what_is_parked_behind_much_that_has_left_is_compacted_and_stays_as_it_was) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key one = ring_key_of(stage, 0, 1, 0), two = ring_key_of(stage, 0, 2, 0),
+                    own = ring_key_of(stage, 0, 0, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 99999 x", own.text), ":100000\r\n");
+    ring_hold(stage, 1, 0, true);
+    ring_hold(stage, 2, 0, true);
+    ring_say_format(client, "INCR %s", one.text);
+    for (unsigned i = 0; i < 10; i++)
+        ring_say_format(client, "GET %s", own.text);
+    ring_say_format(client, "INCR %s", two.text);
+    ring_say(client, "ECHO behind-it");
+    ring_say_format(client, "INCR %s", one.text);
+    ring_say(client, "ECHO at-the-end");
+    ring_turn(stage);
+    ring_hold(stage, 1, 0, false);
+    ring_turn(stage);
+    cr_assert_lt(client->session->parked.size, 1000, "%zu bytes are parked", client->session->parked.size);
+    ring_hold(stage, 2, 0, false);
+    EXPECT_HEARD(client, ":1\r\n");
+    for (unsigned i = 0; i < 10; i++) {
+        ring_hear(client);
+        cr_assert_eq(ring_heard_size(client), 100011);
+    }
+    EXPECT_HEARD(client, ":1\r\n");
+    EXPECT_HEARD(client, "$9\r\nbehind-it\r\n");
+    EXPECT_HEARD(client, ":2\r\n");
+    EXPECT_HEARD(client, "$10\r\nat-the-end\r\n");
+    ring_stage_end(stage);
+}
+
 Test(route, where_a_node_never_answers_its_commands_end_in_an_error_and_what_was_parked_behind_them_follows) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
