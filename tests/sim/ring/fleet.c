@@ -244,6 +244,9 @@ void fleet_heal(struct fleet *fleet) {
     for (uint32_t i = 0; i < fleet->station_count; i++) {
         struct station *station = &fleet->stations[i];
         station->wall_shift_us = (int64_t)chance_between(world_random(world, CHANCE_CLOCK), 0, 20000);
+        /* One that was asked to end and stood still would end in peace, and nobody would begin it again. */
+        if (station_runs(station) && station->is_asked_to_end)
+            station_end(station, false);
         if (i < fleet->begun_count && !station_runs(station) && !station->is_removed)
             fleet_begin_node(fleet, i, DISK_KEPT);
         /* What only those have that were taken out is lost with them. */
