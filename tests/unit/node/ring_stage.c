@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "node/ring_stage.h"
+#include "base/number.h"
 
 #include "cluster/secret.h"
 
@@ -751,7 +752,8 @@ static size_t reply_size(const uint8_t *data, size_t size) {
         if (end == NULL)
             return 0;
         char type = (char)data[at];
-        long long number = strtoll((const char *)data + at + 1, NULL, 10);
+        int64_t number = 0; /* of a line that is no number nobody asks */
+        (void)number_parse_int64((const char *)data + at + 1, (size_t)(end - data) - at - 2, &number);
         at = (size_t)(end - data) + 1;
         left--;
         if ((type == '$' || type == '=') && number >= 0)
