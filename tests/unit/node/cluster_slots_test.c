@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "base/number.h"
 #include "node/cluster_slots.h"
 
 #include "node/cluster_stage.h"
@@ -20,11 +21,12 @@ struct reader {
 /* Reads "<type><number>\r\n". */
 static long take(struct reader *reader, char type) {
     cr_assert(reader->at < reader->end && *reader->at == type, "expected %c: %.20s", type, reader->at);
-    char *end;
-    long number = strtol(reader->at + 1, &end, 10);
-    cr_assert_eq(memcmp(end, "\r\n", 2), 0);
+    const char *end = memchr(reader->at, '\r', (size_t)(reader->end - reader->at));
+    int64_t number;
+    cr_assert(end != NULL && end + 1 < reader->end && end[1] == '\n');
+    cr_assert(number_parse_int64(reader->at + 1, (size_t)(end - reader->at) - 1, &number));
     reader->at = end + 2;
-    return number;
+    return (long)number;
 }
 
 static void take_text(struct reader *reader, char text[64]) {
