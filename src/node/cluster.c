@@ -326,6 +326,17 @@ static void end_links(struct node *node, uint16_t member, const char *reason) {
     }
 }
 
+void cluster_note_removed(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (cluster->is_removed)
+        return;
+    node_log(node, NODE_LOG_WARNING,
+             "This node was removed from the cluster: it serves no keys any more. To come "
+             "back it needs a new identity (an empty folder)");
+    cluster->is_removed = true;
+    cluster->must_update = cluster->must_route = true;
+}
+
 static void take_event(struct node *node, const struct membership_event *event) {
     struct cluster *cluster = node->cluster;
     switch (event->kind) {
@@ -347,13 +358,7 @@ static void take_event(struct node *node, const struct membership_event *event) 
         if (cluster_peer(cluster, event->member) != NULL)
             cluster_peer(cluster, event->member)->end_ms = node->monotonic_ms + REMOVED_LINKS_MS;
         break;
-    case MEMBERSHIP_SELF_REMOVED:
-        node_log(node, NODE_LOG_WARNING,
-                 "This node was removed from the cluster: it serves no keys any more. To come "
-                 "back it needs a new identity (an empty folder)");
-        cluster->is_removed = true;
-        cluster->must_update = cluster->must_route = true;
-        break;
+    case MEMBERSHIP_SELF_REMOVED: cluster_note_removed(node); break;
     case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
     case MEMBERSHIP_DUPLICATE:
         node_log(node, NODE_LOG_WARNING,

@@ -178,6 +178,9 @@ void cluster_settle(struct node *node);
  * with `other` carries. */
 bool cluster_has_agreed(const struct node *node, const struct peer *other);
 
+/* The others have removed this node from the cluster: it serves no keys any more. */
+void cluster_note_removed(struct node *node);
+
 /* Somebody knows this node with an incarnation of `seen`, or has seen writes under it that it has not made: it takes a later one. */
 void cluster_take_incarnation(struct node *node, uint64_t seen);
 

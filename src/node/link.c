@@ -32,6 +32,7 @@ struct link {
     struct peer_frame_reader *reader;
     enum link_state state;
     bool is_caller, was_refused;
+    bool refusal_is_proved;
     bool other_is_ready; /* it has been heard to be */
     char reason[REASON_SIZE];
     unsigned protocol;
@@ -184,6 +185,10 @@ enum link_state link_state(const struct link *link) {
 
 const char *link_reason(const struct link *link) {
     return link->reason;
+}
+
+bool link_refusal_is_proved(const struct link *link) {
+    return link->refusal_is_proved;
 }
 
 bool link_was_refused(const struct link *link) {
@@ -371,6 +376,7 @@ static void take_proof(struct link *link, const struct frame *frame) {
 }
 
 static void take_refusal(struct link *link, const struct frame *frame) {
+    link->refusal_is_proved = link->state == LINK_READY;
     link->state = LINK_OVER;
     link->was_refused = true;
     set_reason(link, frame->payload, frame->size);

@@ -90,6 +90,8 @@ bool link_was_refused(const struct link *link);   /* by the other end; the reaso
 /* The protocol that both ends speak: the lower version of the two. 0 while the other's is not known. */
 unsigned link_protocol(const struct link *link);
 /* Nothing is sent or delivered any more. The first reason stays. */
+/* The refusal came from somebody who has proved to know the secret. */
+bool link_refusal_is_proved(const struct link *link);
 void link_end(struct link *link, const char *reason);
 
 /* Queues a frame: *number is its number (0 for gossip; number may be NULL). Only in LINK_READY. false: it is not ready, the queue is

@@ -17,9 +17,10 @@
 /* A seed that belongs to no member that is linked is called so often, by one who has members. */
 #define SEED_EVERY_MS 3000
 /* Records gather for so long at most, or until they are so many bytes. */
-#define GATHER_NS    UINT64_C(500000)
-#define GATHER_BYTES (64 * 1024)
-#define SELF_REASON  "that is this node itself"
+#define GATHER_NS      UINT64_C(500000)
+#define GATHER_BYTES   (64 * 1024)
+#define REMOVED_REASON "this node id was removed from the cluster"
+#define SELF_REASON    "that is this node itself"
 
 /* ---- Peers ---- */
 
@@ -113,7 +114,7 @@ static const char *refusal_of(enum introduction introduction) {
     switch (introduction) {
     case INTRODUCTION_WELCOME: return NULL;
     case INTRODUCTION_SELF: return SELF_REASON;
-    case INTRODUCTION_REMOVED: return "this node id was removed from the cluster";
+    case INTRODUCTION_REMOVED: return REMOVED_REASON;
     case INTRODUCTION_DUPLICATE: return "another process has this node id";
     case INTRODUCTION_FOREIGN: return "that is another cluster";
     case INTRODUCTION_MALFORMED: return "the introduction makes no sense";
@@ -281,6 +282,9 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         membership_note_broken(cluster->membership, peer->member, node->monotonic_ms);
         cluster->must_update = true;
     }
+    /* It was down when it was removed: so it learns of it. */
+    if (link_refusal_is_proved(link->link) && strcmp(link_reason(link->link), REMOVED_REASON) == 0)
+        cluster_note_removed(node);
     struct seed *seed = link->is_caller ? called_seed(cluster, link->call_id) : NULL;
     if (seed != NULL) {
         /* Whichever of the two ends has found it out. */
