@@ -158,6 +158,20 @@ static inline bool command_arity_fits(const struct command *command, uint32_t ar
     return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
 }
 
+/* The last index at which a key of a call may stand (the first and the step are the row's); of calls without keys it says nothing. */
+static inline int command_last_key(const struct command *command, uint32_t argc) {
+    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    return last < (int)argc ? last : (int)argc - 1;
+}
+
+/* The row that a call is of: the subcommand's where `top` is a container and one is named. NULL: there is no such row. */
+static inline const struct command *command_row(const struct command *top, const struct argument *argv,
+                                                uint32_t argc) {
+    if (top == NULL || !(top->flags & COMMAND_CONTAINER) || argc < 2)
+        return top;
+    return command_find_subcommand(top, argv[1].data, argv[1].size);
+}
+
 /* Calls visit(context, index of argument, key flags) for every key argument of a well-formed call.
  * Returns the number of keys, 0 where the command has none. */
 unsigned command_each_key(const struct command *command, uint32_t argc,

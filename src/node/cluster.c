@@ -165,10 +165,6 @@ uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t 
     return cluster->ring->width;
 }
 
-bool cluster_holds_agreed(const struct cluster *cluster, uint32_t slot) {
-    return cluster->is_settled && slot_set_has(&cluster->held, slot);
-}
-
 /* The rings of all members, and of the settled ones if these are fewer. false: no memory, the old ones stay. */
 static bool make_rings(struct node *node) {
     struct cluster *cluster = node->cluster;
@@ -302,17 +298,10 @@ static void make_routes(struct node *node) {
 
 /* ---- What membership reports ---- */
 
-static void print_id(const struct node *node, uint16_t member, char text[IDENTITY_ID_SIZE]) {
-    const struct member_entry *entry = &membership_member(node->cluster->membership, member)->entry;
-    struct actor_identity actor = {.incarnation = entry->incarnation};
-    memcpy(actor.node_id, entry->id, NODE_ID_SIZE);
-    identity_print_id(&actor, text);
-}
-
 static void log_member(struct node *node, enum node_log_level level, uint16_t member, const char *what) {
     char id[IDENTITY_ID_SIZE];
     const struct member_entry *entry = &membership_member(node->cluster->membership, member)->entry;
-    print_id(node, member, id);
+    identity_print_id(entry->id, id);
     node_log(node, level, "Node %.12s at %s:%u %s", id, entry->host, entry->port, what);
 }
 

@@ -209,9 +209,6 @@ static inline void cluster_prefetch(const struct cluster *cluster, const struct 
         prefetch(ring_list(cluster->ring, slot));
 }
 
-/* Whether this node holds a copy of the slot that is in agreement: its "not found" counts. */
-bool cluster_holds_agreed(const struct cluster *cluster, uint32_t slot);
-
 /* "host:port" or "host:port@peerport" as in seeds and CLUSTER MEET -> a seed's host and peer port. false: no such form. */
 bool cluster_parse_seed(const char *text, size_t size, char host[MEMBER_HOST_SIZE], uint16_t *peer_port);
 /* CLUSTER MEET. false: no memory. */

@@ -94,8 +94,8 @@ void handle_cluster_myid(struct node *node, struct session *session, struct call
     (void)session;
     if (!is_member(node, call))
         return;
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(membership_member(node->cluster->membership, ROUTE_SELF)->entry.id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(membership_member(node->cluster->membership, ROUTE_SELF)->entry.id, id);
     reply_bulk_text(call->reply, id);
 }
 
@@ -108,8 +108,8 @@ void handle_cluster_info(struct node *node, struct session *session, struct call
     const struct cluster *cluster = node->cluster;
     struct cluster_counts counts;
     cluster_count(node, &counts);
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(membership_cluster_id(cluster->membership), id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(membership_cluster_id(cluster->membership), id);
     uint64_t own_epoch = membership_member(cluster->membership, ROUTE_SELF)->entry.incarnation;
     struct buffer text;
     buffer_init(&text, node->mem);
@@ -132,8 +132,8 @@ void handle_cluster_info(struct node *node, struct session *session, struct call
 }
 
 static void reply_link(struct reply *reply, const struct peer_link *link, const struct member_entry *entry) {
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(entry->id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(entry->id, id);
     size_t waiting = link_unacknowledged_bytes(link->link);
     reply_map(reply, 6);
     reply_bulk_text(reply, "direction");

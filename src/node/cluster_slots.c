@@ -13,17 +13,8 @@ static int digit_of(uint8_t letter) {
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-void cluster_print_id(const uint8_t id[NODE_ID_SIZE], char text[CLUSTER_ID_TEXT_SIZE]) {
-    static const char digits[] = "0123456789abcdef";
-    for (unsigned i = 0; i < NODE_ID_SIZE; i++) {
-        text[2 * i] = digits[id[i] >> 4];
-        text[2 * i + 1] = digits[id[i] & 15];
-    }
-    text[CLUSTER_ID_TEXT_SIZE - 1] = '\0';
-}
-
 bool cluster_read_id(const struct argument *text, uint8_t id[NODE_ID_SIZE]) {
-    if (text->size != CLUSTER_ID_TEXT_SIZE - 1)
+    if (text->size != IDENTITY_ID_SIZE - 1)
         return false;
     for (unsigned i = 0; i < NODE_ID_SIZE; i++) {
         int high = digit_of(text->data[2 * i]), low = digit_of(text->data[2 * i + 1]);
@@ -64,8 +55,8 @@ static bool rendered_init(struct rendered_members *rendered, const struct node *
     struct reply reply = {.out = &rendered->text, .protocol = protocol};
     for (uint32_t i = 0; i < rendered->count; i++) {
         const struct member_entry *entry = &membership_member(membership, (uint16_t)i)->entry;
-        char id[CLUSTER_ID_TEXT_SIZE];
-        cluster_print_id(entry->id, id);
+        char id[IDENTITY_ID_SIZE];
+        identity_print_id(entry->id, id);
         rendered->at[i] = (uint32_t)rendered->text.size;
         reply_array(&reply, 4);
         reply_bulk_text(&reply, entry->host);
@@ -230,8 +221,8 @@ static bool owned_init(struct owned_ranges *owned, const struct node *node) {
 /* ---- CLUSTER SHARDS ---- */
 
 static void reply_shard_node(struct reply *reply, const struct member *member) {
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(member->entry.id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(member->entry.id, id);
     reply_array(reply, 1);
     reply_map(reply, 7);
     reply_bulk_text(reply, "id");
@@ -315,8 +306,8 @@ static void append_node(struct node *node, struct buffer *text, uint16_t index,
     const struct member_entry *entry = &member->entry;
     const struct peer *peer = cluster_peer(node->cluster, index);
     bool is_self = index == ROUTE_SELF, is_linked = is_self || (peer != NULL && peer_is_linked(peer));
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(entry->id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(entry->id, id);
     buffer_append_format(text, "%s %s:%u@%u %s - 0 %lld %llu %s", id, entry->host, entry->cluster_port,
                          entry->peer_port, flags_of(member, is_self), heard_wall_ms(node, member, is_self),
                          (unsigned long long)entry->incarnation, is_linked ? "connected" : "disconnected");

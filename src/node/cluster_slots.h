@@ -15,10 +15,6 @@
 #include "node/cluster.h"
 #include "node/state.h"
 
-/* An id as people and clients have it: 40 hex digits. */
-#define CLUSTER_ID_TEXT_SIZE (2 * NODE_ID_SIZE + 1)
-void cluster_print_id(const uint8_t id[NODE_ID_SIZE], char text[CLUSTER_ID_TEXT_SIZE]);
-
 /* 40 hex digits in either case -> an id. false: it is none. */
 bool cluster_read_id(const struct argument *text, uint8_t id[NODE_ID_SIZE]);
 

@@ -345,21 +345,19 @@ bool forward_append_answer(struct buffer *out, uint64_t number, const uint8_t *r
     return true;
 }
 
-/* Whether this node executes a request of another one. */
+/* Whether this node executes a command that another one has sent on (EXEC and WAIT are looked at where they run). */
 static bool accepts(const struct node *node, const struct command *command, unsigned flags,
                     struct argument *argv, uint32_t argc) {
     const struct cluster *cluster = node->cluster;
     if (command == NULL || cluster->is_joining || node->persistence.is_loading)
         return false;
-    if (flags & (FORWARD_EXEC | FORWARD_WAIT))
-        return true; /* looked at where it runs */
     if (flags & FORWARD_PART)
         return command->flags & COMMAND_SPREAD;
     if (command->first_key <= 0)
         return false;
-    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    int last = command_last_key(command, argc);
     bool is_read = command->flags & COMMAND_READONLY;
-    for (int i = command->first_key; i <= last && i < (int)argc; i += command->key_step) {
+    for (int i = command->first_key; i <= last; i += command->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
         if (!route_may_execute(node, argv[i].slot, flags & FORWARD_SECOND_HOP,
                                is_read && flags & FORWARD_REPLICA))
@@ -398,8 +396,7 @@ static bool collect(struct node *node, struct session *session, struct cursor *c
         const struct argument *name_before = i == 0 ? NULL : &node->arguments[node->batch[i - 1].first];
         const struct command *command =
             node_find_command(node, argv, name_before, i == 0 ? NULL : node->batch[i - 1].command);
-        if (command != NULL && command->flags & COMMAND_CONTAINER && argc > 1)
-            command = command_find_subcommand(command, argv[1].data, argv[1].size);
+        command = command_row(command, argv, argc);
         node->batch[i] = (struct batched_request){
             .command = command, .first = used, .argc = argc, .first_key = (uint16_t)node->batch_key_count};
         batch->numbers[i] = (*number)++;
@@ -411,6 +408,11 @@ static bool collect(struct node *node, struct session *session, struct cursor *c
             node_place_keys(node, session, command, argv, argc);
     }
     return true;
+}
+
+void forward_set_session(struct session *session, struct buffer *out, unsigned flags) {
+    session->reply = (struct reply){.out = out, .protocol = flags & FORWARD_RESP3 ? 3 : 2};
+    session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
 }
 
 static void execute_one(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
@@ -427,8 +429,7 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
         link_end(link->link, "no memory");
         return;
     }
-    session->reply = (struct reply){.out = &link->replies, .protocol = flags & FORWARD_RESP3 ? 3 : 2};
-    session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
+    forward_set_session(session, &link->replies, flags);
     if (flags & FORWARD_EXEC) {
         transaction_run_forwarded(node, session, flags, argv, request->argc);
     } else if (request->command == NULL || !command_arity_fits(request->command, request->argc) ||

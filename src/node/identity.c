@@ -38,14 +38,18 @@ static void add_check(char *out, const struct text *text, size_t size) {
     memcpy(out, line, CHECK_SIZE);
 }
 
-void identity_print_id(const struct actor_identity *actor, char text[IDENTITY_ID_SIZE]) {
-    for (size_t i = 0; i < NODE_ID_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", actor->node_id[i]);
+void identity_print_id(const uint8_t id[NODE_ID_SIZE], char text[IDENTITY_ID_SIZE]) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < NODE_ID_SIZE; i++) {
+        text[2 * i] = digits[id[i] >> 4];
+        text[2 * i + 1] = digits[id[i] & 15];
+    }
+    text[IDENTITY_ID_SIZE - 1] = '\0';
 }
 
 static void write_text(struct text *text, const struct actor_identity *actor, bool has_checkpoint) {
     char id[IDENTITY_ID_SIZE];
-    identity_print_id(actor, id);
+    identity_print_id(actor->node_id, id);
     text->size = (size_t)snprintf(text->bytes, sizeof text->bytes - CHECK_SIZE,
                                   TITLE "1\nid %s\nincarnation %" PRIu64 "\ncheckpoint %s\n", id,
                                   actor->incarnation, has_checkpoint ? "yes" : "no");

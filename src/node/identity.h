@@ -52,7 +52,7 @@ int identity_note_checkpoint(struct identity *identity, const struct disk *disk)
 
 /* The node id as people and the file have it: 40 hex digits. */
 #define IDENTITY_ID_SIZE (2 * NODE_ID_SIZE + 1)
-void identity_print_id(const struct actor_identity *actor, char text[IDENTITY_ID_SIZE]);
+void identity_print_id(const uint8_t id[NODE_ID_SIZE], char text[IDENTITY_ID_SIZE]);
 
 void identity_release(struct identity *identity, const struct disk *disk);
 

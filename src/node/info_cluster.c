@@ -11,9 +11,9 @@ static void append_members(const struct node *node, const struct cluster_counts 
                            struct buffer *text) {
     const struct cluster *cluster = node->cluster;
     const struct member_entry *own = &membership_member(cluster->membership, ROUTE_SELF)->entry;
-    char cluster_id[CLUSTER_ID_TEXT_SIZE], node_id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(membership_cluster_id(cluster->membership), cluster_id);
-    cluster_print_id(own->id, node_id);
+    char cluster_id[IDENTITY_ID_SIZE], node_id[IDENTITY_ID_SIZE];
+    identity_print_id(membership_cluster_id(cluster->membership), cluster_id);
+    identity_print_id(own->id, node_id);
     buffer_append_format(text, "cluster_id:%s\r\ncluster_node_id:%s\r\n", cluster_id, node_id);
     buffer_append_format(text,
                          "cluster_members:%u\r\ncluster_members_up:%u\r\ncluster_members_suspect:%u\r\n"
@@ -101,8 +101,8 @@ static void append_peer(const struct node *node, const struct member *member, co
     static const struct peer nobody;
     const struct peer *seen = peer != NULL ? peer : &nobody;
     struct lag lag = lag_of(node, peer);
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(member->entry.id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(member->entry.id, id);
     buffer_append_format(
         text,
         "peer%u:id=%s,addr=%s:%u,state=%s,link=%s,lag_bytes=%llu,lag_ms=%llu,round_trip_us=%u,"

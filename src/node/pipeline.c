@@ -61,10 +61,9 @@ static inline void place_keys(struct node *node, const struct session *session, 
     int first = command->first_key;
     if (first <= 0)
         return;
-    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
+    int last = command_last_key(command, argc);
     struct database *database = node->keyspace->databases[session->database];
-    for (int i = first; i <= last && i < (int)argc && node->batch_key_count < BATCH_KEYS;
-         i += command->key_step) {
+    for (int i = first; i <= last && node->batch_key_count < BATCH_KEYS; i += command->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
         if (LIKELY(database != NULL))
             prefetch(&database->slots[argv[i].slot]);

@@ -24,8 +24,7 @@
 /* ---- Out ---- */
 
 /* What the peer was to be told is lost: it will be compared with. */
-static void lose(struct node *node, struct peer *peer) {
-    (void)node;
+static void lose(struct peer *peer) {
     peer->must_compare = true;
     peer->is_agreed = false;
 }
@@ -40,7 +39,7 @@ void replicate_send(struct node *node, struct peer *peer) {
     if (is_sent) {
         peers_raise(node, peer->out);
     } else {
-        lose(node, peer);
+        lose(peer);
         entries_writer_clear(&peer->writer); /* who its actors are may have been told in what is lost */
     }
     if (records->capacity > KEPT_MAX)
@@ -50,16 +49,16 @@ void replicate_send(struct node *node, struct peer *peer) {
 }
 
 /* Whether entries for the peer can gather: else it is compared with later. */
-static bool may_tell(struct node *node, struct peer *peer) {
+static bool may_tell(struct peer *peer) {
     if (LIKELY(peer_is_linked(peer)))
         return true;
-    lose(node, peer);
+    lose(peer);
     return false;
 }
 
 static void told(struct node *node, struct peer *peer, bool is_written) {
     if (UNLIKELY(!is_written)) {
-        lose(node, peer);
+        lose(peer);
         return;
     }
     peer->records_out++;
@@ -79,7 +78,7 @@ static void tell_holders(struct node *node, const struct effect *effect, const s
     size_t begin = 0, end = 0;
     for (uint32_t i = 0; i < cluster->ring->width; i++) {
         struct peer *peer = cluster_peer(cluster, cluster->ring_indexes[list[i]]);
-        if (peer == NULL || !may_tell(node, peer))
+        if (peer == NULL || !may_tell(peer))
             continue;
         if (may_copy(first, peer, record)) {
             told(node, peer, buffer_append(&peer->records, first->records.data + begin, end - begin));
@@ -100,7 +99,7 @@ static void lose_slots(struct node *node) {
     struct ledger *ledger = node->keyspace->ledger;
     for (uint32_t i = 0; i < node->cluster->peer_capacity; i++)
         if (node->cluster->peers[i] != NULL)
-            lose(node, node->cluster->peers[i]);
+            lose(node->cluster->peers[i]);
     memset(ledger->lost, 0, sizeof ledger->lost);
     ledger->has_lost = false;
 }
@@ -135,7 +134,7 @@ void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t c
     struct cluster *cluster = node->cluster;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         struct peer *peer = cluster->peers[i];
-        if (peer == NULL || peer->asked_count == 0 || !may_tell(node, peer))
+        if (peer == NULL || peer->asked_count == 0 || !may_tell(peer))
             continue;
         bool is_written = true;
         for (uint32_t first = 0; first < SLOT_COUNT && is_written;) {
@@ -156,16 +155,9 @@ void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t c
 
 /* ---- In ---- */
 
-static bool add(struct node *node, struct peer *peer, struct buffer *bytes) {
-    if (bytes->size == 0 || !may_tell(node, peer))
-        return true;
-    told(node, peer, buffer_append(&peer->records, bytes->data, bytes->size));
-    return true;
-}
-
-/* A peer knows this node's present start by writes that it has not made, or a later start: it takes a new one. */
-static void outlive(struct node *node, uint64_t incarnation) {
-    cluster_take_incarnation(node, incarnation);
+static void add(struct node *node, struct peer *peer, const struct buffer *bytes) {
+    if (bytes->size != 0 && may_tell(peer))
+        told(node, peer, buffer_append(&peer->records, bytes->data, bytes->size));
 }
 
 bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
@@ -183,11 +175,12 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
     add(node, peer, &outcome->answers);
     buffer_clear(&outcome->fetches);
     buffer_clear(&outcome->answers);
+    /* The peer knows a later start of this node, or writes under the present one that it has not made: it takes a new one. */
     uint64_t own = cluster->self_identity.incarnation;
     if (outcome->own_incarnation > own)
-        outlive(node, outcome->own_incarnation);
+        cluster_take_incarnation(node, outcome->own_incarnation);
     else if (outcome->own_counter != 0)
-        outlive(node, own);
+        cluster_take_incarnation(node, own);
     if (status == ENTRIES_NO_MEMORY || link->reader.has_gaps) {
         /* The other end will compare when it has called again. */
         link_end(link->link, "no memory for what was sent");

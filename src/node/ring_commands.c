@@ -24,8 +24,8 @@ static const char *state_name(enum member_state state) {
 #define MEMBER_FIELDS 4
 
 static void reply_member(struct reply *reply, const struct member *member) {
-    char id[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(member->entry.id, id);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(member->entry.id, id);
     reply_bulk_text(reply, "id");
     reply_bulk_text(reply, id);
     reply_bulk_text(reply, "address");

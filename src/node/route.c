@@ -39,12 +39,6 @@ bool route_may_execute(const struct node *node, uint32_t slot, bool is_second_ho
     return (is_second_hop || may_be_replica) && cluster->is_settled;
 }
 
-/* The first and last index of a call's keys. */
-static int last_key(const struct command *command, uint32_t argc) {
-    int last = command->last_key < 0 ? (int)argc + command->last_key : command->last_key;
-    return last < (int)argc ? last : (int)argc - 1;
-}
-
 /* What a call's keys have in common. */
 struct keys {
     uint32_t slot; /* of the first */
@@ -54,7 +48,7 @@ struct keys {
 
 static struct keys look_at_keys(const struct node *node, const struct command *command, struct argument *argv,
                                 uint32_t argc) {
-    int first = command->first_key, last = last_key(command, argc);
+    int first = command->first_key, last = command_last_key(command, argc);
     keyspace_place(node->keyspace, &argv[first]);
     struct keys keys = {.slot = argv[first].slot, .one_slot = true, .one_member = true};
     keys.member = node->routes == NULL ? ROUTE_SELF : node->routes[keys.slot];
@@ -134,8 +128,7 @@ static void execute_here(struct node *node, const struct command *command, unsig
     /* One of these may run inside another (a part of a command that was tried again): the outer one's is put back. */
     struct reply outer = session->reply;
     uint32_t outer_flags = session->flags;
-    session->reply = (struct reply){.out = &out, .protocol = flags & FORWARD_RESP3 ? 3 : 2};
-    session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
+    forward_set_session(session, &out, flags);
     if (flags & FORWARD_EXEC) {
         transaction_run_forwarded(node, session, flags, argv, argc);
     } else {

@@ -484,13 +484,11 @@ static void answer_watch(struct node *node, struct session *session, struct argu
 static const struct command *queued_row(struct node *node, struct argument *argv, uint32_t argc,
                                         uint32_t slot) {
     const struct command *top = command_find(node->commands, argv[0].data, argv[0].size);
-    const struct command *row = top;
-    if (top != NULL && top->flags & COMMAND_CONTAINER && argc > 1)
-        row = command_find_subcommand(top, argv[1].data, argv[1].size);
+    const struct command *row = command_row(top, argv, argc);
     if (row == NULL || !command_arity_fits(row, argc) || row->flags & COMMAND_NO_MULTI || !is_about_keys(row))
         return NULL;
-    int last = row->last_key < 0 ? (int)argc + row->last_key : row->last_key;
-    for (int i = row->first_key; i > 0 && i <= last && i < (int)argc; i += row->key_step) {
+    int last = command_last_key(row, argc);
+    for (int i = row->first_key; i > 0 && i <= last; i += row->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
         if (argv[i].slot != slot)
             return NULL;

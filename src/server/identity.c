@@ -45,7 +45,7 @@ bool server_take_identity(struct server *server) {
         identity_take(identity, &server->disk, config->dbfilename, fresh_id, &error);
     snprintf(server->home, sizeof server->home, "%s", config->dir);
     server->keeps_identity = identity->is_kept;
-    identity_print_id(&identity->actor, id);
+    identity_print_id(identity->actor.node_id, id);
     switch (status) {
     case IDENTITY_TAKEN:
         server_log(server, NODE_LOG_NOTICE, "This is node %s, incarnation %llu (%s/%s)", id,

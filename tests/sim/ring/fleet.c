@@ -220,7 +220,7 @@ bool fleet_remove(struct fleet *fleet, uint32_t through, const uint8_t id[NODE_I
     struct actor_identity actor = {.incarnation = 1};
     char text[IDENTITY_ID_SIZE];
     memcpy(actor.node_id, id, NODE_ID_SIZE);
-    identity_print_id(&actor, text);
+    identity_print_id(actor.node_id, text);
     world_note(&fleet->world, "%.8s... is taken out of the cluster, through node %u", text, through);
     return fleet_command(fleet, through, (const char *const[]){"CLUSTER", "FORGET", text, NULL});
 }

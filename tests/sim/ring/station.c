@@ -223,7 +223,7 @@ void station_begin(struct station *station, enum disk_fate fate) {
         world_fail(world, "node %u does not know who it is (status %d, error %d)", station->number, status,
                    error);
     char id[IDENTITY_ID_SIZE];
-    identity_print_id(&station->identity.actor, id);
+    identity_print_id(station->identity.actor.node_id, id);
     world_note(world, "node %u begins, process %u, as %.8s... incarnation %llu%s", station->number,
                station->process, id, (unsigned long long)station->identity.actor.incarnation,
                fate == DISK_LOST          ? ", its disk is new"

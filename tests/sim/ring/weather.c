@@ -237,7 +237,7 @@ static void remove_one(void *context) {
     station_end(gone, false);
     gone->is_removed = true;
     char id[IDENTITY_ID_SIZE];
-    identity_print_id(&gone->identity.actor, id);
+    identity_print_id(gone->identity.actor.node_id, id);
     world_note(&fleet->world, "node %u is taken out of the cluster, through node %u", gone->number,
                through->number);
     if (user_connect(user, through))

@@ -143,7 +143,7 @@ Test(cluster_commands, info_has_the_fields_of_redis_and_ours) {
         lost += stage->cluster->routes[slot] == ROUTE_NOBODY;
     }
     char expected[1024], id[41];
-    cluster_print_id(membership_cluster_id(stage->cluster->membership), id);
+    identity_print_id(membership_cluster_id(stage->cluster->membership), id);
     int size = snprintf(
         expected, sizeof expected,
         "cluster_state:fail\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:%u\r\n"

@@ -297,8 +297,8 @@ Test(cluster_slots, ids_are_read_as_they_are_written) {
     uint8_t id[NODE_ID_SIZE], read[NODE_ID_SIZE];
     for (unsigned i = 0; i < NODE_ID_SIZE; i++)
         id[i] = (uint8_t)(i * 13 + 7);
-    char text[CLUSTER_ID_TEXT_SIZE];
-    cluster_print_id(id, text);
+    char text[IDENTITY_ID_SIZE];
+    identity_print_id(id, text);
     struct argument argument = {(const uint8_t *)text, 40, ARGUMENT_NOT_PLACED, 0};
     cr_assert(cluster_read_id(&argument, read));
     cr_assert_eq(memcmp(id, read, sizeof id), 0);
@@ -306,7 +306,7 @@ Test(cluster_slots, ids_are_read_as_they_are_written) {
     cr_assert_not(cluster_read_id(&argument, read));
     argument.size = 40;
     for (const char *wrong = "g/:@G` \xff"; *wrong != '\0'; wrong++) {
-        cluster_print_id(id, text);
+        identity_print_id(id, text);
         text[17] = *wrong;
         cr_assert_not(cluster_read_id(&argument, read), "%c", *wrong);
     }

@@ -88,6 +88,6 @@ void cluster_stage_set_state(struct cluster_stage *stage, uint16_t member, enum 
 }
 
 const char *cluster_stage_id(struct cluster_stage *stage, uint16_t member, char text[41]) {
-    cluster_print_id(cluster_stage_member(stage, member)->entry.id, text);
+    identity_print_id(cluster_stage_member(stage, member)->entry.id, text);
     return text;
 }

@@ -289,7 +289,7 @@ Test(cluster, a_file_of_members_that_cannot_be_written_is_written_later) {
 
 static void forget(struct ring_stage *stage, unsigned by, unsigned whom) {
     char id[IDENTITY_ID_SIZE];
-    identity_print_id(&stage->nodes[whom].identity.actor, id);
+    identity_print_id(stage->nodes[whom].identity.actor.node_id, id);
     struct ring_client *client = ring_connect(stage, by);
     cr_assert_str_eq(ring_ask_format(client, "CLUSTER FORGET %s", id), "+OK\r\n");
     ring_disconnect(client);
