@@ -246,8 +246,8 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_library,$(layer))))
 
 # Unit tests: one program a layer, linked with that layer and those below it only, so that the link proves the rule.
 unit_objects = $(call objects,$(sort $(wildcard tests/unit/$(1)/*.c tests/unit/*.c)) $(UNIT_ALSO_$(1)))
-# Their files are kept on the simulator's disk.
-UNIT_ALSO_node := tests/sim/disk.c
+# Their files are kept on the simulator's disk, and their worlds answer as its own do.
+UNIT_ALSO_node := tests/sim/disk.c tests/sim/poor_host.c
 define unit_program
 $(OUT)/lists/unit-$(1): FORCE
 	$$(call stamp,$(call unit_objects,$(1)))

@@ -4,6 +4,8 @@
  */
 #include "sim/ring/station.h"
 
+#include "sim/poor_host.h"
+
 #include "cluster/secret.h"
 #include "node/cluster.h"
 #include "node/state.h"
@@ -30,39 +32,6 @@ static void host_log(void *context, enum node_log_level level, const char *text)
     char readable[TRACE_LINE_SIZE];
     world_note(station->world, "%u log %d %s", station->number, level,
                trace_readable(readable, sizeof readable, text, strlen(text)));
-}
-
-static void host_facts(void *context, struct host_facts *facts) {
-    (void)context;
-    *facts =
-        (struct host_facts){.resident_bytes = 50000000, .total_system_bytes = 8000000000, .process_id = 4711};
-    snprintf(facts->os, sizeof facts->os, "Simulated 1.0");
-}
-
-static bool host_setting_changed(void *context, const char *name, char error[256]) {
-    (void)context;
-    (void)name;
-    error[0] = '\0';
-    return true;
-}
-
-static bool host_config_read(void *context, struct buffer *text, char error[256]) {
-    (void)context;
-    (void)text;
-    snprintf(error, 256, "The server is running without a config file");
-    return false;
-}
-
-static bool host_config_write(void *context, const void *text, size_t size, char error[256]) {
-    (void)context;
-    (void)text;
-    (void)size;
-    snprintf(error, 256, "no disk");
-    return false;
-}
-
-static void host_memory_purge(void *context) {
-    (void)context;
 }
 
 static void host_sleep_us(void *context, uint64_t us) {
@@ -164,16 +133,12 @@ static struct node *make_node(struct station *station) {
                              .clock_ns = host_clock_ns,
                              .thread_cpu_ns = host_clock_ns,
                              .log = host_log,
-                             .facts = host_facts,
-                             .setting_changed = host_setting_changed,
-                             .config_read = host_config_read,
-                             .config_write = host_config_write,
-                             .memory_purge = host_memory_purge,
                              .sleep_us = host_sleep_us,
                              .random = host_random,
                              .file_read = host_file_read,
                              .work = {.context = station, .submit = submit},
                              .disk = station->disks[station->disk].disk};
+    poor_host_fill(&host);
     struct node_options options = {.mem = &station->mem,
                                    .host = &host,
                                    .config = &station->config,

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "node/ring_stage.h"
+
 #include "base/number.h"
+#include "sim/poor_host.h"
 
 #include "cluster/secret.h"
 
@@ -34,37 +36,6 @@ static void host_log(void *context, enum node_log_level level, const char *text)
         size = kept;
     }
     snprintf(of->log + size, sizeof of->log - size, "%s\n", text);
-}
-
-static void host_facts(void *context, struct host_facts *facts) {
-    (void)context;
-    *facts = (struct host_facts){.process_id = 4711};
-}
-
-static bool host_setting_changed(void *context, const char *name, char error[256]) {
-    (void)context;
-    (void)name;
-    error[0] = '\0';
-    return true;
-}
-
-static bool host_config_read(void *context, struct buffer *text, char error[256]) {
-    (void)context;
-    (void)text;
-    snprintf(error, 256, "no file");
-    return false;
-}
-
-static bool host_config_write(void *context, const void *text, size_t size, char error[256]) {
-    (void)context;
-    (void)text;
-    (void)size;
-    snprintf(error, 256, "no file");
-    return false;
-}
-
-static void host_memory_purge(void *context) {
-    (void)context;
 }
 
 static void host_sleep_us(void *context, uint64_t us) {
@@ -401,16 +372,12 @@ static void start(struct ring_stage *stage, unsigned number, bool has_seeds) {
                              .clock_ns = host_clock_ns,
                              .thread_cpu_ns = host_clock_ns,
                              .log = host_log,
-                             .facts = host_facts,
-                             .setting_changed = host_setting_changed,
-                             .config_read = host_config_read,
-                             .config_write = host_config_write,
-                             .memory_purge = host_memory_purge,
                              .sleep_us = host_sleep_us,
                              .random = host_random,
                              .file_read = host_file_read,
                              .work = of->helper.queue,
                              .disk = of->disk.disk};
+    poor_host_fill(&host);
     char host_name[16];
     snprintf(host_name, sizeof host_name, "10.0.0.%u", number);
     struct node_options options = {.mem = &of->mem,
