@@ -232,9 +232,10 @@ def stopped_while_loading(world, folder):
 
 
 def answers_while_loading(server):
-    """Commands that wait for the server when it goes on, so that they are answered at once."""
+    """Commands that wait for the server when it goes on, so that they are answered at once. A server that has loaded
+    already carries them out: they add no key, for the file may be loaded once more."""
     with server.connection() as connection:
-        connection.sendall(b"INFO persistence\r\nGET many:1\r\nSET a b\r\nPING\r\nSAVE\r\nBGSAVE\r\nECHO end\r\n")
+        connection.sendall(b"INFO persistence\r\nGET many:1\r\nSET many:1 b\r\nPING\r\nSAVE\r\nBGSAVE\r\nECHO end\r\n")
         server.process.send_signal(signal.SIGCONT)
         data = b""
         while not data.endswith(b"$3\r\nend\r\n") and data.count(b"\r\n-LOADING") < 6:
@@ -267,24 +268,32 @@ def clients_are_told_while_a_file_is_loaded(world):
     expect_equal(client.set("a", "b"), True, "SET")
 
 
+def ended_while_loading(world, folder, how):
+    """Ends a server that is loading, by a signal or by a command; whether it was loading still."""
+    before = bytes_of(folder)
+    server = world.begin(folder, save=RULES)
+    eventually(lambda: "This is node" in server.log(), "the server has begun")
+    if how == signal.SIGTERM:
+        server.process.send_signal(how)
+    else:
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(LOADS_ALONE_SECONDS)  # as above
+        with server.connection() as connection:
+            connection.sendall(how)
+            server.process.send_signal(signal.SIGCONT)
+            connection.recv(100)
+    server.wait(0, how)
+    world.expect_valid(folder / "dump.rdb")
+    if "Loaded " in server.log():
+        return False  # and it may have saved
+    expect_equal(bytes_of(folder), before, f"the files after {how!r}")
+    return True
+
+
 @test
 def an_end_while_a_file_is_loaded_leaves_the_file_alone(world):
     folder, keys = big_checkpoint(world)
-    before = bytes_of(folder)
     for how in (signal.SIGTERM, b"SHUTDOWN\r\n", b"SHUTDOWN SAVE\r\n"):
-        server = world.begin(folder, save=RULES)
-        eventually(lambda: "This is node" in server.log(), "the server has begun")
-        if how == signal.SIGTERM:
-            server.process.send_signal(how)
-        else:
-            server.process.send_signal(signal.SIGSTOP)
-            time.sleep(LOADS_ALONE_SECONDS)  # as above
-            with server.connection() as connection:
-                connection.sendall(how)
-                server.process.send_signal(signal.SIGCONT)
-                connection.recv(100)
-        server.wait(0, how)
-        if "Loaded " not in server.log():
-            expect_equal(bytes_of(folder), before, f"the files after {how!r}")
-        world.expect_valid(folder / "dump.rdb")
+        expect(any(ended_while_loading(world, folder, how) for _attempt in range(LOADING_ATTEMPTS)),
+               f"it had always loaded before {how!r}")
     expect_equal(world.start(folder).client().dbsize(), keys, "DBSIZE")
