@@ -192,22 +192,12 @@ def errors(world):
     fails(r"^cluster: --cluster-secret is what this tool sets itself$", "start", "2", "--cluster-secret", "x")
     fails(r"Bad directive or wrong number of arguments[\s\S]*^cluster: node 1 has ended$", "start", "2", *port, "--bogus", "1")
     cluster.tool("wipe")
-    fails(r"^cluster: not within 0 s: ", "start", "2", *port, "--save", "", "--wait", "0")
+    slow = world.path("slow", f'#!/bin/sh\nsleep 1\nexec "{cluster.binary}" "$@"\n')
+    os.chmod(slow, 0o700)
+    fails(r"^cluster: not within 0 s: ", "start", "2", *port, "--binary", slow, "--save", "", "--wait", "0")
     cluster.tool("start", "2", *port)
     fails(r"^cluster: which node\? 1 to 2$", "kill", "3")
     fails(r"^cluster: node 1 runs with other directives: stop the cluster first$", "start", "2", "--maxmemory", "1gb")
     world.path("cluster/other", "not ours")
     expect("has other files" in cluster.tool("wipe"), "wipe")
     expect_equal(os.listdir(cluster.directory), ["other"])
-
-
-def run(binary, report, only=None):
-    """Each test in a world of its own."""
-    for name, function in SUITE.tests:
-        if only and only not in name:
-            continue
-        world = stage.World(binary)
-        try:
-            report.run(name, lambda function=function, world=world: function(world))
-        finally:
-            world.close()

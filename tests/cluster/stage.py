@@ -160,9 +160,23 @@ class World(harness.World):
         super().close()
 
 
-def run_suites(suites, binary, report, only=None):
-    """All suites on one cluster of three, that begins each test empty and ends well."""
-    ask_children = bool(only) and not harness.names_known(suites, only)
+def run_alone(suites, binary, report, only=None):
+    """Each test in a world of its own, without a cluster."""
+    for suite in suites:
+        for name, function in suite.tests:
+            if only and only not in name:
+                continue
+            world = World(binary)
+            try:
+                report.run(name, lambda function=function, world=world: function(world))
+            finally:
+                world.close()
+
+
+def run_suites(suites, binary, report, only=None, others=()):
+    """All suites on one cluster of three, that begins each test empty and ends well. What the `others` know by its name is
+    not sought in programs with tests of their own."""
+    ask_children = bool(only) and not harness.names_known((*suites, *others), only)
     chosen = []
     for suite in suites:
         tests = [(name, function) for name, function in suite.tests if not only or only in name]
