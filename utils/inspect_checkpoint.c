@@ -14,6 +14,7 @@
  */
 #include "base/buffer.h"
 #include "base/crc16.h"
+#include "data/merge_state.h"
 #include "inspect/report.h"
 #include "os/disk.h"
 #include "store/checkpoint_input.h"
@@ -169,6 +170,13 @@ static void count_key(struct key_tally *tally, bool expires, bool expired) {
 /* A whole record, but that a long one's value is only there in a dump. */
 static void count_record(struct inspection *inspection, uint32_t database, const struct record_parts *parts) {
     inspection->found.types[parts->type]++;
+    if (parts->state_size != 0) {
+        size_t at = 0;
+        struct sibling sibling;
+        inspection->found.counters += merge_state_kind(parts->state) == MERGE_STATE_COUNTER;
+        inspection->found.with_siblings +=
+            merge_state_next_sibling(parts->state, parts->state_size, &at, &sibling);
+    }
     if (parts->type == RECORD_TOMBSTONE)
         return;
     bool expires = parts->expiry_ms != RECORD_NO_EXPIRY, expired = has_expired(inspection, parts);
@@ -240,23 +248,30 @@ static enum checkpoint_input_status begin_long(struct inspection *inspection,
         return damaged(inspection, "a long record begins within another");
     record->entry = *entry;
     record->database = inspection->database;
-    record->left = (uint64_t)entry->key_left + entry->value_size;
-    record->kept_left = inspection->is_dumping ? record->left : entry->key_left;
+    record->left = (uint64_t)entry->key_left + entry->state_size + entry->value_size;
+    record->kept_left = inspection->is_dumping ? record->left : entry->key_left + (uint64_t)entry->state_size;
     buffer_clear(&record->bytes);
     return buffer_append(&record->bytes, entry->parts.key, entry->parts.key_size) ? CHECKPOINT_INPUT_GOOD
                                                                                   : no_memory(inspection);
 }
 
-static void end_long(struct inspection *inspection) {
+static enum checkpoint_input_status end_long(struct inspection *inspection) {
     struct long_record *record = &inspection->long_record;
     struct record_parts parts = record->entry.parts;
     parts.key = record->bytes.data;
     parts.key_size += record->entry.key_left;
-    parts.value = record->bytes.data + parts.key_size;
+    parts.state = record->bytes.data + parts.key_size;
+    parts.state_size = record->entry.state_size;
+    parts.value = parts.state + parts.state_size;
     parts.value_size = record->entry.value_size;
+    if (parts.state_size != 0 &&
+        (!record_codec_takes_state(&parts, parts.state, parts.state_size) ||
+         !checkpoint_state_names_actors(parts.state, parts.state_size, inspection->input.header.actor_count)))
+        return damaged(inspection, "a merge state that cannot be read");
     take_record(inspection, record->database, &parts);
     if (record->bytes.capacity > LONG_KEPT_SIZE)
         buffer_release(&record->bytes);
+    return CHECKPOINT_INPUT_GOOD;
 }
 
 /* The bytes grow as they come: what an entry promises reserves nothing. */
@@ -270,9 +285,7 @@ static enum checkpoint_input_status take_part(struct inspection *inspection,
         return no_memory(inspection);
     record->kept_left -= kept;
     record->left -= part->size;
-    if (record->left == 0)
-        end_long(inspection);
-    return CHECKPOINT_INPUT_GOOD;
+    return record->left == 0 ? end_long(inspection) : CHECKPOINT_INPUT_GOOD;
 }
 
 static enum checkpoint_input_status take_entry(struct inspection *inspection, struct cursor *block) {
@@ -290,6 +303,7 @@ static enum checkpoint_input_status take_entry(struct inspection *inspection, st
     case CHECKPOINT_DATABASE: inspection->database = entry.database; return CHECKPOINT_INPUT_GOOD;
     case CHECKPOINT_LONG: inspection->block_records++; return begin_long(inspection, &entry);
     case CHECKPOINT_PART: return take_part(inspection, &entry);
+    case CHECKPOINT_SLOTS: return CHECKPOINT_INPUT_GOOD;
     case CHECKPOINT_ENTRY_BROKEN: break;
     }
     return damaged(inspection, "an entry that cannot be read");

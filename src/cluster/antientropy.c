@@ -141,20 +141,23 @@ static bool ask_slots(struct comparer *comparer, const struct keyspace *keyspace
     count = count < COMPARE_SLOTS_MAX ? count : COMPARE_SLOTS_MAX;
     out = encode_varint(out, count);
     uint64_t salt = compare_salt(comparer->round);
-    uint64_t counter = 0;
+    uint64_t counter = 0, floor_before = 0;
     uint32_t behind = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = slot_set_next(&comparer->to_compare, behind);
-        const struct slot_ledger *ours = &keyspace->ledger->slots[slot];
+        uint64_t flush_counter = keyspace->ledger->flush_counters[slot];
+        uint64_t floor = keyspace->ledger->floors.counters[slot];
         if (!places_push(&comparer->asked, comparer->mem, &(struct compare_place){.slot = (uint16_t)slot}))
             return false;
         slot_set_remove(&comparer->to_compare, slot);
-        bool has_counter = ours->flush_counter != counter;
+        bool has_counter = flush_counter != counter;
         out = encode_varint(out, (uint64_t)(slot - behind) << 1 | has_counter);
         if (has_counter)
-            out = encode_fixed(out, ours->flush_counter, 8);
-        out = encode_fixed(out, compare_cut(ours->digest, salt), 4);
-        counter = ours->flush_counter;
+            out = encode_fixed(out, flush_counter, 8);
+        out = encode_varint(out, compare_floor_step(floor, floor_before));
+        out = encode_fixed(out, compare_cut(keyspace->ledger->digests[slot], salt), 4);
+        counter = flush_counter;
+        floor_before = floor;
         behind = slot + 1;
     }
     end_question(message, out);
@@ -317,6 +320,10 @@ static bool take_root(struct comparer *comparer, struct keyspace *keyspace, stru
     uint8_t is_equal = cursor_u8(cursor);
     if (!cursor_is_done(cursor) || is_equal > 1)
         return false;
+    if (!is_equal && comparer->only_looks) {
+        end_round(comparer, COMPARE_EXCHANGED);
+        return true;
+    }
     if (!is_equal) {
         comparer->to_compare = comparer->set;
         return ask_groups(comparer, keyspace, GROUP_SHIFT, message);

@@ -8,12 +8,13 @@
  *   root    one digest over all slots of the set; equal: one message each way, a few bytes
  *   groups  digests over the slots of the set in each of COMPARE_GROUPS equal ranges of slots; then over the slots in each of the
  *           smaller ranges, COMPARE_SMALL_GROUP slots, of those that differ
- *   slots   slot, flush counter and digest of the slots of small groups that differ
+ *   slots   slot, flush counter, floor (store/floors.h) and digest of the slots of small groups that differ
  *   leaves  of a slot that differs and has COMPARE_LARGE_SLOT records or more on both sides: digests of so many equal ranges of
  *           hashes that each has at most COMPARE_LEAF_RECORDS on average
  *   keys    of a smaller slot, or of leaves that differ: of every record, half of its hash and half of a digest of its version
  *
- * At the slots the higher flush counter is applied by who has the lower one. At the keys the answerer asks for what it lacks or
+ * At the slots the higher flush counter is applied by who has the lower one, and so is the higher floor. While what lies below floors is being
+ * dropped, a node compares as little as while its digests are being made. At the keys the answerer asks for what it lacks or
  * has otherwise, and sends what the asker lacks or has otherwise; both as records that are merged. A round in which the roots were
  * equal is an agreement; a round that found differences never is, however few.
  *
@@ -80,6 +81,18 @@ static inline uint32_t slot_set_next(const struct slot_set *set, uint32_t from) 
     return SLOT_COUNT;
 }
 
+/* The first slot from `from` on that is not in the set; SLOT_COUNT: there is none. */
+static inline uint32_t slot_set_next_absent(const struct slot_set *set, uint32_t from) {
+    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
+        uint64_t bits = ~set->bits[word];
+        if (word == from >> 6)
+            bits = bits >> (from & 63) << (from & 63);
+        if (bits != 0)
+            return word << 6 | (uint32_t)__builtin_ctzll(bits);
+    }
+    return SLOT_COUNT;
+}
+
 uint32_t slot_set_count(const struct slot_set *set);
 uint64_t slot_set_digest(const struct slot_set *set);
 
@@ -122,6 +135,7 @@ struct comparer {
     uint64_t exchanged; /* flushes and records that were sent in this round, either way */
     uint64_t step;      /* of the round: number and kind of the question that is under way */
     uint8_t question;
+    bool only_looks;     /* set from outside: a round ends behind its root, and nothing is exchanged */
     uint8_t group_shift; /* of a question about groups: the slots of one have the same number >> this */
     struct slot_set set; /* what is compared */
     struct slot_set to_compare;         /* slots of groups that differ, still to be looked at */

@@ -76,14 +76,14 @@ static bool answer_groups(struct answering *answering) {
 struct their_slot {
     uint32_t slot;
     uint32_t digest; /* cut */
-    uint64_t flush_counter;
+    uint64_t flush_counter, floor;
 };
 
 /* Returns how many there are; 0: they make no sense. */
 static uint32_t read_slots(struct answering *answering, struct their_slot *slots) {
     struct cursor *cursor = &answering->cursor;
     uint64_t count = cursor_varint(cursor);
-    uint64_t counter = 0;
+    uint64_t counter = 0, floor = 0;
     uint64_t behind = 0;
     if (count > COMPARE_SLOTS_MAX)
         return 0;
@@ -94,10 +94,11 @@ static uint32_t read_slots(struct answering *answering, struct their_slot *slots
         uint64_t slot = behind + (head >> 1);
         if (head & 1)
             counter = cursor_u64(cursor);
+        floor = compare_floor_after(cursor_varint(cursor), floor);
         if (slot >= SLOT_COUNT || !slot_set_has(answering->expected, (uint32_t)slot))
             return 0;
         slots[i] = (struct their_slot){
-            .slot = (uint32_t)slot, .flush_counter = counter, .digest = cursor_u32(cursor)};
+            .slot = (uint32_t)slot, .flush_counter = counter, .floor = floor, .digest = cursor_u32(cursor)};
         behind = slot + 1;
     }
     return cursor_is_done(cursor) ? (uint32_t)count : 0;
@@ -105,38 +106,72 @@ static uint32_t read_slots(struct answering *answering, struct their_slot *slots
 
 /* Applies their flushes that are newer, all of one counter at once; afterwards none is said to be newer than ours. */
 static bool apply_flushes(struct keyspace *keyspace, struct their_slot *slots, uint32_t count) {
-    const struct slot_ledger *ours = keyspace->ledger->slots;
+    const uint64_t *ours = keyspace->ledger->flush_counters;
     bool has_flush = false;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t counter = slots[i].flush_counter;
-        if (counter <= ours[slots[i].slot].flush_counter)
+        if (counter <= ours[slots[i].slot])
             continue;
         struct slot_set flushed = {{0}};
         for (uint32_t k = i; k < count; k++)
-            if (slots[k].flush_counter == counter && counter > ours[slots[k].slot].flush_counter)
+            if (slots[k].flush_counter == counter && counter > ours[slots[k].slot])
                 slot_set_add(&flushed, slots[k].slot);
         keyspace_flush_slots(keyspace, flushed.bits, counter);
         /* A counter that is impossible was refused: then there is nothing to be said about it. */
-        has_flush |= ours[slots[i].slot].flush_counter == counter;
+        has_flush |= ours[slots[i].slot] == counter;
         for (uint32_t k = i; k < count; k++)
             if (slot_set_has(&flushed, slots[k].slot))
-                slots[k].flush_counter = ours[slots[k].slot].flush_counter;
+                slots[k].flush_counter = ours[slots[k].slot];
     }
     return has_flush;
+}
+
+/* Applies their floors that are higher, and drops what it can for them at once; afterwards none is said to be higher than ours. */
+static bool apply_floors(struct keyspace *keyspace, struct their_slot *slots, uint32_t count) {
+    const uint64_t *ours = keyspace->ledger->floors.counters;
+    bool has_floor = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (slots[i].floor <= ours[slots[i].slot])
+            continue;
+        has_floor |= floors_raise(keyspace, slots[i].slot, slots[i].slot, slots[i].floor);
+        slots[i].floor = ours[slots[i].slot];
+    }
+    if (has_floor)
+        (void)floors_step(keyspace, COMPARE_STEP_RECORDS);
+    return has_floor;
+}
+
+/* Sends our floors that are higher, each run of slots side by side as one. false: no memory. */
+static bool send_floors(struct answering *answering, const struct their_slot *slots, uint32_t count,
+                        bool *has_floor) {
+    const uint64_t *ours = answering->keyspace->ledger->floors.counters;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t first = slots[i].slot;
+        uint64_t floor = ours[first];
+        if (floor <= slots[i].floor)
+            continue;
+        while (i + 1 < count && slots[i + 1].slot == slots[i].slot + 1 && ours[slots[i + 1].slot] == floor &&
+               floor > slots[i + 1].floor)
+            i++;
+        if (!entries_add_floor(answering->records, first, slots[i].slot, floor))
+            return false;
+        *has_floor = true;
+    }
+    return true;
 }
 
 /* Sends our flushes that are newer: slots side by side as one. false: no memory. */
 static bool send_flushes(struct answering *answering, const struct their_slot *slots, uint32_t count,
                          bool *has_flush) {
-    const struct slot_ledger *ours = answering->keyspace->ledger->slots;
+    const uint64_t *ours = answering->keyspace->ledger->flush_counters;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t first = slots[i].slot;
-        uint64_t counter = ours[first].flush_counter;
+        uint64_t counter = ours[first];
         if (counter <= slots[i].flush_counter)
             continue;
         for (; i + 1 < count; i++) {
             const struct their_slot *next = &slots[i + 1];
-            if (next->slot != slots[i].slot + 1 || ours[next->slot].flush_counter != counter ||
+            if (next->slot != slots[i].slot + 1 || ours[next->slot] != counter ||
                 counter <= next->flush_counter)
                 break;
         }
@@ -155,7 +190,9 @@ static bool answer_slots(struct answering *answering) {
     if (out == NULL)
         return false;
     bool has_flush = apply_flushes(keyspace, slots, count);
-    if (!send_flushes(answering, slots, count, &has_flush))
+    has_flush |= apply_floors(keyspace, slots, count);
+    if (!send_flushes(answering, slots, count, &has_flush) ||
+        !send_floors(answering, slots, count, &has_flush))
         return false;
     uint64_t salt = compare_salt(answering->round);
     uint8_t *count_at = out + 1;
@@ -164,7 +201,7 @@ static bool answer_slots(struct answering *answering) {
     out += 1 + 2;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = slots[i].slot;
-        if (compare_cut(keyspace->ledger->slots[slot].digest, salt) == slots[i].digest)
+        if (compare_cut(keyspace->ledger->digests[slot], salt) == slots[i].digest)
             continue;
         out = encode_varint(encode_varint(out, slot - behind), compare_slot_records(keyspace, slot));
         behind = slot + 1;
@@ -439,7 +476,7 @@ static bool answer_keys(struct answering *answering) {
 
 /* Whether the digests of all slots that are asked about are complete. A keyspace that is alone keeps none. */
 static bool is_known(const struct keyspace *keyspace, const struct slot_set *set) {
-    if (keyspace->is_alone)
+    if (keyspace->is_alone || floors_are_dropping(keyspace->ledger))
         return false;
     if (keyspace->ledger->is_walked)
         return true;

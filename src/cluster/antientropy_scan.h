@@ -5,14 +5,15 @@
  *   groups  the shift from a slot's number to its group's (1), one bit for each of the COMPARE_GROUPS: it is looked at (16), then
  *           the digests (4 each) of the groups in them that have slots of the set, in order
  *   slots   count (varint), then of each: (slots skipped) * 2 + whether a flush counter follows (varint), the counter (8; else it is
- *           that of the slot before, 0 at first), digest (4)
+ *           that of the slot before, 0 at first), by how many steps the floor differs from that of the slot before, 0 at first (varint: twice
+ *           as many, and 1 less if it is lower), digest (4)
  *   leaves  count (2), then of each place: slot (2), bits (1), first leaf (4), number of leaves (2), their digests (4 each)
  *   keys    count (2), then of each place: slot (2), first and last half hash (4, 4), number of records (2), their marks (8 each),
  *           in order
  * Answer: kind + 128 (1), round, step (varints), and then
  *   root    1: equal, 0: not
  *   groups  one bit for each digest of the question: it differs
- *   slots   whether a flush was applied or sent (1), count (2), then of each slot that differs: slots skipped, records here (varints)
+ *   slots   whether a flush or a floor was applied or sent (1), count (2), then of each slot that differs: slots skipped, records here (varints)
  *   leaves  one bit for each leaf of the question: it differs
  *   keys    places that were looked at to their end (2); the half hash before which all of the next place was looked at (4; 0 if there is none);
  *           records sent (2); of each place that was looked at, also in part: count (2), then of each record asked for: half
@@ -32,6 +33,7 @@
 
 #include "base/cursor.h"
 #include "base/encode.h"
+#include "store/floors.h"
 
 enum compare_question { ASK_ROOT = 1, ASK_GROUPS, ASK_SLOTS, ASK_LEAVES, ASK_KEYS };
 
@@ -43,7 +45,7 @@ enum compare_question { ASK_ROOT = 1, ASK_GROUPS, ASK_SLOTS, ASK_LEAVES, ASK_KEY
 #define QUESTION_HEAD_MAX (1 + 2 * ENCODE_VARINT_MAX + 8)
 #define ANSWER_HEAD_MAX   (1 + 2 * ENCODE_VARINT_MAX)
 #define GROUPS_HEAD_SIZE  (1 + COMPARE_GROUPS / 8)
-#define SLOT_ENTRY_MAX    (ENCODE_VARINT_MAX + 8 + 4)
+#define SLOT_ENTRY_MAX    (2 * ENCODE_VARINT_MAX + 8 + 4)
 #define LEAVES_HEAD_SIZE  (2 + 1 + 4 + 2)
 #define KEYS_HEAD_SIZE    (2 + 4 + 4 + 2)
 #define WANT_SIZE         (4 + 1)
@@ -70,6 +72,17 @@ static inline uint32_t compare_cut(uint64_t digest, uint64_t salt) {
     return (uint32_t)(compare_mix(digest + salt) >> 32);
 }
 
+/* By how many steps a floor differs from another: small numbers for small differences, whatever the direction. */
+static inline uint64_t compare_floor_step(uint64_t floor, uint64_t before) {
+    int64_t steps = (int64_t)(floor >> FLOOR_STEP_BITS) - (int64_t)(before >> FLOOR_STEP_BITS);
+    return steps < 0 ? (uint64_t)-steps * 2 - 1 : (uint64_t)steps * 2;
+}
+
+static inline uint64_t compare_floor_after(uint64_t step, uint64_t before) {
+    uint64_t steps = step / 2 + step % 2;
+    return before + (step & 1 ? -(steps << FLOOR_STEP_BITS) : steps << FLOOR_STEP_BITS);
+}
+
 /* Shifts from a slot's number to the number of its group, of both sizes. */
 #define GROUP_SHIFT       7
 #define SMALL_GROUP_SHIFT 3
@@ -88,8 +101,18 @@ static inline uint64_t compare_group_digest(const struct ledger *ledger, const s
 
 static inline uint64_t compare_root(const struct ledger *ledger, const struct slot_set *set) {
     uint64_t digest = 0;
-    for (uint32_t slot = slot_set_next(set, 0); slot < SLOT_COUNT; slot = slot_set_next(set, slot + 1))
-        digest += ledger_slot_digest(ledger, slot);
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++) {
+        /* The slots of a set are far from each other: they are asked for early. */
+        for (uint64_t bits = word + 1 < SLOT_COUNT / 64 ? set->bits[word + 1] : 0; bits != 0;
+             bits &= bits - 1)
+            prefetch(&ledger->digests[(word + 1) << 6 | (uint32_t)__builtin_ctzll(bits)]);
+        for (uint64_t bits = set->bits[word]; bits != 0; bits &= bits - 1) {
+            uint32_t slot = word << 6 | (uint32_t)__builtin_ctzll(bits);
+            /* Most slots of a small cache never had a record: no call for each of them. */
+            if (!ledger_slot_is_untouched(ledger, slot))
+                digest += ledger_slot_digest(ledger, slot);
+        }
+    }
     return digest;
 }
 

@@ -7,7 +7,9 @@
 #include "base/cursor.h"
 #include "base/encode.h"
 #include "base/prefetch.h"
+#include "data/merge_state.h"
 #include "proto/record_codec.h"
+#include "store/floors.h"
 
 enum entry_kind {
     ENTRY_ACTOR = 1,
@@ -16,7 +18,9 @@ enum entry_kind {
     ENTRY_EXPIRED,
     ENTRY_FLUSH,
     ENTRY_FETCH,
-    ENTRY_MARK
+    ENTRY_MARK,
+    ENTRY_FOR,
+    ENTRY_FLOOR
 };
 
 #define ACTOR_ENTRY_SIZE_MAX (1 + 2 + NODE_ID_SIZE + ENCODE_VARINT_MAX)
@@ -25,6 +29,8 @@ enum entry_kind {
 #define PATCH_EXPIRY         4u
 
 #define NUMBERS_FIRST 8
+/* Records that may be looked at at once when floors are raised; what is left takes further steps. */
+#define FLOOR_STEP_UNITS 256
 
 /* ---- Writing ---- */
 
@@ -72,33 +78,62 @@ static uint8_t *tell_actor(struct entries_writer *writer, const struct actors *a
     return out;
 }
 
-/* The rare case: room for an entry and the actors before it, and these are told. */
-static bool tell_actors(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
-                        const struct record_parts *parts, size_t size) {
-    uint16_t highest = parts->newest.actor;
-    uint32_t unknown = !entries_writer_has_told(writer, parts->newest.actor);
-    for (uint32_t i = 0; i < parts->other_count; i++) {
-        uint16_t actor = parts->others[i].actor;
-        unknown += !entries_writer_has_told(writer, actor);
-        highest = actor > highest ? actor : highest;
-    }
-    CHECK(highest < actors->count);
-    if (!make_room_for_actor(writer, highest) ||
-        !buffer_reserve(payload, size + (size_t)unknown * ACTOR_ENTRY_SIZE_MAX))
-        return false;
-    uint8_t *out = payload->data + payload->size;
-    out = tell_actor(writer, actors, out, parts->newest.actor);
-    for (uint32_t i = 0; i < parts->other_count; i++)
-        out = tell_actor(writer, actors, out, parts->others[i].actor);
-    payload->size = (size_t)(out - payload->data);
+/* What of a version and a merge state is to be told. */
+struct telling {
+    struct entries_writer *writer;
+    const struct actors *actors;
+    uint8_t *out;
+    uint32_t unknown; /* dots, at least as many as actors */
+    uint16_t highest;
+};
+
+static bool count_unknown(void *context, struct dot dot) {
+    struct telling *telling = context;
+    telling->unknown += !entries_writer_has_told(telling->writer, dot.actor);
+    if (dot.actor > telling->highest)
+        telling->highest = dot.actor;
     return true;
 }
 
-/* Tells the actors of a version and makes room for the entry behind them. Nothing fails after that. Returns where the entry
+static bool tell_actor_of(void *context, struct dot dot) {
+    struct telling *telling = context;
+    telling->out = tell_actor(telling->writer, telling->actors, telling->out, dot.actor);
+    return true;
+}
+
+/* Shows all dots of the parts. */
+static void each_dot(const struct record_parts *parts, merge_state_visit_dot *visit,
+                     struct telling *telling) {
+    (void)visit(telling, parts->newest);
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        (void)visit(telling, parts->others[i]);
+    if (parts->state_size != 0)
+        (void)merge_state_each_dot(parts->state, parts->state_size, visit, telling);
+}
+
+/* The rare case: room for an entry and the actors before it, and these are told. */
+static bool tell_actors(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                        const struct record_parts *parts, size_t size) {
+    struct telling telling = {.writer = writer, .actors = actors};
+    each_dot(parts, count_unknown, &telling);
+    CHECK(telling.highest < actors->count);
+    if (!make_room_for_actor(writer, telling.highest) ||
+        !buffer_reserve(payload, size + (size_t)telling.unknown * ACTOR_ENTRY_SIZE_MAX))
+        return false;
+    if (telling.unknown == 0)
+        return true;
+    telling.out = payload->data + payload->size;
+    each_dot(parts, tell_actor_of, &telling);
+    payload->size = (size_t)(telling.out - payload->data);
+    return true;
+}
+
+/* Tells the actors of a version (and of a merge state) and makes room for the entry behind them. Nothing fails after that. Returns where the entry
  * is to be written, NULL: no memory, and nothing was told. */
 static inline uint8_t *begin_entry(struct entries_writer *writer, const struct actors *actors,
                                    struct buffer *payload, const struct record_parts *parts, size_t size) {
-    bool done = LIKELY(entries_writer_has_told(writer, parts->newest.actor) && parts->other_count == 0)
+    bool is_simple = parts->other_count == 0 && parts->state_size == 0;
+    bool done = LIKELY(is_simple && entries_writer_has_told(writer, parts->newest.actor))
                     ? buffer_reserve(payload, size)
                     : tell_actors(writer, actors, payload, parts, size);
     return done ? payload->data + payload->size : NULL;
@@ -135,6 +170,16 @@ bool entries_add_record(struct entries_writer *writer, const struct actors *acto
     return add_parts(writer, actors, payload, &parts);
 }
 
+bool entries_add_plain(struct buffer *payload, const struct record *record) {
+    if (!buffer_reserve(payload, 1 + RECORD_CODEC_PLAIN_HEAD + (size_t)record_key_size(record) +
+                                     record_value_size(record)))
+        return false;
+    uint8_t *out = payload->data + payload->size;
+    *out = ENTRY_RECORD;
+    payload->size = (size_t)(record_codec_write_plain(out + 1, record) - payload->data);
+    return true;
+}
+
 /* Without the bytes. */
 static size_t patch_head_size(const struct record_parts *parts, const struct effect *effect) {
     return 2 + (parts->expiry_ms != RECORD_NO_EXPIRY ? 8 : 0) + record_codec_version_size(parts) + 8 +
@@ -145,7 +190,7 @@ static size_t patch_head_size(const struct record_parts *parts, const struct eff
 /* Whether the effect says all that there is to say about how the record came to be what it is. */
 static bool is_patch_of(const struct keyspace *keyspace, const struct effect *effect,
                         const struct record_parts *parts) {
-    if (parts->type != RECORD_STRING || parts->newest.actor != keyspace->actor ||
+    if (parts->type != RECORD_STRING || parts->state_size != 0 || parts->newest.actor != keyspace->actor ||
         parts->newest.counter != effect->counter || effect->base_counter >= effect->counter)
         return false;
     bool has_base = effect->base_counter != 0 || parts->other_count != 0;
@@ -188,23 +233,28 @@ static void parts_of_version(const struct version *version, struct record_parts 
             others[parts->other_count++] = version->dots[i];
 }
 
-static bool add_expired(struct entries_writer *writer, const struct keyspace *keyspace,
-                        struct buffer *payload, const struct effect *effect) {
-    struct record_parts parts;
+/* What is not newer than this version of a key is gone. */
+static bool add_gone(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
+                     const struct argument *key, const struct version *version) {
+    struct record_parts parts = {.expiry_ms = RECORD_NO_EXPIRY};
     struct dot others[VERSION_DOTS_MAX];
-    struct version version;
-    ledger_effect_version(keyspace->ledger, effect, &version);
-    parts_of_version(&version, &parts, others);
-    uint32_t key_size = effect->key.size;
-    size_t size = 1 + record_codec_version_size(&parts) + sized_bytes_size(key_size);
-    uint8_t *out = begin_entry(writer, &keyspace->actors, payload, &parts, size);
+    parts_of_version(version, &parts, others);
+    size_t size = 1 + record_codec_version_size(&parts) + sized_bytes_size(key->size);
+    uint8_t *out = begin_entry(writer, actors, payload, &parts, size);
     if (out == NULL)
         return false;
     *out++ = ENTRY_EXPIRED;
     out = record_codec_write_version(out, &parts);
-    write_sized_bytes(out, effect->key.data, key_size);
+    write_sized_bytes(out, key->data, key->size);
     payload->size += size;
     return true;
+}
+
+static bool add_expired(struct entries_writer *writer, const struct keyspace *keyspace,
+                        struct buffer *payload, const struct effect *effect) {
+    struct version version;
+    ledger_effect_version(keyspace->ledger, effect, &version);
+    return add_gone(writer, &keyspace->actors, payload, &effect->key, &version);
 }
 
 bool entries_add_effect(struct entries_writer *writer, struct keyspace *keyspace, struct buffer *payload,
@@ -218,15 +268,24 @@ bool entries_add_effect(struct entries_writer *writer, struct keyspace *keyspace
     return entries_add_record(writer, &keyspace->actors, payload, record);
 }
 
-bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
+static bool add_slots(struct buffer *payload, enum entry_kind kind, uint32_t first_slot, uint32_t last_slot,
+                      uint64_t counter) {
     CHECK(first_slot <= last_slot && last_slot < SLOT_COUNT);
     if (!buffer_reserve(payload, FLUSH_ENTRY_SIZE))
         return false;
     uint8_t *out = payload->data + payload->size;
-    *out++ = ENTRY_FLUSH;
+    *out++ = (uint8_t)kind;
     encode_fixed(encode_fixed(encode_fixed(out, first_slot, 2), last_slot, 2), counter, 8);
     payload->size += FLUSH_ENTRY_SIZE;
     return true;
+}
+
+bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
+    return add_slots(payload, ENTRY_FLUSH, first_slot, last_slot, counter);
+}
+
+bool entries_add_floor(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
+    return add_slots(payload, ENTRY_FLOOR, first_slot, last_slot, counter);
 }
 
 bool entries_add_fetch(struct buffer *payload, const uint8_t *key, uint32_t key_size) {
@@ -249,16 +308,27 @@ bool entries_add_mark(struct buffer *payload, uint64_t number) {
     return true;
 }
 
+bool entries_add_for(struct buffer *payload, const uint8_t node_id[NODE_ID_SIZE]) {
+    if (!buffer_reserve(payload, 1 + NODE_ID_SIZE))
+        return false;
+    payload->data[payload->size] = ENTRY_FOR;
+    memcpy(payload->data + payload->size + 1, node_id, NODE_ID_SIZE);
+    payload->size += 1 + NODE_ID_SIZE;
+    return true;
+}
+
 /* ---- Reading: one entry ---- */
 
 /* An entry as it was read. Bytes stand in the payload. */
 struct item {
     struct argument key; /* of RECORD, PATCH, EXPIRED, FETCH */
     struct record_parts
-        parts;            /* of RECORD, PATCH (value: the bytes that were written), EXPIRED (the version) */
-    uint64_t number;      /* FLUSH: the counter; MARK: the number; PATCH: the newest dot's counter before */
-    uint32_t first, last; /* FLUSH: slots; PATCH: offset and number of bytes */
-    uint16_t actor;       /* ACTOR: theirs; PATCH: the newest dot's, ours */
+        parts;       /* of RECORD, PATCH (value: the bytes that were written), EXPIRED (the version);
+                                  FOR (value: the node id) */
+    uint64_t number; /* FLUSH, FLOOR: the counter; MARK: the number; PATCH: the newest dot's counter before */
+    uint32_t first, last; /* FLUSH, FLOOR: slots; PATCH: offset and number of bytes */
+    size_t state_at; /* RECORD with a merge state: where it stands in application->states, with our numbers */
+    uint16_t actor;  /* ACTOR: theirs; PATCH: the newest dot's, ours */
     uint8_t kind;
     bool is_unplaced; /* names an actor for which there was no memory */
 };
@@ -338,16 +408,19 @@ static bool read_entry(struct cursor *cursor, struct item *item, struct dot *dot
         item->parts = (struct record_parts){.expiry_ms = RECORD_NO_EXPIRY};
         item->parts.key = read_sized_bytes(cursor, &item->parts.key_size);
         break;
-    case ENTRY_FLUSH: read_flush(cursor, item); break;
+    case ENTRY_FLUSH:
+    case ENTRY_FLOOR: read_flush(cursor, item); break;
     case ENTRY_MARK: item->number = cursor_varint(cursor); break;
     case ENTRY_ACTOR: read_actor(cursor, item, actor); break;
+    case ENTRY_FOR: item->parts.value = cursor_bytes(cursor, NODE_ID_SIZE); break;
     default: cursor_fail(cursor);
     }
     return !cursor_failed(cursor);
 }
 
 static inline bool names_key(const struct item *item) {
-    return item->kind != ENTRY_FLUSH && item->kind != ENTRY_MARK && item->kind != ENTRY_ACTOR;
+    return item->kind != ENTRY_FLUSH && item->kind != ENTRY_MARK && item->kind != ENTRY_ACTOR &&
+           item->kind != ENTRY_FOR && item->kind != ENTRY_FLOOR;
 }
 
 static inline bool names_version(const struct item *item) {
@@ -446,6 +519,8 @@ static bool translate(const struct entries_reader *reader, struct item *item, st
 #define BATCH_ITEMS   BATCH_COMMANDS
 #define BATCH_DOTS    (4 * VERSION_DOTS_MAX)
 #define FETCHED_COUNT 16
+/* A batch whose merge states take more bytes is full. */
+#define BATCH_STATES_SIZE (64 * 1024)
 
 struct batch {
     uint32_t count;
@@ -462,6 +537,9 @@ struct application {
     struct entries_outcome *outcome;
     uint64_t fetched[FETCHED_COUNT]; /* hashes of the keys asked for last */
     uint32_t fetched_count;
+    struct buffer states; /* merge states of the batch at hand */
+    const uint8_t
+        *for_whom; /* node id, in the payload: the next entry is for that node; NULL: for this one */
 };
 
 static void lose_slots(struct ledger *ledger, uint32_t first, uint32_t last) {
@@ -473,8 +551,42 @@ static void lose_slots(struct ledger *ledger, uint32_t first, uint32_t last) {
 static void lose(struct ledger *ledger, const struct item *item) {
     if (names_key(item))
         lose_slots(ledger, item->key.slot, item->key.slot);
-    else if (item->kind == ENTRY_FLUSH)
+    else if (item->kind == ENTRY_FLUSH || item->kind == ENTRY_FLOOR)
         lose_slots(ledger, item->first, item->last);
+}
+
+static bool translate_actor(void *context, uint16_t *actor) {
+    *actor = number_of(context, *actor);
+    return *actor != ACTORS_NONE;
+}
+
+enum placing { PLACED, UNPLACED, MALFORMED };
+
+/* Copies the merge state of an entry, and gives the copy our numbers. */
+static enum placing place_state(struct application *application, struct item *item) {
+    struct buffer *states = &application->states;
+    uint32_t size = item->parts.state_size;
+    item->state_at = states->size;
+    if (!buffer_append(states, item->parts.state, size))
+        return UNPLACED;
+    uint8_t *state = states->data + item->state_at;
+    if (!merge_state_renumber(state, size, translate_actor, application->reader))
+        return application->reader->has_gaps ? UNPLACED : MALFORMED;
+    return merge_state_sort(state, size) ? PLACED : MALFORMED;
+}
+
+/* Gives all that an entry names our numbers. */
+static enum placing place_version(struct application *application, struct item *item, struct dot *dots) {
+    if (!translate(application->reader, item, dots))
+        return application->reader->has_gaps ? UNPLACED : MALFORMED;
+    return LIKELY(item->parts.state_size == 0) ? PLACED : place_state(application, item);
+}
+
+/* Where the states of the batch stand now that their buffer grows no more. */
+static void place_states(const struct application *application, struct batch *batch) {
+    for (uint32_t i = 0; application->states.size != 0 && i < batch->count; i++)
+        if (batch->items[i].kind == ENTRY_RECORD && batch->items[i].parts.state_size != 0)
+            batch->items[i].parts.state = application->states.data + batch->items[i].state_at;
 }
 
 /* Reads entries until the batch is full, places their keys and asks for the headers of their slots. */
@@ -484,8 +596,10 @@ static void collect(struct application *application, struct cursor *cursor, stru
     struct database *database = keyspace->databases[0];
     batch->count = batch->dots_used = 0;
     batch->is_broken = false;
+    buffer_clear(&application->states);
     while (cursor_remaining(cursor) != 0 && batch->count < BATCH_ITEMS &&
-           batch->dots_used + VERSION_DOTS_MAX <= BATCH_DOTS) {
+           batch->dots_used + VERSION_DOTS_MAX <= BATCH_DOTS &&
+           application->states.size < BATCH_STATES_SIZE) {
         struct item *item = &batch->items[batch->count];
         struct dot *dots = batch->dots + batch->dots_used;
         struct actor_identity actor;
@@ -498,12 +612,11 @@ static void collect(struct application *application, struct cursor *cursor, stru
                 continue;
             item->is_unplaced = true;
         } else if (names_version(item)) {
-            if (!translate(reader, item, dots)) {
-                batch->is_broken = !reader->has_gaps;
-                if (batch->is_broken)
-                    return;
-                item->is_unplaced = true;
-            }
+            enum placing placing = place_version(application, item, dots);
+            batch->is_broken = placing == MALFORMED;
+            if (batch->is_broken)
+                return;
+            item->is_unplaced = placing == UNPLACED;
             batch->dots_used += item->parts.other_count;
         }
         if (names_key(item)) {
@@ -557,21 +670,75 @@ static inline void count_change(struct entries_outcome *outcome, bool has_change
         outcome->stale++;
 }
 
-static bool apply_record(struct application *application, struct item *item) {
-    struct keyspace *keyspace = application->keyspace;
-    bool has_changed;
-    if (!keyspace_merge(keyspace, 0, &item->key, &item->parts, &has_changed))
-        return false;
-    count_change(application->outcome, has_changed);
-    return true;
-}
-
 static void version_of(const struct record_parts *parts, struct version *version) {
     version->count = 0;
     for (uint32_t i = 0; i < parts->other_count; i++)
         (void)version_raise(version, parts->others[i]);
     bool fits = version_raise(version, parts->newest);
     CHECK(fits);
+}
+
+/* A candidate of the sender's. Whether it is not to be taken; then it is told so. */
+static bool refuse_candidate(struct application *application, struct item *item,
+                             const struct record *record) {
+    const struct entries_options *options = application->options;
+    struct keyspace *keyspace = application->keyspace;
+    struct buffer *answers = &application->outcome->answers;
+    struct version ours, theirs;
+    version_of(&item->parts, &theirs);
+    if (record != NULL) {
+        record_version(record, &ours);
+        if (record->counter <= keyspace->ledger->floors.counters[item->key.slot] ||
+            version_compare(&ours, &theirs) != VERSION_CONCURRENT)
+            return false;
+    }
+    if (options->answers_writer != NULL) {
+        bool is_told = add_gone(options->answers_writer, &keyspace->actors, answers, &item->key, &theirs) &&
+                       (record == NULL ||
+                        entries_add_record(options->answers_writer, &keyspace->actors, answers, record));
+        if (!is_told)
+            lose(keyspace->ledger, item); /* the next comparison will tell */
+    }
+    application->outcome->buried++;
+    application->outcome->stale++;
+    return true;
+}
+
+/* This node's own candidate gives way to what does not know it. */
+static void give_way(struct application *application, struct item *item, const struct record *record) {
+    struct version ours, theirs;
+    version_of(&item->parts, &theirs);
+    record_version(record, &ours);
+    if (version_compare(&ours, &theirs) == VERSION_CONCURRENT)
+        keyspace_drop_copy(application->keyspace, &item->key);
+}
+
+/* A record meets a slot with a floor, perhaps. Returns whether it is not to be taken. */
+static __attribute__((noinline)) bool judge(struct application *application, struct item *item) {
+    const struct entries_options *options = application->options;
+    uint64_t floor = application->keyspace->ledger->floors.counters[item->key.slot];
+    bool is_below = item->parts.newest.counter <= floor;
+    if (is_below && item->parts.type != RECORD_TOMBSTONE && options->is_candidate != NULL &&
+        options->is_candidate(options->context, item->key.slot))
+        return refuse_candidate(application, item, keyspace_find_record(application->keyspace, &item->key));
+    if (is_below || floor == 0 || !options->gives_way)
+        return false;
+    const struct record *record = keyspace_find_record(application->keyspace, &item->key);
+    if (record != NULL && record->counter <= floor)
+        give_way(application, item, record);
+    return false;
+}
+
+static bool apply_record(struct application *application, struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    bool has_changed;
+    bool may_be_candidate = item->parts.newest.counter <= keyspace->ledger->floors.highest;
+    if (UNLIKELY(may_be_candidate || application->options->gives_way) && judge(application, item))
+        return true;
+    if (!keyspace_merge(keyspace, 0, &item->key, &item->parts, &has_changed))
+        return false;
+    count_change(application->outcome, has_changed);
+    return true;
 }
 
 /* The version that a patch was made of: the writer's dot was another, or not there. */
@@ -598,7 +765,8 @@ static bool fetch(struct application *application, const struct argument *key) {
     return true;
 }
 
-static bool apply_patch(struct application *application, struct item *item) {
+/* Not inlined, as all here that have large frames: they would lie on the stack beside the whole batch. */
+static __attribute__((noinline)) bool apply_patch(struct application *application, struct item *item) {
     struct keyspace_patch_parts patch = {.value_size = item->parts.value_size,
                                          .offset = item->first,
                                          .size = item->last,
@@ -616,7 +784,7 @@ static bool apply_patch(struct application *application, struct item *item) {
     return false;
 }
 
-static void apply_expired(struct application *application, struct item *item) {
+static __attribute__((noinline)) void apply_expired(struct application *application, struct item *item) {
     struct keyspace *keyspace = application->keyspace;
     struct version version;
     bool has_changed = false;
@@ -635,14 +803,20 @@ static __attribute__((noinline)) void apply_flush(struct application *applicatio
     bool is_news = false;
     for (uint32_t slot = item->first; slot <= item->last; slot++) {
         slots[slot / 64] |= UINT64_C(1) << slot % 64;
-        is_news |= keyspace->ledger->slots[slot].flush_counter < item->number;
+        is_news |= keyspace->ledger->flush_counters[slot] < item->number;
     }
     if (is_news)
         application->outcome->changed += keyspace_flush_slots(keyspace, slots, item->number);
     application->outcome->stale += !is_news || keyspace->counters.refused_future != refused;
 }
 
-static bool answer(struct application *application, struct item *item) {
+static __attribute__((noinline)) void apply_floor(struct application *application, const struct item *item) {
+    struct keyspace *keyspace = application->keyspace;
+    count_change(application->outcome, floors_raise(keyspace, item->first, item->last, item->number));
+    (void)floors_step(keyspace, FLOOR_STEP_UNITS);
+}
+
+static __attribute__((noinline)) bool answer(struct application *application, struct item *item) {
     struct keyspace *keyspace = application->keyspace;
     struct buffer *answers = &application->outcome->answers;
     const struct record *record = keyspace_find_record(keyspace, &item->key);
@@ -653,6 +827,15 @@ static bool answer(struct application *application, struct item *item) {
         return true;
     }
     return entries_add_record(application->options->answers_writer, &keyspace->actors, answers, record);
+}
+
+/* This node stands in for the one that the entry is for. */
+static void stand_in(struct application *application, const struct item *item, bool is_applied) {
+    const struct entries_options *options = application->options;
+    bool is_kept = item->kind == ENTRY_RECORD || item->kind == ENTRY_PATCH;
+    if (is_applied && is_kept && options->stands_in != NULL)
+        options->stands_in(options->context, application->for_whom, &item->key);
+    application->for_whom = NULL;
 }
 
 /* false: no memory, nothing changed. */
@@ -671,12 +854,19 @@ static bool apply_item(struct application *application, struct item *item) {
         apply_expired(application, item);
     } else if (item->kind == ENTRY_FLUSH) {
         apply_flush(application, item);
+    } else if (item->kind == ENTRY_FLOOR) {
+        apply_floor(application, item);
     } else if (item->kind == ENTRY_FETCH) {
         done = answer(application, item);
-    } else {
+    } else if (item->kind == ENTRY_MARK) {
         outcome->mark = item->number;
+    } else {
+        application->for_whom = item->parts.value;
+        return true;
     }
     outcome->applied += done;
+    if (UNLIKELY(application->for_whom != NULL))
+        stand_in(application, item, done);
     return done;
 }
 
@@ -688,6 +878,7 @@ static enum entries_status apply_batches(struct application *application, struct
         false; /* memory has ended: what follows is not applied. The actors in it are still learned */
     while (cursor_remaining(cursor) != 0) {
         collect(application, cursor, &batch);
+        place_states(application, &batch);
         if (!is_lost)
             fetch_keys(keyspace, &batch);
         for (uint32_t i = 0; i < batch.count; i++) {
@@ -709,26 +900,34 @@ enum entries_status entries_apply(struct entries_reader *reader, const struct en
     struct cursor cursor = cursor_make(data, size);
     CHECK(keyspace->ledger != NULL);
     struct keyspace_counters before = keyspace->counters;
+    buffer_init(&application.states, reader->mem);
     enum entries_status status = apply_batches(&application, &cursor);
+    buffer_release(&application.states);
     outcome->conflicts += keyspace->counters.merge_conflicts - before.merge_conflicts;
     outcome->refused += keyspace->counters.refused_future - before.refused_future;
     return status;
 }
 
-void entries_slots(const uint8_t *data, size_t size, uint64_t slots[SLOT_COUNT / 64]) {
-    struct cursor cursor = cursor_make(data, size);
-    while (cursor_remaining(&cursor) != 0) {
+size_t entries_each_missed(const uint8_t *data, size_t size, size_t from, uint32_t limit,
+                           const struct entries_missed *missed) {
+    struct cursor cursor = cursor_make(data + from, size - from);
+    bool is_for_other = false;
+    while (cursor_remaining(&cursor) != 0 && (limit != 0 || is_for_other)) {
         struct item item;
         struct dot dots[VERSION_DOTS_MAX];
         struct actor_identity actor;
         if (!read_entry(&cursor, &item, dots, &actor))
-            return;
-        uint32_t first = item.first, last = item.last;
-        if (names_key(&item))
-            first = last = crc16_key_slot(item.parts.key, item.parts.key_size);
-        else if (item.kind != ENTRY_FLUSH)
+            return size;
+        if (item.kind == ENTRY_ACTOR)
             continue;
-        for (uint32_t slot = first; slot <= last; slot++)
-            slots[slot / 64] |= UINT64_C(1) << slot % 64;
+        limit -= limit != 0;
+        if ((item.kind == ENTRY_RECORD || item.kind == ENTRY_PATCH) && !is_for_other) {
+            struct argument key = key_of(&item);
+            missed->key(missed->context, &key);
+        } else if (item.kind == ENTRY_FLUSH) {
+            missed->flush(missed->context);
+        }
+        is_for_other = item.kind == ENTRY_FOR;
     }
+    return (size_t)(cursor.position - data);
 }

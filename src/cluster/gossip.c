@@ -223,7 +223,7 @@ static bool append_heartbeats(const struct membership *membership, struct buffer
 
 static bool append_load(struct buffer *out, const struct member *member) {
     return gossip_append_varint(out, member->keys) && gossip_append_varint(out, member->operations_per_s) &&
-           gossip_append_varint(out, member->used_bytes);
+           gossip_append_varint(out, member->used_bytes) && gossip_append_varint(out, member->hinted);
 }
 
 /* This node's own load, and that of some others if the receiver can tell by position whose it is. */
@@ -488,6 +488,7 @@ static void set_load(struct roster_member *one, uint64_t heartbeat, const struct
     one->member.keys = load->keys;
     one->member.operations_per_s = load->operations_per_s;
     one->member.used_bytes = load->used_bytes;
+    one->member.hinted = load->hinted;
 }
 
 /* The member at a position of the roster's present ones; NULL: there are fewer. */

@@ -158,6 +158,7 @@ void gossip_read_load(struct cursor *cursor, struct gossip_load *load) {
     load->keys = cursor_varint(cursor);
     load->operations_per_s = cursor_varint(cursor);
     load->used_bytes = cursor_varint(cursor);
+    load->hinted = cursor_varint(cursor);
 }
 
 static void parse_heartbeats(struct cursor *cursor, struct gossip_message *message) {

@@ -62,7 +62,7 @@ struct gossip_part {
 };
 
 struct gossip_load {
-    uint64_t keys, operations_per_s, used_bytes;
+    uint64_t keys, operations_per_s, used_bytes, hinted;
 };
 
 struct gossip_message {

@@ -191,11 +191,15 @@ void membership_set_incarnation(struct membership *membership, uint64_t incarnat
     gossip_greet_everybody(membership);
 }
 
-void membership_set_leaving(struct membership *membership) {
-    if (roster_self(membership)->entry.is_leaving)
+void membership_set_leaving(struct membership *membership, bool is_leaving) {
+    if (roster_self(membership)->entry.is_leaving == is_leaving)
         return;
-    roster_self(membership)->entry.is_leaving = true;
+    roster_self(membership)->entry.is_leaving = is_leaving;
     self_changed(membership);
+    gossip_greet_everybody(membership);
+}
+
+void membership_announce(struct membership *membership) {
     gossip_greet_everybody(membership);
 }
 
@@ -205,6 +209,10 @@ void membership_set_load(struct membership *membership, uint64_t keys, uint64_t 
     self->keys = keys;
     self->operations_per_s = operations_per_s;
     self->used_bytes = used_bytes;
+}
+
+void membership_set_hinted(struct membership *membership, uint64_t hinted) {
+    roster_self(membership)->hinted = hinted;
 }
 
 bool membership_forget(struct membership *membership, const uint8_t id[NODE_ID_SIZE]) {

@@ -47,7 +47,7 @@ struct member_entry {
     char zone[MEMBER_ZONE_SIZE];
     uint32_t weight;
     bool is_settled; /* all slots that it holds are in agreement: it may coordinate */
-    bool is_leaving; /* reserved for planned ends: announced by SHUTDOWN */
+    bool is_leaving; /* its end is planned: it hands over what it coordinates */
 };
 
 enum member_state {
@@ -66,6 +66,7 @@ struct member {
     uint64_t keys; /* load that it has gossiped: keys, and commands per second, and bytes of memory in use */
     uint64_t operations_per_s;
     uint64_t used_bytes;
+    uint64_t hinted; /* for whom it keeps hints, as it has gossiped: membership_hint_bit() of each */
 };
 
 enum membership_event_kind {
@@ -88,6 +89,11 @@ struct membership_event {
     uint16_t member; /* index; RING_NOBODY where there is none */
     uint64_t incarnation;
 };
+
+/* What stands for a member in a set of 64 bits: another member may have the same. */
+static inline uint64_t membership_hint_bit(const struct member *member) {
+    return UINT64_C(1) << (member->entry.id[0] & 63);
+}
 
 struct membership_options {
     struct mem *mem;
@@ -176,9 +182,13 @@ void membership_set_address(struct membership *membership, const char *host, uin
                             uint16_t cluster_port, uint16_t peer_port);
 void membership_set_place(struct membership *membership, const char *zone, uint32_t weight);
 void membership_set_incarnation(struct membership *membership, uint64_t incarnation);
-void membership_set_leaving(struct membership *membership);
+void membership_set_leaving(struct membership *membership, bool is_leaving);
+void membership_set_hinted(struct membership *membership, uint64_t hinted);
 void membership_set_load(struct membership *membership, uint64_t keys, uint64_t operations_per_s,
                          uint64_t used_bytes);
+
+/* What this node has just said about itself goes to many members now (all of a small cluster), not at the gossip's pace. */
+void membership_announce(struct membership *membership);
 
 /* Takes a member out of the cluster for good; the word spreads. false: there is no such member, it is this node, or there is no
  * memory. Drain the messages before the link to it is closed: one of them tells it. */

@@ -156,7 +156,7 @@ static void make_lists(struct ring *ring, const struct ring_member *members) {
 /* ---- The ring ---- */
 
 /* A sum does not depend on the order of what is summed. */
-static uint64_t compute_digest(const struct ring_member *members, uint32_t member_count, uint32_t copies) {
+uint64_t ring_digest(const struct ring_member *members, uint32_t member_count, uint32_t copies) {
     uint8_t bytes[NODE_ID_SIZE + 4 + 8];
     encode_fixed(bytes, copies, 4);
     uint64_t digest = XXH3_64bits(bytes, 4);
@@ -182,7 +182,7 @@ struct ring *ring_new(struct mem *mem, const struct ring_member *members, uint32
         ring->placed_count += members[i].weight > 0;
     }
     ring->width = ring->placed_count < copies ? ring->placed_count : copies;
-    ring->digest = compute_digest(members, member_count, copies);
+    ring->digest = ring_digest(members, member_count, copies);
     if (ring->width == 0)
         return ring;
     ring->points = mem_alloc(mem, ring->point_count * sizeof *ring->points);

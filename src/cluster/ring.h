@@ -58,6 +58,9 @@ struct ring *ring_new(struct mem *mem, const struct ring_member *members, uint32
                       uint32_t copies);
 void ring_free(struct ring *ring);
 
+/* ring->digest of a ring of these: the order of the members does not matter. */
+uint64_t ring_digest(const struct ring_member *members, uint32_t member_count, uint32_t copies);
+
 /* The preference list of a slot: ring->width members, the primary first. */
 static inline const uint16_t *ring_list(const struct ring *ring, uint32_t slot) {
     return ring->lists + (size_t)slot * ring->width;

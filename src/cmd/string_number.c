@@ -7,16 +7,9 @@
 #include "cmd/handlers.h"
 
 #include "base/number.h"
+#include "data/merge_state.h"
 
 #include <math.h>
-
-static uint8_t *edit_or_create(struct call *call, struct entry *entry, size_t size,
-                               enum record_encoding encoding) {
-    struct argument *key = &call->argv[1];
-    if (LIKELY(entry->record != NULL))
-        return keyspace_edit(call->keyspace, call->database, key, entry, (uint32_t)size, encoding);
-    return keyspace_create(call->keyspace, call->database, key, (uint32_t)size, encoding);
-}
 
 static void increment(struct call *call, int64_t by) {
     struct entry entry;
@@ -34,12 +27,12 @@ static void increment(struct call *call, int64_t by) {
     }
     char digits[NUMBER_INT64_SIZE];
     size_t size = number_format_int64(digits, number);
-    uint8_t *bytes = edit_or_create(call, &entry, size, ENCODING_NATURAL);
-    if (UNLIKELY(bytes == NULL)) {
+    struct amount amount = {.integer = by};
+    if (UNLIKELY(!keyspace_add(call->keyspace, call->database, &call->argv[1], &entry, &amount,
+                               (const uint8_t *)digits, (uint32_t)size, ENCODING_NATURAL))) {
         call_no_memory(call);
         return;
     }
-    memcpy(bytes, digits, size);
     reply_integer(call->reply, number);
 }
 
@@ -94,13 +87,11 @@ void incrbyfloat_command(struct call *call) {
     /* A text of up to 5,000 digits may find no memory in the reply: it goes ahead of the change. */
     size_t mark = reply_mark(call->reply);
     reply_bulk(call->reply, digits, size);
-    uint8_t *bytes = NULL;
-    if (LIKELY(reply_is_complete(call->reply)))
-        bytes = edit_or_create(call, &entry, size, ENCODING_EMBEDDED);
-    if (bytes == NULL) {
+    struct amount amount = {.is_float = true, .real = by};
+    if (!reply_is_complete(call->reply) ||
+        !keyspace_add(call->keyspace, call->database, &call->argv[1], &entry, &amount,
+                      (const uint8_t *)digits, (uint32_t)size, ENCODING_EMBEDDED)) {
         reply_rollback(call->reply, mark);
         call_no_memory(call);
-        return;
     }
-    memcpy(bytes, digits, size);
 }

@@ -1,7 +1,8 @@
-/* version.c - KV.VERSION and KV.PEEK: what a copy of a key is, and who wrote it.
+/* version.c - KV.VERSION, KV.PEEK and KV.SIBLINGS: what a copy of a key is, who wrote it, and what lost against it.
  *
  * A version is a list of writers, each with the counter that it had come to: [node id, incarnation, counter, time in
  * milliseconds]. The time is a part of the counter; the writer of the value comes first.
+ * Siblings are the values that lost against concurrent ones, where conflict-keep has them kept (data/merge_state.h).
  * May touch: base, data, proto, store. Must never know: clients, peers.
  * Invariants: looking leaves no trace: an expired key is not reclaimed, no access is noted.
  * Tests: tests/unit/cmd/version_test.c.
@@ -88,4 +89,36 @@ void kv_peek_command(struct call *call) {
                                               : key_type_name(record_type(record)));
     reply_integer(call->reply, record->flags & RECORD_EXPIRY ? record_expiry_ms(record) : -1);
     reply_version(call, record);
+}
+
+static uint32_t count_siblings(const struct record_parts *parts) {
+    struct sibling sibling;
+    uint32_t count = 0;
+    for (size_t at = 0;
+         parts->state_size != 0 && merge_state_next_sibling(parts->state, parts->state_size, &at, &sibling);)
+        count++;
+    return count;
+}
+
+/* The value and the siblings, the newest first; null is the value of a key that is deleted and yet has siblings. */
+void kv_siblings_command(struct call *call) {
+    const struct record *record = find_record(call);
+    struct record_parts parts = {.type = RECORD_TOMBSTONE};
+    struct dot others[VERSION_DOTS_MAX];
+    if (record != NULL && !is_expired(call, record))
+        record_parts(record, &parts, others);
+    uint32_t count = count_siblings(&parts);
+    bool is_tombstone = parts.type == RECORD_TOMBSTONE;
+    if (is_tombstone && count == 0) {
+        reply_array(call->reply, 0);
+        return;
+    }
+    reply_array(call->reply, 1 + count);
+    if (is_tombstone)
+        reply_null(call->reply);
+    else
+        reply_bulk(call->reply, parts.value, parts.value_size);
+    struct sibling sibling;
+    for (size_t at = 0; count > 0 && merge_state_next_sibling(parts.state, parts.state_size, &at, &sibling);)
+        reply_bulk(call->reply, sibling.value, sibling.size);
 }

@@ -4,7 +4,15 @@
  */
 #include "data/record.h"
 
-#define DOT_SIZE 10
+/* Whether there is a block of RECORD_VECTOR. */
+static inline bool parts_have_vector(const struct record_parts *parts) {
+    return UNLIKELY((parts->other_count | parts->state_size) != 0);
+}
+
+static inline size_t vector_size(const struct record_parts *parts) {
+    return 2 + (size_t)parts->other_count * RECORD_DOT_SIZE +
+           (parts->state_size != 0 ? 4 + (size_t)parts->state_size : 0);
+}
 
 static inline bool parts_are_long(const struct record_parts *parts) {
     return parts->key_size > RECORD_SMALL_MAX || parts->value_size > RECORD_SMALL_MAX;
@@ -16,27 +24,31 @@ size_t record_parts_size(const struct record_parts *parts) {
         size += 8;
     if (parts_are_long(parts))
         size += 8;
-    if (parts->other_count != 0)
-        size += 2 + (size_t)parts->other_count * DOT_SIZE;
+    if (parts_have_vector(parts))
+        size += vector_size(parts);
     return size;
 }
 
-static uint8_t *write_others(uint8_t *at, const struct record_parts *parts) {
-    memcpy(at, &parts->other_count, sizeof parts->other_count);
-    at += sizeof parts->other_count;
-    for (uint32_t i = 0; i < parts->other_count; i++, at += DOT_SIZE) {
+static void write_vector(uint8_t *at, const struct record_parts *parts) {
+    uint16_t count = (uint16_t)(parts->other_count | (parts->state_size != 0 ? RECORD_COUNT_STATE : 0));
+    memcpy(at, &count, sizeof count);
+    at += sizeof count;
+    for (uint32_t i = 0; i < parts->other_count; i++, at += RECORD_DOT_SIZE) {
         memcpy(at, &parts->others[i].actor, 2);
         memcpy(at + 2, &parts->others[i].counter, 8);
     }
-    return at;
+    if (parts->state_size != 0) {
+        memcpy(at, &parts->state_size, 4);
+        memcpy(at + 4, parts->state, parts->state_size);
+    }
 }
 
 void record_write(struct record *record, const struct record_parts *parts) {
     bool is_long = parts_are_long(parts);
     bool has_expiry = parts->expiry_ms != RECORD_NO_EXPIRY;
     uint8_t *at = record->rest + (has_expiry ? 8 : 0) + (is_long ? 8 : 0);
-    if (UNLIKELY(parts->other_count != 0))
-        at += 2 + (size_t)parts->other_count * DOT_SIZE;
+    if (parts_have_vector(parts))
+        at += vector_size(parts);
     /* The key may be this record's own, at another place: it moves before anything is written over it. */
     if (parts->key_size != 0 && at != parts->key)
         memmove(at, parts->key, parts->key_size);
@@ -45,7 +57,7 @@ void record_write(struct record *record, const struct record_parts *parts) {
         memcpy(at, parts->value, parts->value_size);
     record->flags =
         (uint8_t)(parts->type | (has_expiry ? RECORD_EXPIRY : 0) | (is_long ? RECORD_LONG : 0) |
-                  (parts->other_count != 0 ? RECORD_VECTOR : 0) | parts->encoding << RECORD_ENCODING_SHIFT);
+                  (parts_have_vector(parts) ? RECORD_VECTOR : 0) | parts->encoding << RECORD_ENCODING_SHIFT);
     record_set_access_s(record, parts->access_s);
     record->key_size = is_long ? 0 : (uint8_t)parts->key_size;
     record->value_size = is_long ? 0 : (uint8_t)parts->value_size;
@@ -61,8 +73,8 @@ void record_write(struct record *record, const struct record_parts *parts) {
         memcpy(rest + 4, &parts->value_size, 4);
         rest += 8;
     }
-    if (UNLIKELY(parts->other_count != 0))
-        write_others(rest, parts);
+    if (parts_have_vector(parts))
+        write_vector(rest, parts);
 }
 
 struct record *record_new(struct mem *mem, const struct record_parts *parts) {
@@ -90,14 +102,18 @@ void record_parts(const struct record *record, struct record_parts *parts, struc
     };
     if (LIKELY(!(record->flags & RECORD_VECTOR)))
         return;
-    const uint8_t *at = record_sizes_at(record) + (record->flags & RECORD_LONG ? 8 : 0);
-    memcpy(&parts->other_count, at, sizeof parts->other_count);
-    at += sizeof parts->other_count;
-    for (uint32_t i = 0; i < parts->other_count; i++, at += DOT_SIZE) {
+    const uint8_t *at = record->rest + record_vector_offset(record);
+    uint16_t count;
+    memcpy(&count, at, sizeof count);
+    at += sizeof count;
+    parts->other_count = (uint16_t)(count & ~RECORD_COUNT_STATE);
+    parts->others = others;
+    for (uint32_t i = 0; i < parts->other_count; i++, at += RECORD_DOT_SIZE) {
         memcpy(&others[i].actor, at, 2);
         memcpy(&others[i].counter, at + 2, 8);
     }
-    parts->others = others;
+    if (count & RECORD_COUNT_STATE)
+        parts->state = record->rest + record_state_offset(record, &parts->state_size);
 }
 
 void record_version(const struct record *record, struct version *version) {

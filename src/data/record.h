@@ -7,7 +7,8 @@
  *   bytes 8-15   counter   of the newest dot
  *   [8 bytes]    expiry, milliseconds since 1970 (int64)              if RECORD_EXPIRY
  *   [4+4 bytes]  size of the key and of the value (uint32)            if RECORD_LONG
- *   [2 + n*10]   n further dots: actor, counter each, sorted by actor if RECORD_VECTOR
+ *   [2 + n*10]   n further dots: actor, counter each, sorted by actor if RECORD_VECTOR. The highest bit of n: a merge state follows
+ *   [4 + size]   its size (uint32, above 0) and its bytes (data/merge_state.h)
  *   key bytes, value bytes
  *
  * A key of at most 255 bytes with a value of at most 255 bytes thus pays 16 bytes, 10 of them for its version.
@@ -41,6 +42,9 @@ enum record_encoding { ENCODING_NATURAL = 0, ENCODING_EMBEDDED = 1, ENCODING_RAW
 #define RECORD_LONG           0x10u
 #define RECORD_VECTOR         0x20u
 #define RECORD_ENCODING_SHIFT 6
+/* Of the number of further dots. */
+#define RECORD_COUNT_STATE 0x8000u
+#define RECORD_DOT_SIZE    10
 
 #define RECORD_NO_EXPIRY   INT64_MIN
 #define RECORD_SMALL_MAX   255u
@@ -66,6 +70,8 @@ struct record_parts {
     int64_t expiry_ms; /* or RECORD_NO_EXPIRY */
     struct dot newest;
     const struct dot *others; /* further dots, sorted by actor, without the newest */
+    const uint8_t *state;     /* the merge state (data/merge_state.h), */
+    uint32_t state_size;      /* 0: none */
     uint16_t other_count;
     uint8_t type;      /* enum record_type */
     uint8_t encoding;  /* enum record_encoding */
@@ -116,15 +122,58 @@ static inline uint32_t record_value_size(const struct record *record) {
     return size;
 }
 
-/* Where the key begins, from the start of rest. */
-static inline size_t record_key_offset(const struct record *record) {
-    size_t offset = record_long_offset(record) + (record->flags & RECORD_LONG ? 8 : 0);
-    if (UNLIKELY(record->flags & RECORD_VECTOR)) {
-        uint16_t count;
-        memcpy(&count, record->rest + offset, sizeof count);
-        offset += sizeof count + (size_t)count * 10;
+/* Where the block of RECORD_VECTOR begins, from the start of rest; and the key, if there is none. */
+static inline size_t record_vector_offset(const struct record *record) {
+    return record_long_offset(record) + (record->flags & RECORD_LONG ? 8 : 0);
+}
+
+/* Whether the version has further dots beside the newest. */
+static inline bool record_has_others(const struct record *record) {
+    if (LIKELY(!(record->flags & RECORD_VECTOR)))
+        return false;
+    uint16_t count;
+    memcpy(&count, record->rest + record_vector_offset(record), sizeof count);
+    return (count & ~RECORD_COUNT_STATE) != 0;
+}
+
+/* Where the merge state begins, from the start of rest; *size: 0 if there is none. Of a record with RECORD_VECTOR. */
+static inline size_t record_state_offset(const struct record *record, uint32_t *size) {
+    size_t offset = record_vector_offset(record);
+    uint16_t count;
+    memcpy(&count, record->rest + offset, sizeof count);
+    offset += sizeof count + (size_t)(count & ~RECORD_COUNT_STATE) * RECORD_DOT_SIZE;
+    *size = 0;
+    if (count & RECORD_COUNT_STATE) {
+        memcpy(size, record->rest + offset, sizeof *size);
+        offset += sizeof *size;
     }
     return offset;
+}
+
+/* Where the key begins, from the start of rest. */
+static inline size_t record_key_offset(const struct record *record) {
+    size_t offset = record_vector_offset(record);
+    if (UNLIKELY(record->flags & RECORD_VECTOR)) {
+        uint32_t state_size;
+        offset = record_state_offset(record, &state_size) + state_size;
+    }
+    return offset;
+}
+
+/* The merge state; NULL and 0: there is none. */
+static inline uint8_t *record_state(struct record *record, uint32_t *size) {
+    *size = 0;
+    if (LIKELY(!(record->flags & RECORD_VECTOR)))
+        return NULL;
+    size_t offset = record_state_offset(record, size);
+    return *size == 0 ? NULL : record->rest + offset;
+}
+
+static inline uint32_t record_state_size(const struct record *record) {
+    uint32_t size = 0;
+    if (UNLIKELY(record->flags & RECORD_VECTOR))
+        (void)record_state_offset(record, &size);
+    return size;
 }
 
 static inline const uint8_t *record_key(const struct record *record) {
@@ -167,10 +216,11 @@ void record_free(struct mem *mem, struct record *record);
 
 /* Writes the parts over `record`, whose allocation has the size class that the parts need
  * (mem_class(record_size) == mem_class(record_parts_size)). parts->key may be the record's own key;
- * parts->value must not overlap the record, or be NULL (then the bytes where the value stands are left as they are). */
+ * parts->value must not overlap the record, or be NULL (then the bytes where the value stands are left as they are);
+ * parts->state must not overlap it either. */
 void record_write(struct record *record, const struct record_parts *parts);
 
-/* Takes a record apart (key and value point into it; a tombstone's value is empty). `others` has room for VERSION_DOTS_MAX dots. */
+/* Takes a record apart (key, value and state point into it; a tombstone's value is empty). `others` has room for VERSION_DOTS_MAX dots. */
 void record_parts(const struct record *record, struct record_parts *parts, struct dot *others);
 
 /* The whole version of a record. */

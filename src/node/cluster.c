@@ -4,21 +4,27 @@
  */
 #include "node/cluster.h"
 
+#include "node/burial.h"
 #include "node/cluster_inside.h"
 #include "node/cluster_settings.h"
 #include "node/forward.h"
+#include "node/handoff.h"
+#include "node/holders.h"
 #include "node/peers.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/route.h"
 #include "node/state.h"
 #include "node/wait.h"
+#include "store/floors.h"
 #include "store/ledger.h"
 
 #include <stdio.h>
 
-/* Gossip, links and timers are looked at so often; the loop sleeps meanwhile. */
-#define WORK_EVERY_MS      50
-#define LEFTOVERS_EVERY_MS 5000
+/* Gossip, links and timers are looked at twice in an interval of gossip, within these bounds; the loop sleeps meanwhile. */
+#define WORK_EVERY_MIN_MS  50
+#define WORK_EVERY_MAX_MS  100
+#define LEFTOVERS_EVERY_MS 10000
 /* A member that was removed is told so by gossip: its links end so long after. */
 #define REMOVED_LINKS_MS 500
 /* A node that has seeds and has never met anybody serves alone when none of them has answered for so long. */
@@ -76,6 +82,7 @@ bool cluster_begin(struct node *node, const struct node_options *options) {
     list_init(&cluster->links);
     list_init(&cluster->attention);
     list_init(&cluster->retries);
+    list_init(&cluster->gathers);
     list_init(&cluster->waiters);
     list_init(&cluster->watching);
     list_init(&cluster->mentioned);
@@ -84,12 +91,13 @@ bool cluster_begin(struct node *node, const struct node_options *options) {
     buffer_init(&cluster->outcome.fetches, node->mem);
     buffer_init(&cluster->outcome.answers, node->mem);
     cluster_file_init(node);
+    handoff_init(node);
     snprintf(cluster->host_name, sizeof cluster->host_name, "%s",
              options->host_name == NULL ? "127.0.0.1" : options->host_name);
     cluster->self = self_session(node);
     if (cluster->self == NULL || !ledger_attach(node->keyspace) || !make_membership(node, options))
         return false;
-    if (!cluster_file_load(node))
+    if (!quorum_begin(node) || !cluster_file_load(node) || !handoff_file_load(node))
         return false;
     cluster_seeds_read(node);
     bool is_alone = membership_is_alone(cluster->membership);
@@ -99,6 +107,7 @@ bool cluster_begin(struct node *node, const struct node_options *options) {
     cluster->is_settled = is_alone;
     if (is_alone)
         membership_set_settled(cluster->membership, true);
+    cluster->failover.turn_ns = node->monotonic_ns;
     cluster->membership_epoch = UINT64_MAX;
     cluster->must_work = true;
     cluster_update(node);
@@ -122,6 +131,7 @@ void cluster_release(struct node *node) {
         while ((link = node_first_peer(node)) != NULL)
             node_peer_close(node, link, false);
         wait_release(node);
+        quorum_release(node);
         peers_release(node);
         route_release(node);
         wait_release(node);
@@ -134,6 +144,8 @@ void cluster_release(struct node *node) {
     buffer_release(&cluster->slots_reply[1]);
     buffer_release(&cluster->outcome.fetches);
     buffer_release(&cluster->outcome.answers);
+    holders_release(node);
+    handoff_release(node);
     cluster_file_release(node);
     mem_free(node->mem, cluster->seeds, cluster->seed_capacity * sizeof *cluster->seeds);
     mem_free(node->mem, cluster, sizeof *cluster);
@@ -142,158 +154,7 @@ void cluster_release(struct node *node) {
 }
 
 bool cluster_end(struct node *node) {
-    return node->cluster == NULL || !cluster_file_is_busy(node);
-}
-
-/* ---- Ring and routes ---- */
-
-static bool is_up(const struct cluster *cluster, uint16_t member) {
-    return member == ROUTE_SELF || membership_member(cluster->membership, member)->state <= MEMBER_SUSPECT;
-}
-
-static bool is_settled(const struct cluster *cluster, uint16_t member) {
-    return member == ROUTE_SELF ? cluster->is_settled
-                                : membership_member(cluster->membership, member)->entry.is_settled;
-}
-
-uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]) {
-    if (cluster->ring == NULL)
-        return 0;
-    const uint16_t *list = ring_list(cluster->ring, slot);
-    for (uint32_t i = 0; i < cluster->ring->width; i++)
-        holders[i] = cluster->ring_indexes[list[i]];
-    return cluster->ring->width;
-}
-
-/* The rings of all members, and of the settled ones if these are fewer. false: no memory, the old ones stay. */
-static bool make_rings(struct node *node) {
-    struct cluster *cluster = node->cluster;
-    struct ring_member *members = mem_alloc(node->mem, RING_MEMBERS_MAX * sizeof *members);
-    uint16_t *indexes = mem_alloc(node->mem, RING_MEMBERS_MAX * sizeof *indexes);
-    struct ring *ring = NULL, *settled_ring = NULL;
-    bool is_fine = false;
-    if (members != NULL && indexes != NULL) {
-        uint32_t count = membership_ring_members(cluster->membership, members, indexes), settled = 0;
-        ring = ring_new(node->mem, members, count, node->config->replication_factor);
-        if (ring != NULL) {
-            memcpy(cluster->ring_indexes, indexes, count * sizeof *indexes);
-            cluster->ring_count = count;
-            for (uint32_t i = 0; i < count; i++)
-                if (is_settled(cluster, indexes[i])) {
-                    members[settled] = members[i];
-                    cluster->settled_indexes[settled++] = indexes[i];
-                }
-            if (settled != 0 && settled != count)
-                settled_ring = ring_new(node->mem, members, settled, node->config->replication_factor);
-            is_fine = settled == 0 || settled == count || settled_ring != NULL;
-        }
-    }
-    mem_free(node->mem, members, RING_MEMBERS_MAX * sizeof *members);
-    mem_free(node->mem, indexes, RING_MEMBERS_MAX * sizeof *indexes);
-    if (ring != NULL) {
-        ring_free(cluster->ring);
-        ring_free(cluster->settled_ring);
-        cluster->ring = ring;
-        cluster->settled_ring = settled_ring;
-    }
-    return is_fine;
-}
-
-static uint16_t route_of(const struct cluster *cluster, uint32_t slot) {
-    if (cluster->is_joining || cluster->is_removed)
-        return ROUTE_NOBODY;
-    const uint16_t *list = ring_list(cluster->ring, slot);
-    uint16_t first_up = ROUTE_NOBODY;
-    for (uint32_t i = 0; i < cluster->ring->width; i++) {
-        uint16_t member = cluster->ring_indexes[list[i]];
-        if (!is_up(cluster, member))
-            continue;
-        if (is_settled(cluster, member))
-            return member;
-        if (first_up == ROUTE_NOBODY)
-            first_up = member;
-    }
-    if (cluster->settled_ring != NULL) {
-        list = ring_list(cluster->settled_ring, slot);
-        for (uint32_t i = 0; i < cluster->settled_ring->width; i++)
-            if (is_up(cluster, cluster->settled_indexes[list[i]]))
-                return cluster->settled_indexes[list[i]];
-    }
-    return first_up;
-}
-
-/* What each peer and this node compare follows from the routes. */
-static void make_sets(struct node *node) {
-    struct cluster *cluster = node->cluster;
-    struct slot_ledger *slots = node->keyspace->ledger->slots;
-    const struct database *database = node->keyspace->databases[0];
-    memset(&cluster->coordinated, 0, sizeof cluster->coordinated);
-    memset(&cluster->held, 0, sizeof cluster->held);
-    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
-        if (cluster->peers[i] != NULL) {
-            memset(&cluster->peers[i]->asked, 0, sizeof cluster->peers[i]->asked);
-            memset(&cluster->peers[i]->answered, 0, sizeof cluster->peers[i]->answered);
-            memset(&cluster->peers[i]->leftover, 0, sizeof cluster->peers[i]->leftover);
-        }
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        uint16_t route = cluster->routes[slot];
-        bool is_held = false;
-        const uint16_t *list = ring_list(cluster->ring, slot);
-        for (uint32_t i = 0; i < cluster->ring->width; i++) {
-            uint16_t member = cluster->ring_indexes[list[i]];
-            struct peer *peer = cluster_peer(cluster, member);
-            is_held = is_held || member == ROUTE_SELF;
-            if (route == ROUTE_SELF && peer != NULL)
-                slot_set_add(&peer->asked, slot);
-        }
-        if (is_held)
-            slot_set_add(&cluster->held, slot);
-        if (route == ROUTE_SELF)
-            slot_set_add(&cluster->coordinated, slot);
-        else if (cluster_peer(cluster, route) != NULL && is_held)
-            slot_set_add(&cluster_peer(cluster, route)->answered, slot);
-        else if (cluster_peer(cluster, route) != NULL && database != NULL && database->slots[slot].count != 0)
-            slot_set_add(&cluster_peer(cluster, route)->leftover, slot);
-        slots[slot].flags = route == ROUTE_SELF ? SLOT_COORDINATED : 0;
-    }
-}
-
-static void note_sets(struct node *node) {
-    struct cluster *cluster = node->cluster;
-    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
-        struct peer *peer = cluster->peers[i];
-        if (peer == NULL)
-            continue;
-        uint64_t asked = slot_set_digest(&peer->asked), answered = slot_set_digest(&peer->answered);
-        if (asked != peer->asked_digest) {
-            peer->is_agreed = false;
-            peer->next_compare_ms = node->monotonic_ms;
-            comparer_reset(&peer->comparer);
-        }
-        if (answered != peer->answered_digest)
-            peer->settles_us = false;
-        peer->asked_digest = asked;
-        peer->answered_digest = answered;
-        peer->asked_count = slot_set_count(&peer->asked);
-        peer->answered_count = slot_set_count(&peer->answered);
-        peer->leftover_count = slot_set_count(&peer->leftover);
-        peer->covered_ms = 0;
-        comparer_reset(&peer->handover);
-    }
-}
-
-/* Who executes what, anew. */
-static void make_routes(struct node *node) {
-    struct cluster *cluster = node->cluster;
-    bool is_alone = membership_is_alone(cluster->membership) && !cluster->is_joining;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        cluster->routes[slot] = route_of(cluster, slot);
-    make_sets(node);
-    note_sets(node);
-    cluster->route_epoch++;
-    if (node->keyspace->is_alone != membership_is_alone(cluster->membership))
-        keyspace_set_alone(node->keyspace, membership_is_alone(cluster->membership));
-    node->routes = is_alone ? NULL : cluster->routes;
+    return node->cluster == NULL || (!cluster_file_is_busy(node) && !handoff_file_is_busy(node));
 }
 
 /* ---- What membership reports ---- */
@@ -346,6 +207,7 @@ static void take_event(struct node *node, const struct membership_event *event) 
         log_member(node, NODE_LOG_WARNING, event->member, "was removed from the cluster");
         if (cluster_peer(cluster, event->member) != NULL)
             cluster_peer(cluster, event->member)->end_ms = node->monotonic_ms + REMOVED_LINKS_MS;
+        hints_forget(&cluster->hints, event->member);
         break;
     case MEMBERSHIP_SELF_REMOVED: cluster_note_removed(node); break;
     case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
@@ -360,9 +222,27 @@ static void take_event(struct node *node, const struct membership_event *event) 
     case MEMBERSHIP_ADOPTED:
         node_log(node, NODE_LOG_NOTICE, "This node joins the cluster that it has met");
         cluster->is_settled = false;
+        cluster->sure = (struct slot_set){{0}};
         cluster->is_joining = false;
         membership_set_settled(cluster->membership, false);
         break;
+    }
+}
+
+/* Who is no longer settled wants to be compared anew: by us, too, where we coordinate what it holds. */
+static void note_settled(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL)
+            continue;
+        bool is_settled = membership_member(cluster->membership, peer->member)->entry.is_settled;
+        if (peer->was_settled && !is_settled) {
+            peer->is_agreed = false;
+            peer->must_compare = true;
+            peer->next_compare_ms = node->monotonic_ms;
+        }
+        peer->was_settled = is_settled;
     }
 }
 
@@ -379,11 +259,13 @@ void cluster_update(struct node *node) {
     for (uint32_t i = 1; i < membership_count(cluster->membership); i++)
         if (membership_member(cluster->membership, (uint16_t)i)->state != MEMBER_REMOVED)
             (void)peers_of(node, (uint16_t)i);
-    cluster->must_route = !make_rings(node);
+    cluster->must_route = !cluster_make_rings(node);
     if (cluster->ring == NULL)
         return;
     cluster->membership_epoch = epoch;
-    make_routes(node);
+    note_settled(node);
+    failover_note_entries(node);
+    cluster_make_routes(node);
     cluster->wants_file = cluster->wants_file || !membership_is_alone(cluster->membership);
     cluster->must_work = true;
     cluster_settle(node);
@@ -394,7 +276,7 @@ bool cluster_has_agreed(const struct node *node, const struct peer *other) {
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         const struct peer *peer = cluster->peers[i];
         if (peer != NULL && peer != other && peer->asked_count != 0 && !peer->is_agreed &&
-            is_up(cluster, peer->member))
+            cluster_is_up(cluster, peer->member))
             return false;
     }
     return true;
@@ -407,12 +289,13 @@ void cluster_settle(struct node *node) {
         return;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         const struct peer *peer = cluster->peers[i];
-        if (peer != NULL && peer->answered_count != 0 && !peer->settles_us && is_up(cluster, peer->member))
+        if (peer != NULL && peer->answered_count != 0 && !peer->settles_us && cluster_is_up(cluster, peer->member))
             return;
     }
     node_log(node, NODE_LOG_NOTICE, "All slots of this node are in agreement with the other copies");
     cluster->is_settled = true;
     membership_set_settled(cluster->membership, true);
+    cluster_announce(node);
     cluster->must_update = cluster->must_route = true;
 }
 
@@ -455,6 +338,11 @@ static void send_gossip(struct node *node) {
         peers_raise(node, link);
     }
     buffer_release(&message);
+}
+
+void cluster_announce(struct node *node) {
+    membership_announce(node->cluster->membership);
+    send_gossip(node);
 }
 
 /* What a removed member was to be told has left. */
@@ -501,10 +389,12 @@ static void look_for_leftovers(struct node *node) {
         node->monotonic_ms < cluster->next_leftovers_ms)
         return;
     cluster->next_leftovers_ms = node->monotonic_ms + LEFTOVERS_EVERY_MS;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        struct peer *peer = cluster_peer(cluster, cluster->routes[slot]);
-        if (database->slots[slot].count == 0 || peer == NULL || slot_set_has(&cluster->held, slot) ||
-            slot_set_has(&peer->leftover, slot))
+    for (uint32_t slot = slot_set_next_absent(&cluster->held, 0); slot < SLOT_COUNT;
+         slot = slot_set_next_absent(&cluster->held, slot + 1)) {
+        if (database->slots[slot].count == 0 || hints_of_slot(&cluster->hints, slot) != 0)
+            continue;
+        struct peer *peer = cluster_peer(cluster, cluster->coordinators[slot]);
+        if (peer == NULL || slot_set_has(&peer->leftover, slot))
             continue;
         slot_set_add(&peer->leftover, slot);
         peer->leftover_count++;
@@ -518,6 +408,7 @@ static void tick(struct node *node) {
     struct cluster *cluster = node->cluster;
     look_for_leftovers(node);
     membership_tick(cluster->membership, node->monotonic_ms);
+    cluster_update(node); /* who is down may be told by the time alone */
     tell_load(node);
     send_gossip(node);
     end_removed(node);
@@ -526,18 +417,24 @@ static void tick(struct node *node) {
     cluster_seeds_work(node);
     cluster_file_work(node);
     cluster_settle(node);
-    cluster->next_tick_ms = node->monotonic_ms + WORK_EVERY_MS;
+    uint32_t wait_ms = node->config->gossip_interval_ms / 2;
+    wait_ms = wait_ms < WORK_EVERY_MIN_MS ? WORK_EVERY_MIN_MS : wait_ms;
+    cluster->next_tick_ms = node->monotonic_ms + (wait_ms < WORK_EVERY_MAX_MS ? wait_ms : WORK_EVERY_MAX_MS);
 }
 
-/* Digests are made anew in steps. */
+/* Digests are made anew in steps, and what lies below floors is dropped. */
 static bool walk(struct node *node) {
     struct ledger *ledger = node->keyspace->ledger;
-    if (ledger->is_walked || node->keyspace->is_alone || node->persistence.is_loading)
+    bool has_work = !ledger->is_walked || floors_are_dropping(ledger);
+    if (!has_work || node->keyspace->is_alone || node->persistence.is_loading)
         return false;
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    ledger_walk_step(node->keyspace, JOB_STEP_UNITS);
+    if (floors_are_dropping(ledger))
+        floors_step(node->keyspace, JOB_STEP_UNITS);
+    else
+        ledger_walk_step(node->keyspace, JOB_STEP_UNITS);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
-    return !ledger->is_walked;
+    return !ledger->is_walked || floors_are_dropping(ledger);
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -553,10 +450,12 @@ uint32_t cluster_work(struct node *node) {
     cluster->was_loading = node->persistence.is_loading;
     if (cluster->must_update)
         cluster_update(node);
-    bool is_walking = walk(node);
+    uint32_t reach_ms = failover_work(node);
+    bool is_walking = walk(node), is_writing = handoff_file_work(node);
     if (cluster->must_wait_work) {
         cluster->must_wait_work = false;
         wait_work(node);
+        quorum_work(node);
     }
     bool is_tick = node->monotonic_ms >= cluster->next_tick_ms;
     if (is_tick || cluster->must_work || node->monotonic_ms >= cluster->next_work_ms) {
@@ -564,14 +463,21 @@ uint32_t cluster_work(struct node *node) {
         if (is_tick)
             tick(node);
         uint32_t wait_ms = peers_work(node);
+        holders_work(node);
         if (!node->persistence.is_loading)
-            wait_ms = least(wait_ms, replicate_work(node));
-        wait_ms = least(wait_ms, least(route_work(node), wait_work(node)));
+            wait_ms =
+                least(least(wait_ms, burial_work(node)), least(handoff_work(node), replicate_work(node)));
+        wait_ms = least(wait_ms, least(route_work(node), least(gather_work(node), wait_work(node))));
+        wait_ms = least(wait_ms, quorum_work(node));
         cluster->next_work_ms = node->monotonic_ms + wait_ms;
     }
-    if (is_walking || cluster->must_update || cluster->must_work || !list_is_empty(&cluster->mentioned))
+    /* What leaves with this turn needs no other one. */
+    if (!list_is_empty(&cluster->mentioned))
+        peers_pack(node);
+    if (is_walking || is_writing || cluster->must_update || cluster->must_work ||
+        !list_is_empty(&cluster->mentioned))
         return 0;
     uint64_t next_ms =
         cluster->next_tick_ms < cluster->next_work_ms ? cluster->next_tick_ms : cluster->next_work_ms;
-    return next_ms <= node->monotonic_ms ? 0 : (uint32_t)(next_ms - node->monotonic_ms);
+    return next_ms <= node->monotonic_ms ? 0 : least((uint32_t)(next_ms - node->monotonic_ms), reach_ms);
 }

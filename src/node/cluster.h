@@ -3,15 +3,23 @@
  * Brings together what cluster/ knows (membership, ring, entries, comparisons) with the node's sessions and keys. The others of
  * this layer ask it where a command belongs, and hand it what has changed.
  *
- * Routes: the coordinator of a slot is the first member of its preference list that is up and settled. Where there is
- * none, it is the first that is up on the list of the ring of settled members only (those who held the slot before members
- * came that are not settled yet), else the first that is up at all. A member is *settled* when all slots that it holds are
- * in agreement. So a new member, and one that has just started, gets its slots by anti-entropy while those who have them go
- * on serving; then it takes over.
+ * Routes: the coordinator of a slot is the first member of its preference list that is up and settled (and does not leave).
+ * Where there is none, it is the first that is up on the list of the ring of settled members only (those who held the slot
+ * before members came that are not settled yet), else the first of the list that is up at all; else, where the whole list is
+ * down, a *stand-in*: the next member on the ring that is up. A member is *settled* when all slots that it holds are in
+ * agreement. So a new member, and one that has just started, gets its slots by anti-entropy while those who have them go on
+ * serving; then it takes over.
+ *
+ * There are two views of this. That of membership is the same on all nodes that have heard the same: what is compared with whom
+ * follows from it (cluster_coordinator). The routes by which commands go are this node's own view: members that it passes
+ * over (node/failover.h) are left out as long as there is anybody else on the list. A node that is not settled itself
+ * rather waits for one who is: it does not stand in for others.
  *
  * May touch: all pure layers. Must never know: sockets.
  * Invariants: node->routes is NULL while the node is alone or has no cluster: then nothing here costs a command anything;
- * routes follow from membership alone, and change only in cluster_update().
+ * routes follow from membership and reach alone, and change only in cluster_update() and cluster_reroute(). cluster->routes,
+ * the detours and the notes SLOT_COORDINATED always tell the same.
+ * Inside: cluster_routes.c makes rings, routes and sets; cluster_inside.h says what it offers.
  * Tests: tests/unit/node/cluster_test.c, tests/sim/, tests/cluster/.
  *
  * SPDX-License-Identifier: BSD-3-Clause
@@ -21,8 +29,10 @@
 
 #include "cluster/antientropy.h"
 #include "cluster/entries.h"
+#include "cluster/hints.h"
 #include "cluster/membership.h"
 #include "cluster/ring.h"
+#include "node/failover.h"
 #include "node/link.h"
 #include "node/node.h"
 #include "store/ledger.h"
@@ -43,13 +53,26 @@ struct peer_link {
     int64_t created_ms; /* wall clock */
     bool is_caller;     /* this node has called */
     bool is_listed;
+    bool was_ready; /* when it was last looked at */
     uint64_t call_id;             /* that led to it, if is_caller */
     struct entries_reader reader; /* of the records that come on it */
     struct buffer replies;        /* of commands of the other end, since the last frame */
     struct buffer
         held;       /* FRAME_REQUESTS that wait until replies have left, each with its size (4) before it */
     size_t held_at; /* of these, executed already */
+    struct link_clock clock; /* of the other end, which has called */
     char address[SESSION_ADDRESS_SIZE];
+};
+
+/* What is known of a peer for the sake of tombstones: see node/burial.h. Counters are of the hybrid logical clock. */
+struct burial_facts {
+    uint64_t
+        round_counter; /* all that this node had when the comparison at hand began was stamped at or below it */
+    uint64_t
+        agreed_counter; /* the same of the one that was found equal, while checkpoints behind it are waited for; 0: none */
+    uint64_t agreed_linked_ms;
+    uint64_t own_checkpoint, their_checkpoint; /* the last ones that had begun by then */
+    uint64_t kept_counter;                     /* what both have, and no file from before it */
 };
 
 /* Another member, for the life of the node. */
@@ -60,6 +83,8 @@ struct peer {
     uint64_t call_id;      /* of the call that is under way; 0: none */
     uint64_t next_call_ms; /* not before */
     uint32_t failed_calls;
+    struct reach reach;
+    bool was_settled;          /* by its entry, when routes were last made */
     uint64_t end_ms;            /* it was removed: its links end then, when it has been told; 0: it was not */
     struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
     uint64_t mentioned_ns;      /* since when */
@@ -77,6 +102,8 @@ struct peer {
     struct comparer comparer;
     uint64_t next_compare_ms;
     bool must_compare;        /* something may have been lost: as soon as possible */
+    bool wants_compare;       /* somebody has asked for it (KV.REPAIR) */
+    uint64_t losses;          /* how often that was so */
     struct slot_set asked;    /* slots that this node coordinates and the peer holds */
     struct slot_set answered; /* slots that the peer coordinates and this node holds */
     uint32_t asked_count, answered_count;
@@ -93,8 +120,14 @@ struct peer {
     bool was_settled_asked;                /* the last comparison told it that we are settled */
     uint32_t compare_pause_ms;
     uint64_t agreed_ms;
+    /* Its hints (node/handoff.h): the frame that ends the batch which is on its way, 0: none is; no further one before; since when it is
+     * linked; links that have ended before all was acknowledged, struct lost_link. */
+    uint64_t hints_frame, next_hints_ms, linked_ms;
+    struct list lost_links;
     uint64_t begun,
         agreed_begun; /* cluster->moments: when the last comparison began, and that which found them equal */
+    struct burial_facts burial;
+    struct buffer next_question[2]; /* of the two comparisons: waits for repair-rate; empty: none does */
     /* Statistics */
     uint64_t records_out, records_in, requests_out, requests_in;
 };
@@ -111,6 +144,21 @@ struct seed {
     uint64_t until_ms; /* then */
 };
 
+/* Distinct members, in ascending order; and how many stand in for some of them (cluster->stand_ins says who). */
+struct holder_set {
+    uint8_t count, stand_in_count;
+    uint16_t members[RING_COPIES_MAX];
+};
+
+/* A member past the preference list that keeps copies for a holder which cannot be reached. */
+struct stand_in {
+    uint16_t member, owner;
+};
+
+struct stand_in_set {
+    struct stand_in places[RING_COPIES_MAX];
+};
+
 struct cluster {
     struct node *node;
     struct membership *membership;
@@ -119,9 +167,30 @@ struct cluster {
     uint16_t ring_indexes[RING_MEMBERS_MAX],
         settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;
-    uint16_t routes[SLOT_COUNT]; /* the coordinator of each slot: index in the membership, or ROUTE_NOBODY */
-    struct slot_set coordinated; /* by this node */
+    uint16_t routes[SLOT_COUNT]; /* who executes the commands of each slot, as this node can reach them: index in the membership,
+                                    or ROUTE_NOBODY */
+    uint16_t coordinators[SLOT_COUNT]; /* the same as membership alone tells it */
+    bool has_detours;    /* some of them are not as membership alone would have them */
+    uint64_t rerouted_ms; /* when they last changed */
+    struct failover failover;
+    /* The other nodes that hold a slot: ledger->notes of the slot says which of these sets. */
+    struct holder_set holder_sets[SLOT_COUNT];
+    uint32_t holder_set_count;
+    struct stand_in_set *stand_ins; /* by number of the set; NULL: there was never one */
+    uint64_t reachable_digest;      /* of who could be reached when the sets were made */
+    struct hints hints;             /* which keys others have missed, by member */
+    struct handoff_file *hints_file;
+    struct slot_set coordinated; /* by this node, as membership tells it */
+    const struct slot_set *spoken; /* what a command on the whole database is about while it runs; NULL: `coordinated` */
     struct slot_set held;        /* this node is on the preference list */
+    struct slot_set
+        sure; /* held since it was found equal with all others that could be reached: what it lacks, and is old, was deleted */
+    const struct peer *records_from; /* while its records are applied */
+    struct burial_facts own_burial;  /* of slots that nobody else holds */
+    uint64_t next_burial_ms;
+    uint32_t burial_slot; /* where it goes on */
+    int64_t repair_bytes; /* that may still be spent on comparing; less than 0: it has to wait */
+    uint64_t repair_ms;   /* when that was last raised */
     uint64_t route_epoch; /* raised by each change of routes, and of what clients are told about members */
     uint64_t membership_epoch; /* that the ring was made of */
     struct peer **peers;       /* by member index; NULL for this node and for removed ones */
@@ -152,6 +221,9 @@ struct cluster {
     struct session *self; /* runs here what was to run elsewhere, or for other nodes */
     struct list retries;  /* commands that found nobody to execute them, struct forwarded (node/route.c) */
     uint32_t waiting_of_slot[SLOT_COUNT]; /* of these */
+    struct list gathers;                  /* those that are to be begun anew, struct gather (node/gather.c) */
+    struct quorums *quorums;              /* commands that are about several copies (node/quorum.h) */
+    uint64_t effects_told, patches_told;  /* to other copies; of these, parts of values */
     struct list waiters;                  /* WAIT, struct waiter (node/wait.c) */
     uint64_t moments;      /* counts the beginnings of waits and comparisons, to tell which was first */
     struct list watching;  /* sessions whose WATCH another node is to answer */
@@ -197,16 +269,43 @@ static inline bool peer_is_linked(const struct peer *peer) {
     return peer->out != NULL && link_state(peer->out->link) == LINK_READY;
 }
 
+/* Whether requests may be sent to it. */
+static inline bool peer_is_reached(const struct peer *peer) {
+    return peer_is_linked(peer) && !peer->reach.is_passed_over;
+}
+
+/* Whether the members' word is that a member may coordinate: settled, and not about to leave. */
+bool cluster_is_able(const struct cluster *cluster, uint16_t member);
+/* Whether a command on the whole database is to ask it: it is up, and does not leave. */
+bool cluster_is_asked(const struct cluster *cluster, uint16_t member);
+/* Up or suspected, as far as membership knows. */
+bool cluster_is_up(const struct cluster *cluster, uint16_t member);
+/* Whether a member's copies may answer reads: it is up, able, can be reached, and has been compared since it was passed over. */
+bool cluster_may_read(const struct cluster *cluster, uint16_t member);
+
+/* The coordinator of a slot as membership alone tells it. */
+uint16_t cluster_coordinator(const struct cluster *cluster, uint32_t slot);
+
+/* Who can be reached has changed: the routes are made anew. */
+void cluster_reroute(struct node *node);
+
+/* What this node says about itself, and whatever else gossip has to tell, leaves now. */
+void cluster_announce(struct node *node);
+
+/* The slots that a command on the whole database is about. */
+static inline const struct slot_set *cluster_spoken(const struct cluster *cluster) {
+    return cluster->spoken != NULL ? cluster->spoken : &cluster->coordinated;
+}
+
 /* The members that hold a slot, by membership index: the preference list. Returns their number. */
 uint32_t cluster_holders(const struct cluster *cluster, uint32_t slot, uint16_t holders[RING_COPIES_MAX]);
 
 /* Asks the processor for what is needed of a slot when something in it is written, or sent to its coordinator. */
 static inline void cluster_prefetch(const struct cluster *cluster, const struct ledger *ledger,
                                     uint32_t slot) {
-    prefetch(&ledger->slots[slot]);
+    prefetch(&ledger->digests[slot]);
+    prefetch(&ledger->notes[slot]);
     prefetch(&cluster->routes[slot]);
-    if (LIKELY(cluster->ring != NULL))
-        prefetch(ring_list(cluster->ring, slot));
 }
 
 /* "host:port" or "host:port@peerport" as in seeds and CLUSTER MEET -> a seed's host and peer port. false: no such form. */

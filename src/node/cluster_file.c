@@ -51,15 +51,14 @@ bool cluster_file_is_busy(const struct node *node) {
     return node->cluster->file != NULL && node->cluster->file->is_busy;
 }
 
-/* Reads the file whole; 0 or an errno. */
-static int read_file(const struct disk *disk, const char *name, struct buffer *bytes) {
+int cluster_file_read(const struct disk *disk, const char *name, uint64_t size_max, struct buffer *bytes) {
     struct disk_file *file;
     uint64_t size;
     size_t got = 0;
     int error = disk->open(disk->context, name, &file, &size);
     if (error != 0)
         return error;
-    if (size > FILE_SIZE_MAX)
+    if (size > size_max)
         error = EFBIG;
     else if (!buffer_reserve(bytes, (size_t)size + 1))
         error = ENOMEM;
@@ -77,7 +76,7 @@ bool cluster_file_load(struct node *node) {
         return false;
     if (disk->open == NULL || !set_names(file, node->config->dbfilename, "damaged"))
         return true;
-    int error = read_file(disk, file->name, &file->bytes);
+    int error = cluster_file_read(disk, file->name, FILE_SIZE_MAX, &file->bytes);
     bool is_good = error == 0 && membership_load(node->cluster->membership, file->bytes.data,
                                                  file->bytes.size, node->monotonic_ms);
     buffer_release(&file->bytes);

@@ -7,12 +7,20 @@
 
 #include "node/cluster.h"
 
+/* The rings of all members, and of the settled ones if these are fewer. false: no memory; an old ring of all members stays, one of
+ * those settled before does not. */
+bool cluster_make_rings(struct node *node);
+/* Who executes what, and what is compared with whom, anew. There is a ring. */
+void cluster_make_routes(struct node *node);
+
 /* The members are kept beside the checkpoint, in `<dbfilename>.members`, and written by the helper whenever they change. */
 void cluster_file_init(struct node *node);
 void cluster_file_release(struct node *node);
 /* At the start. false: no memory. A damaged file is set aside; the seeds will tell anew. */
 bool cluster_file_load(struct node *node);
 void cluster_file_work(struct node *node);
+/* Reads a file whole, unless it is longer than size_max; 0 or an errno. */
+int cluster_file_read(const struct disk *disk, const char *name, uint64_t size_max, struct buffer *bytes);
 bool cluster_file_is_busy(const struct node *node);
 
 /* Reads cluster-seeds and cluster-seeds-file. */

@@ -296,6 +296,9 @@ bool config_set(struct config *config, const struct argument *pairs, uint32_t pa
     bool done = true;
     for (uint32_t i = 0; i < pair_count && done; i++)
         done = store_pair(&other, &pairs[2 * i], error);
+    const char *contradicting, *reason = config_contradiction(&other, &contradicting);
+    if (done && reason != NULL)
+        done = set_failed(error, contradicting, reason);
     for (uint32_t i = 0; i < pair_count && done; i++) {
         const char *name;
         const struct setting *setting = named_setting(&pairs[2 * i], &name);

@@ -24,6 +24,7 @@
 #define CONFIG_SAVE_RULES_MAX    16
 #define CONFIG_PERCENTILES_MAX   8
 #define CONFIG_ADDRESS_SIZE_MAX  255 /* the longest address of bind, in bytes */
+#define CONFIG_COPIES_MAX        8   /* replication-factor at most */
 #define CONFIG_SETTINGS_MAX      256
 #define CONFIG_INCLUDE_DEPTH_MAX 16 /* files that include files ...; the end of a file that includes itself */
 
@@ -34,6 +35,18 @@ struct output_limit {
     uint64_t soft_bytes; /* 0: none */
     uint32_t soft_s;
 };
+
+/* Usual pairs of read-quorum and write-quorum; CUSTOM: those that were given. */
+enum consistency {
+    CONSISTENCY_CUSTOM,
+    CONSISTENCY_FAST_READ,  /* 1 and all */
+    CONSISTENCY_FAST_WRITE, /* all and 1 */
+    CONSISTENCY_QUORUM,     /* more than half, both */
+    CONSISTENCY_EVENTUAL    /* 1 and 1 */
+};
+
+/* What a node does that sees half of the members or fewer. */
+enum partition_mode { PARTITION_AVAILABLE, PARTITION_MAJORITY /* it refuses writes */ };
 
 /* Which copy answers reads. All but the first may give values that the coordinator has replaced already. */
 enum read_from {
@@ -71,8 +84,14 @@ struct config {
     char *cluster_secret, *cluster_zone;
     uint32_t cluster_weight;
     uint32_t replication_factor;
-    uint32_t gossip_interval_ms, suspect_timeout_ms;
-    int read_from; /* enum read_from */
+    uint32_t gossip_interval_ms, suspect_timeout_ms, failover_timeout_ms;
+    int read_from;   /* enum read_from */
+    int consistency; /* enum consistency */
+    uint32_t read_quorum,
+        write_quorum; /* CONSISTENCY_CUSTOM only: ask config_read_quorum(), config_write_quorum() */
+    uint32_t quorum_timeout_ms;
+    bool sloppy_quorum; /* stand-ins count as copies */
+    int partition_mode; /* enum partition_mode */
     bool
         cluster_redirect_moved; /* cluster-redirect moved: clients of the cluster-port are sent to the coordinator */
     bool cluster_replica_lists;
@@ -80,6 +99,13 @@ struct config {
     uint32_t cluster_announce_port, cluster_announce_cluster_port,
         cluster_announce_peer_port; /* 0: the port itself */
     uint64_t peer_output_limit;     /* bytes sent to a peer and not acknowledged */
+    bool hinted_handoff;            /* what others have missed is noted, and handed over */
+    bool anti_entropy;              /* what copies differ in is exchanged when they are compared */
+    uint64_t repair_rate;           /* bytes per second of that; 0: no limit */
+    uint64_t hint_memory;           /* bytes of hints */
+    uint32_t hint_window_s;         /* how long an absent node's hints are kept */
+    uint32_t tombstone_grace_s;     /* how long a tombstone is kept at least */
+    char *conflict_keep;            /* prefixes of keys with blanks between (config_keeps_conflicts) */
     /* limits */
     uint64_t maxmemory, proto_max_bulk_len, client_query_buffer_limit;
     struct output_limit output_limits[CLIENT_CLASS_COUNT];
@@ -127,6 +153,16 @@ void config_release(struct config *config);
  * below 65536 (a start with cluster-enabled is refused then). */
 uint32_t config_cluster_port(const struct config *config);
 uint32_t config_peer_port(const struct config *config);
+
+/* What two settings say against each other, and in *name one of them; NULL: nothing. */
+const char *config_contradiction(const struct config *config, const char **name);
+
+/* conflict-keep: whether a key begins with one of its words. */
+bool config_keeps_conflicts(const struct config *config, const uint8_t *key, uint32_t key_size);
+
+/* How many copies a read looks at, and have a write before it is acknowledged. More than replication-factor: a node does not start. */
+uint32_t config_read_quorum(const struct config *config);
+uint32_t config_write_quorum(const struct config *config);
 
 /* How include directives get their text: fills `text` for a path (globs are expanded by the callee, which appends
  * several files' texts, each ended with a newline). false: `error`. */

@@ -17,6 +17,8 @@
 #define CLUSTER_PORT_OFFSET 5000u
 #define PEER_PORT_OFFSET    10000u
 
+#define CONFLICT_PREFIXES_MAX 64
+
 static bool refuse(char error[CONFIG_ERROR_SIZE], const char *reason) {
     snprintf(error, CONFIG_ERROR_SIZE, "%s", reason);
     return false;
@@ -36,6 +38,21 @@ uint32_t config_cluster_port(const struct config *config) {
 
 uint32_t config_peer_port(const struct config *config) {
     return derived_port(config->peer_port, config->port, PEER_PORT_OFFSET);
+}
+
+/* ---- Settings that depend on each other ---- */
+
+const char *config_contradiction(const struct config *config, const char **name) {
+    *name = "read-quorum";
+    if (config_read_quorum(config) > config->replication_factor)
+        return "read-quorum must not be above replication-factor";
+    *name = "write-quorum";
+    if (config_write_quorum(config) > config->replication_factor)
+        return "write-quorum must not be above replication-factor";
+    /* A hint that outlives the tombstone of its key would bring back what was deleted. */
+    *name = "hint-window";
+    return config->hint_window_s < config->tombstone_grace_s ? NULL
+                                                             : "hint-window must be below tombstone-grace";
 }
 
 /* ---- Texts ---- */
@@ -108,6 +125,41 @@ bool check_cluster_announce_ip(const struct setting_input *input, char out[SETTI
                                char error[CONFIG_ERROR_SIZE]) {
     return take_word(input, MEMBER_HOST_SIZE, out, error,
                      "argument must be an address or a name of at most 63 bytes");
+}
+
+/* ---- conflict-keep: how keys begin ---- */
+
+bool check_conflict_keep(const struct setting_input *input, char out[SETTING_VALUE_SIZE],
+                         char error[CONFIG_ERROR_SIZE]) {
+    size_t size = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < input->count; i++) {
+        const struct config_word *word = &input->words[i];
+        if (word->size == 0)
+            continue;
+        if (memchr(word->text, ' ', word->size) != NULL || memchr(word->text, 0, word->size) != NULL)
+            return refuse(error,
+                          "argument must be a list of words that keys begin with, without blanks in them");
+        if (++count > CONFLICT_PREFIXES_MAX || size + 1 + word->size >= SETTING_VALUE_SIZE)
+            return refuse(error, "argument must be a list of at most 64 words, 4 KiB in all");
+        if (size != 0)
+            out[size++] = ' ';
+        memcpy(out + size, word->text, word->size);
+        size += word->size;
+    }
+    out[size] = '\0';
+    return true;
+}
+
+bool config_keeps_conflicts(const struct config *config, const uint8_t *key, uint32_t key_size) {
+    for (const char *word = config->conflict_keep; *word != '\0';) {
+        const char *end = strchrnul(word, ' ');
+        size_t size = (size_t)(end - word);
+        if (size <= key_size && memcmp(word, key, size) == 0)
+            return true;
+        word = *end == '\0' ? end : end + 1;
+    }
+    return false;
 }
 
 /* ---- cluster-redirect: a word that is kept as yes or no ---- */

@@ -218,6 +218,17 @@ static bool read_all(struct reader *reader, struct config_problem *problem) {
     return true;
 }
 
+/* Whether the settings as a whole make sense. */
+static bool agrees(const struct config *config, struct config_problem *problem) {
+    const char *name, *reason = config_contradiction(config, &name);
+    if (reason == NULL)
+        return true;
+    *problem = (struct config_problem){0};
+    snprintf(problem->text, sizeof problem->text, "%s", name);
+    snprintf(problem->reason, sizeof problem->reason, "%s", reason);
+    return false;
+}
+
 bool config_apply_text(struct config *config, const char *text, size_t size, const struct config_files *files,
                        struct config_problem *problem) {
     struct config copy;
@@ -231,7 +242,7 @@ bool config_apply_text(struct config *config, const char *text, size_t size, con
     reader.sources[0] = (struct source){.text = text, .size = size};
     buffer_init(&reader.sources[0].included, config->mem);
     config_words_init(&reader.words, config->mem);
-    bool done = read_all(&reader, problem);
+    bool done = read_all(&reader, problem) && agrees(&copy, problem);
     while (reader.depth != 0)
         buffer_release(&reader.sources[--reader.depth].included);
     config_words_release(&reader.words);

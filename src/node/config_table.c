@@ -21,6 +21,7 @@ static const char *const read_from_words[] = {
     [READ_FROM_PRIMARY] = "primary",         [READ_FROM_NEAREST] = "nearest", [READ_FROM_RANDOM] = "random",
     [READ_FROM_ROUND_ROBIN] = "round-robin", [READ_FROM_FASTEST] = "fastest", NULL,
 };
+static const char *const partition_words[] = {"available", "majority", NULL};
 static const char *const access_words[] = {"no", "yes", "local", NULL};
 static const char *const words_acl_pubsub_default[] = {"allchannels", "resetchannels", NULL};
 static const char *const words_appendfsync[] = {"everysec", "always", "no", NULL};
@@ -144,8 +145,26 @@ static const struct setting settings[] = {
                  .help = "milliseconds between two rounds of gossip"),
     ACTS_INTEGER("suspect-timeout", suspect_timeout_ms, SETTING_IMMUTABLE, 100, 600000, "1000",
                  .help = "milliseconds of silence after which a node is suspected to be down"),
+    ACTS_INTEGER("failover-timeout", failover_timeout_ms, 0, 10, 60000, "100",
+                 .help = "milliseconds of silence after which commands for a node go to the next one"),
     ACTS_WORD("read-from", read_from, 0, read_from_words, "primary",
               .help = "which copy answers reads: primary, nearest, random, round-robin or fastest"),
+    ACTS_SPECIAL("read-quorum", SETTING_INTEGER, 0, "1", .parse = parse_read_quorum,
+                 .format = format_read_quorum, .help = "how many copies of a key a read looks at"),
+    ACTS_SPECIAL("write-quorum", SETTING_INTEGER, 0, "1", .parse = parse_write_quorum,
+                 .format = format_write_quorum,
+                 .help = "how many copies have a write before it is acknowledged"),
+    ACTS_SPECIAL("consistency", SETTING_WORD, 0, "eventual", .parse = parse_consistency,
+                 .format = format_consistency,
+                 .help = "sets both: fast-read, fast-write, quorum, eventual; custom: as they are"),
+    ACTS_INTEGER("quorum-timeout", quorum_timeout_ms, 0, 10, 60000, "1000",
+                 .help = "milliseconds that a command waits for the answers of other copies"),
+    ACTS_BOOLEAN("sloppy-quorum", sloppy_quorum, 0, "yes",
+                 .help = "copies that other nodes keep for absent ones count for quorums"),
+    ACTS_WORD(
+        "partition-mode", partition_mode, 0, partition_words, "available",
+        .help =
+            "what a node does that sees half of the members or fewer: available (all), majority (no writes)"),
     ACTS_SPECIAL("cluster-redirect", SETTING_WORD, 0, "forward", .parse = parse_cluster_redirect,
                  .format = format_cluster_redirect,
                  .help = "what becomes of commands for other nodes on the cluster-port: forward, or moved"),
@@ -161,6 +180,21 @@ static const struct setting settings[] = {
                  .help = "the same for the peer-port"),
     ACTS_MEMORY("peer-output-limit", peer_output_limit, 0, 1048576, INT64_MAX, "67108864",
                 .help = "bytes sent to another node that it has not acknowledged"),
+    ACTS_BOOLEAN("hinted-handoff", hinted_handoff, 0, "yes",
+                 .help = "note which keys absent nodes miss, and hand these over when they are back"),
+    ACTS_MEMORY("hint-memory", hint_memory, 0, 0, INT64_MAX, "67108864",
+                .help = "bytes of such notes; nodes that miss more are compared with"),
+    ACTS_INTEGER("hint-window", hint_window_s, 0, 1, INT32_MAX, "10800",
+                 .help = "seconds of absence after which a node's notes are dropped; less than tombstone-grace"),
+    ACTS_INTEGER("tombstone-grace", tombstone_grace_s, 0, 1, INT32_MAX, "21600",
+                 .help = "seconds for which the note that a key was deleted is kept at least"),
+    ACTS_BOOLEAN("anti-entropy", anti_entropy, 0, "yes",
+                 .help = "exchange what differs when copies are compared; no: differences are only seen"),
+    ACTS_MEMORY("repair-rate", repair_rate, 0, 0, INT64_MAX / 1000000, "10485760",
+                .help = "bytes per second that this node spends on comparing and exchanging; 0: no limit"),
+    ACTS_LIST("conflict-keep", conflict_keep, 0, "", .check = check_conflict_keep,
+              .help =
+                  "how keys begin whose losing values are kept after a conflict (KV.SIBLINGS); empty: none"),
 
     /* limits */
     ACTS_MEMORY("maxmemory", maxmemory, 0, 0, UINT64_MAX, "0",

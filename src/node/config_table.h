@@ -124,7 +124,7 @@ void setting_refuse_word(const char *const *words, char error[CONFIG_ERROR_SIZE]
 const char *setting_value(const struct config *config, const struct setting *setting,
                           char room[SETTING_VALUE_SIZE]);
 
-/* Values with a form of their own (config_special.c, config_cluster.c), named by the rows. */
+/* Values with a form of their own (config_special.c, config_cluster.c, config_quorum.c), named by the rows. */
 #define SETTING_PARSER(name) \
     bool parse_##name(struct config *config, const struct setting_input *input, char error[CONFIG_ERROR_SIZE])
 #define SETTING_FORMATTER(name) void format_##name(const struct config *config, char out[SETTING_VALUE_SIZE])
@@ -152,6 +152,12 @@ SETTING_PARSER(maxmemory_policy);
 SETTING_FORMATTER(maxmemory_policy);
 SETTING_PARSER(cluster_redirect);
 SETTING_FORMATTER(cluster_redirect);
+SETTING_PARSER(read_quorum);
+SETTING_FORMATTER(read_quorum);
+SETTING_PARSER(write_quorum);
+SETTING_FORMATTER(write_quorum);
+SETTING_PARSER(consistency);
+SETTING_FORMATTER(consistency);
 SETTING_CHECKER(maxmemory_clients);
 SETTING_CHECKER(notify_keyspace_events);
 SETTING_CHECKER(oom_score_adj_values);
@@ -161,6 +167,7 @@ SETTING_CHECKER(cluster_announce_hostname);
 SETTING_CHECKER(cluster_announce_ip);
 SETTING_CHECKER(cluster_seeds);
 SETTING_CHECKER(cluster_zone);
+SETTING_CHECKER(conflict_keep);
 SETTING_CHECKER(proc_title_template);
 SETTING_CHECKER(dbfilename);
 SETTING_CHECKER(append_file_name);

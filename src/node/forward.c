@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "base/load.h"
 #include "node/peers.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/route.h"
 #include "node/transaction.h"
@@ -93,7 +94,7 @@ static struct awaited *take_awaited(struct peer *peer, uint64_t number) {
 
 /* Whether a request can be added to what gathers for the peer; makes the frame that it is to stand in. */
 static bool may_gather(struct node *node, struct peer *peer) {
-    if (!peer_is_linked(peer))
+    if (!peer_is_reached(peer))
         return false;
     if (peer->awaited_next - peer->awaited_first == peer->awaited_capacity && !ring_grow(node, peer))
         return false;
@@ -102,9 +103,9 @@ static bool may_gather(struct node *node, struct peer *peer) {
     peer->open_frame = frame_new(node->mem);
     if (peer->open_frame == NULL)
         return false;
-    if (buffer_reserve(&peer->open_frame->bytes, ENCODE_VARINT_MAX)) {
-        uint8_t *begin = peer->open_frame->bytes.data;
-        peer->open_frame->bytes.size = (size_t)(encode_varint(begin, peer->awaited_next) - begin);
+    if (buffer_reserve(&peer->open_frame->bytes, 2 * ENCODE_VARINT_MAX)) {
+        uint8_t *begin = peer->open_frame->bytes.data, *end = encode_varint(begin, peer->awaited_next);
+        peer->open_frame->bytes.size = (size_t)(encode_varint(end, node->monotonic_ms) - begin);
         return true;
     }
     frame_put(peer->open_frame);
@@ -139,10 +140,10 @@ bool forward_send(struct node *node, struct peer *peer, unsigned flags, const st
     if (!may_gather(node, peer))
         return false;
     struct buffer *bytes = &peer->open_frame->bytes;
-    if (!buffer_reserve(bytes, 1 + arguments_size(argv, argc)) || bytes->size > UINT32_MAX / 2)
+    if (!buffer_reserve(bytes, ENCODE_VARINT_MAX + arguments_size(argv, argc)) ||
+        bytes->size > UINT32_MAX / 2)
         return false;
-    bytes->data[bytes->size++] = (uint8_t)flags;
-    size_t at = bytes->size;
+    size_t at = (size_t)(encode_varint(bytes->data + bytes->size, flags) - bytes->data);
     bytes->size = (size_t)(write_arguments(bytes->data + at, argv, argc) - bytes->data);
     gathered(node, peer, flags, awaited, at, bytes->size - at);
     return true;
@@ -167,12 +168,11 @@ bool forward_resend(struct node *node, struct peer *peer, unsigned flags, struct
     if (!may_gather(node, peer))
         return false;
     struct buffer *bytes = &peer->open_frame->bytes;
-    if (!buffer_reserve(bytes, 1 + (size_t)awaited->size) || bytes->size > UINT32_MAX / 2)
+    if (!buffer_reserve(bytes, ENCODE_VARINT_MAX + (size_t)awaited->size) || bytes->size > UINT32_MAX / 2)
         return false;
-    bytes->data[bytes->size++] = (uint8_t)flags;
-    size_t at = bytes->size;
+    size_t at = (size_t)(encode_varint(bytes->data + bytes->size, flags) - bytes->data);
     memcpy(bytes->data + at, awaited->frame->bytes.data + awaited->at, awaited->size);
-    bytes->size += awaited->size;
+    bytes->size = at + awaited->size;
     gathered(node, peer, flags, awaited, at, awaited->size);
     return true;
 }
@@ -225,7 +225,7 @@ bool forward_answered(struct node *node, struct peer *peer, const uint8_t *paylo
     return true;
 }
 
-void forward_link_ended(struct node *node, struct peer *peer) {
+static void give_up(struct node *node, struct peer *peer, bool keeps_waits) {
     struct request_frame *open = peer->open_frame;
     uint64_t unsent = peer->awaited_next;
     if (open != NULL) {
@@ -234,12 +234,22 @@ void forward_link_ended(struct node *node, struct peer *peer) {
         peer->open_frame = NULL;
     }
     for (uint64_t i = peer->awaited_first, next = peer->awaited_next; i < next; i++) {
-        struct awaited *awaited = take_awaited(peer, i);
-        if (awaited != NULL)
-            awaited->done(node, awaited, i < unsent ? FORWARD_UNKNOWN : FORWARD_NOT_SENT, NULL, 0);
+        struct awaited *awaited = peer->awaited[i & (peer->awaited_capacity - 1)];
+        if (awaited == NULL || (keeps_waits && awaited->may_last && i < unsent))
+            continue;
+        (void)take_awaited(peer, i);
+        awaited->done(node, awaited, i < unsent ? FORWARD_UNKNOWN : FORWARD_NOT_SENT, NULL, 0);
     }
     if (open != NULL)
         frame_put(open);
+}
+
+void forward_link_ended(struct node *node, struct peer *peer) {
+    give_up(node, peer, false);
+}
+
+void forward_give_up(struct node *node, struct peer *peer) {
+    give_up(node, peer, true);
 }
 
 /* The oldest request that should be answered at once; NULL: there is none. */
@@ -250,6 +260,15 @@ static const struct awaited *oldest_awaited(const struct peer *peer) {
             return awaited;
     }
     return NULL;
+}
+
+uint64_t forward_oldest_ms(const struct peer *peer) {
+    const struct awaited *oldest = oldest_awaited(peer);
+    return oldest == NULL || oldest->is_slow ? 0 : oldest->sent_ms + (oldest->sent_ms == 0);
+}
+
+bool forward_is_awaited(const struct peer *peer) {
+    return oldest_awaited(peer) != NULL;
 }
 
 void forward_tick(struct node *node) {
@@ -345,6 +364,28 @@ bool forward_append_answer(struct buffer *out, uint64_t number, const uint8_t *r
     return true;
 }
 
+/* The set of slots that stands at the end of a part of a command on the whole database; false: none does. */
+static bool take_set(struct slot_set *set, struct batched_request *request, const struct argument *argv) {
+    const struct argument *last = &argv[request->argc - 1];
+    if (request->argc < 2 || last->size != sizeof set->bits)
+        return false;
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+        set->bits[word] = load_u64(last->data + 8 * word);
+    request->argc--;
+    return true;
+}
+
+/* Whether this node can speak for the slots that it is asked to speak for. */
+static bool may_speak(const struct cluster *cluster, unsigned flags) {
+    bool is_able = cluster_is_able(cluster, ROUTE_SELF);
+    for (uint32_t slot = slot_set_next(cluster->spoken, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(cluster->spoken, slot + 1))
+        if (cluster->routes[slot] != ROUTE_SELF &&
+            !(is_able && (flags & FORWARD_STAND_IN || slot_set_has(&cluster->held, slot))))
+            return false;
+    return true;
+}
+
 /* Whether this node executes a command that another one has sent on (EXEC and WAIT are looked at where they run). */
 static bool accepts(const struct node *node, const struct command *command, unsigned flags,
                     struct argument *argv, uint32_t argc) {
@@ -352,15 +393,14 @@ static bool accepts(const struct node *node, const struct command *command, unsi
     if (command == NULL || cluster->is_joining || node->persistence.is_loading)
         return false;
     if (flags & FORWARD_PART)
-        return command->flags & COMMAND_SPREAD;
+        return command->flags & COMMAND_SPREAD && (cluster->spoken == NULL || may_speak(cluster, flags));
     if (command->first_key <= 0)
         return false;
     int last = command_last_key(command, argc);
     bool is_read = command->flags & COMMAND_READONLY;
     for (int i = command->first_key; i <= last; i += command->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
-        if (!route_may_execute(node, argv[i].slot, flags & FORWARD_SECOND_HOP,
-                               is_read && flags & FORWARD_REPLICA))
+        if (!route_may_execute(node, argv[i].slot, is_read ? flags : flags & ~FORWARD_REPLICA))
             return false;
     }
     return true;
@@ -370,7 +410,7 @@ static bool accepts(const struct node *node, const struct command *command, unsi
 struct forwarded_batch {
     uint32_t count;
     uint64_t numbers[BATCH_COMMANDS];
-    uint8_t flags[BATCH_COMMANDS];
+    uint32_t flags[BATCH_COMMANDS];
     size_t left[BATCH_COMMANDS]; /* bytes from its begin to the end of the payload */
 };
 
@@ -382,14 +422,14 @@ static bool collect(struct node *node, struct session *session, struct cursor *c
     node->batch_key_count = 0;
     while (batch->count < BATCH_COMMANDS && cursor_remaining(cursor) != 0) {
         struct cursor ahead = *cursor;
-        unsigned flags = cursor_u8(&ahead);
+        uint32_t flags = (uint32_t)cursor_varint(&ahead);
         uint32_t argc, i = batch->count;
         uint64_t count = cursor_varint(&ahead);
         /* More room for arguments would stand elsewhere, and keys are placed already: then it is for the next batch. */
         if (!cursor_failed(&ahead) && i != 0 && used + count > node->argument_capacity)
             return true;
         batch->left[i] = cursor_remaining(cursor);
-        (void)cursor_u8(cursor);
+        (void)cursor_varint(cursor);
         if (!read_arguments(node, cursor, used, &argc))
             return false;
         struct argument *argv = node->arguments + used;
@@ -400,10 +440,10 @@ static bool collect(struct node *node, struct session *session, struct cursor *c
         node->batch[i] = (struct batched_request){
             .command = command, .first = used, .argc = argc, .first_key = (uint16_t)node->batch_key_count};
         batch->numbers[i] = (*number)++;
-        batch->flags[i] = (uint8_t)flags;
+        batch->flags[i] = flags;
         batch->count++;
         used += argc;
-        if (command != NULL && !(flags & (FORWARD_EXEC | FORWARD_WAIT | FORWARD_PART)) &&
+        if (command != NULL && !(flags & (FORWARD_EXEC | FORWARD_WAIT | FORWARD_PART | FORWARD_FETCH)) &&
             command_arity_fits(command, argc))
             node_place_keys(node, session, command, argv, argc);
     }
@@ -415,15 +455,28 @@ void forward_set_session(struct session *session, struct buffer *out, unsigned f
     session->flags = SESSION_PEER | SESSION_AUTHENTICATED | (flags & FORWARD_NO_TOUCH ? SESSION_NO_TOUCH : 0);
 }
 
-static void execute_one(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
-                        struct batched_request *request) {
+/* A command that is about several copies is answered when these have answered. false: it is not executed here. */
+static bool execute_with_quorum(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
+                                const struct batched_request *request) {
+    struct argument *argv = node->arguments + request->first;
+    struct quorum_target target = {.to = link, .number = number};
+    const struct command *command = request->command;
+    if (flags & FORWARD_EXEC)
+        command = command_by_id(COMMAND_ID_EXEC);
+    else if (command == NULL || !command_arity_fits(command, request->argc) ||
+             !accepts(node, command, flags, argv, request->argc))
+        return false;
+    else
+        node->cluster->forwarded_here++;
+    quorum_execute(node, command, flags, argv, request->argc, &target);
+    return true;
+}
+
+/* Executes a request, or refuses it: is_good false: its set of slots makes no sense. */
+static void execute_or_refuse(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
+                              struct batched_request *request, bool is_good) {
     struct session *session = node->cluster->self;
     struct argument *argv = node->arguments + request->first;
-    request->is_counted = false;
-    if (flags & FORWARD_WAIT) {
-        wait_for_peer(node, link, number, argv, request->argc);
-        return;
-    }
     struct answer answer;
     if (!answer_begin(&answer, &link->replies, number)) {
         link_end(link->link, "no memory");
@@ -432,7 +485,8 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
     forward_set_session(session, &link->replies, flags);
     if (flags & FORWARD_EXEC) {
         transaction_run_forwarded(node, session, flags, argv, request->argc);
-    } else if (request->command == NULL || !command_arity_fits(request->command, request->argc) ||
+    } else if (!is_good || request->command == NULL ||
+               !command_arity_fits(request->command, request->argc) ||
                !accepts(node, request->command, flags, argv, request->argc)) {
         node->cluster->redirected++;
     } else {
@@ -443,6 +497,30 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
         node->cluster->forwarded_here++;
     }
     answer_end(&answer);
+}
+
+static void execute_one(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
+                        struct batched_request *request) {
+    struct argument *argv = node->arguments + request->first;
+    struct slot_set set;
+    bool is_good = true;
+    request->is_counted = false;
+    if (flags & FORWARD_WAIT) {
+        wait_for_peer(node, link, number, argv, request->argc);
+        return;
+    }
+    if (UNLIKELY(flags & FORWARD_FETCH)) {
+        quorum_answer_fetch(node, link, number, argv, request->argc);
+        return;
+    }
+    if (UNLIKELY(flags & FORWARD_PART && flags & FORWARD_SECOND_HOP)) {
+        is_good = take_set(&set, request, argv);
+        node->cluster->spoken = &set;
+    }
+    if (LIKELY(!quorum_concerns_request(node, flags)) || !is_good ||
+        !execute_with_quorum(node, link, flags, number, request))
+        execute_or_refuse(node, link, flags, number, request, is_good);
+    node->cluster->spoken = NULL;
 }
 
 /* Whether so many replies wait for the link that no more are to be made. */
@@ -496,14 +574,37 @@ static bool execute(struct node *node, struct peer_link *link, struct requests *
     return true;
 }
 
+/* Refuses requests that have come too late: who sent them has not waited for them. false: they make no sense. */
+static bool refuse_all(struct node *node, struct peer_link *link, const struct requests *requests) {
+    struct cursor cursor = cursor_make(requests->at, requests->size);
+    for (uint64_t number = requests->number; cursor_remaining(&cursor) != 0; number++) {
+        (void)cursor_varint(&cursor);
+        for (uint64_t count = cursor_varint(&cursor); count > 0 && !cursor_failed(&cursor); count--)
+            (void)cursor_bytes(&cursor, cursor_varint(&cursor));
+        struct answer answer;
+        if (cursor_failed(&cursor))
+            return false;
+        if (!answer_begin(&answer, &link->replies, number)) {
+            link_end(link->link, "no memory");
+            return true;
+        }
+        answer_end(&answer);
+        node->cluster->failover.refused_late++;
+    }
+    return true;
+}
+
 bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
     struct cursor cursor = cursor_make(payload, size);
     struct requests requests = {.number = cursor_varint(&cursor)};
+    uint64_t sent_ms = cursor_varint(&cursor);
     if (cursor_failed(&cursor))
         return false;
     requests.size = cursor_remaining(&cursor);
     requests.at = payload + size - requests.size;
     peers_raise(node, link);
+    if (UNLIKELY(failover_is_late(node, link, sent_ms)))
+        return refuse_all(node, link, &requests);
     if (link->held.size == 0 && !execute(node, link, &requests))
         return false;
     if (requests.size == 0)

@@ -3,8 +3,8 @@
  * A request travels with its number and flags, its answer with the same number, in any order. Per peer the requests of one turn
  * of the loop make one FRAME_REQUESTS, their answers FRAME_REPLIES.
  *
- *   requests: per request  flags (1), argument count (varint), and for each argument its size (varint) and bytes;
- *             before the first its number (varint); the others count on
+ *   requests: per request  flags (varint), argument count (varint), and for each argument its size (varint) and bytes;
+ *             before the first its number (varint; the others count on) and the sender's monotonic milliseconds (varint)
  *   replies:  per reply    number (varint), outcome (1), size (4), and the bytes of the reply as the client gets them
  *
  * Every request ends in exactly one call of `done`: with its answer, as certainly not executed (then it may be sent
@@ -22,12 +22,22 @@
 /* Flags of a request. */
 #define FORWARD_RESP3 1u /* the client wants its reply so */
 #define FORWARD_SECOND_HOP \
-    2u /* somebody has refused it already: execute it if you hold the slot, else refuse */
-#define FORWARD_PART     4u /* speak for the slots that you coordinate: DBSIZE, KEYS, SCAN, FLUSHALL, RANDOMKEY */
+    2u /* somebody has refused it, or does not answer: execute it if you hold the slot and are settled, else refuse */
+#define FORWARD_PART \
+    4u /* speak for the slots that you coordinate: DBSIZE, KEYS, SCAN, FLUSHALL, RANDOMKEY. With FORWARD_SECOND_HOP: for those of
+          the set of slots that is the last argument, one bit each */
 #define FORWARD_REPLICA  8u  /* a copy in agreement may answer, it need not be the coordinator */
 #define FORWARD_NO_TOUCH 16u /* CLIENT NO-TOUCH */
 #define FORWARD_EXEC     32u /* a whole transaction, see transaction.h */
 #define FORWARD_WAIT     64u /* WAIT: for what this node has written so far as a coordinator */
+#define FORWARD_STAND_IN \
+    128u /* nobody who holds the slot can be reached: execute it if you are settled, though you do not hold it */
+#define FORWARD_FETCH    (1u << 16) /* what this copy has of some keys: node/quorum.h */
+/* How many copies reads and writes are about (node/quorum.h); 0: as the settings of the node that executes it say. */
+#define FORWARD_QUORUM                0xff00u
+#define FORWARD_READ_QUORUM(flags)    ((flags) >> 8 & 15u)
+#define FORWARD_WRITE_QUORUM(flags)   ((flags) >> 12 & 15u)
+#define FORWARD_QUORUM_OF(read, write) ((unsigned)(read) << 8 | (unsigned)(write) << 12)
 
 enum forward_outcome {
     FORWARD_DONE,     /* executed: here is the reply */
@@ -44,6 +54,7 @@ struct awaited {
     uint64_t number;
     uint64_t sent_ms;
     bool may_last;               /* WAIT: its answer takes as long as it takes */
+    bool is_slow;                /* set by the owner: it may keep the other node busy for long */
     struct request_frame *frame; /* where its bytes are, for sending it elsewhere */
     uint32_t at, size;           /* of its argument count and arguments therein */
 };
@@ -91,6 +102,15 @@ bool forward_append_answer(struct buffer *out, uint64_t number, const uint8_t *r
 
 /* The link to the peer is gone: all that was sent there is unknown, or was never sent. */
 void forward_link_ended(struct node *node, struct peer *peer);
+
+/* The peer is passed over: the same, though its link may still be there. What it answers later is not looked at. Only WAIT is
+ * awaited on, as long as there is a link. */
+void forward_give_up(struct node *node, struct peer *peer);
+
+/* When the oldest request was sent that the peer should answer at once; 0: there is none, or the peer may be busy with a slow one. */
+uint64_t forward_oldest_ms(const struct peer *peer);
+/* Whether any request is awaited, but for WAIT. */
+bool forward_is_awaited(const struct peer *peer);
 
 /* Requests that have waited for too long. */
 void forward_tick(struct node *node);

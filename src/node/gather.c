@@ -2,8 +2,14 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "base/encode.h"
 #include "base/number.h"
 #include "node/route.h"
+
+/* A command on the whole database that has lost one of its nodes is begun anew after this: the routes may be others by then. */
+#define BEGIN_ANEW_MS 20
+/* So long after a change of routes each node is told which slots to speak for: they may not see it alike yet. */
+#define UNSURE_MS 3000
 
 /* What becomes of the parts' replies. */
 enum gathering {
@@ -33,9 +39,17 @@ struct gather {
     int64_t sum;
     struct buffer error; /* the first error reply of a part */
     bool has_no_memory;
+    /* Of a command on the whole database: what it takes to begin it anew. */
+    const struct command *command; /* NULL: of another one */
+    unsigned flags;
+    struct awaited request; /* its copy */
+    uint64_t deadline_ms, retry_ms;
+    bool has_lost; /* a part */
+    struct list_node waiting; /* cluster->gathers */
 };
 
 static void gather_free(struct gather *gather) {
+    forward_release(&gather->request);
     for (uint32_t i = 0; i < gather->part_capacity; i++)
         buffer_release(&gather->parts[i].reply);
     buffer_release(&gather->error);
@@ -209,6 +223,12 @@ static void give_text(struct node *node, struct sink sink, const char *line) {
 static void complete(struct node *node, struct gather *gather) {
     struct sink sink = gather->sink;
     struct buffer out;
+    if (gather->has_lost && node->monotonic_ms < gather->deadline_ms) {
+        gather->retry_ms = node->monotonic_ms + BEGIN_ANEW_MS;
+        list_append(&node->cluster->gathers, &gather->waiting);
+        node->cluster->must_work = true;
+        return;
+    }
     buffer_init(&out, gather->mem);
     if (gather->error.size != 0)
         sink.take(node, sink.target, sink.part, gather->error.data, gather->error.size);
@@ -224,8 +244,18 @@ static void complete(struct node *node, struct gather *gather) {
     gather_free(gather);
 }
 
+/* Whether a part was given up because its node is not to be had. */
+static bool is_lost(const uint8_t *reply, size_t size) {
+    static const char *const errors[] = {"-" ERROR_INDETERMINATE, "-" ERROR_NOBODY};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (size >= strlen(errors[i]) && memcmp(reply, errors[i], strlen(errors[i])) == 0)
+            return true;
+    return false;
+}
+
 static void take_part(struct node *node, void *target, uint32_t index, const uint8_t *reply, size_t size) {
     struct gather *gather = target;
+    gather->has_lost = gather->has_lost || (gather->command != NULL && is_lost(reply, size));
     struct gather_part *part = &gather->parts[index];
     int64_t number;
     size_t head;
@@ -240,6 +270,14 @@ static void take_part(struct node *node, void *target, uint32_t index, const uin
     }
     if (--gather->parts_left == 0)
         complete(node, gather);
+}
+
+/* A part that there is nobody for. */
+static void take_error(struct node *node, struct gather *gather, const char *error) {
+    (void)node;
+    gather->has_lost = true;
+    if (gather->error.size == 0 && !buffer_append_format(&gather->error, "-%s\r\n", error))
+        gather->has_no_memory = true;
 }
 
 /* ---- Splitting ---- */
@@ -335,62 +373,161 @@ void gather_split(struct node *node, const struct command *command, unsigned fla
 
 /* ---- Spreading ---- */
 
-/* SCAN asks each node for its share of the wanted number only. Returns whether argv was replaced by `copy`, which is the caller's. */
-static bool share_count(struct node *node, struct argument *argv, uint32_t argc, uint32_t members,
-                        struct argument **copy, uint32_t *copy_argc, char text[NUMBER_INT64_SIZE]) {
+/* What the nodes are asked: the client's command, and at its end the set of slots that each is to speak for, where there may be doubt. */
+struct spread {
+    struct argument *argv;
+    uint32_t argc, room;
+    char count[NUMBER_INT64_SIZE];
+    bool has_sets;
+    struct slot_set set;
+    uint8_t set_bytes[sizeof(struct slot_set)];
+};
+
+/* SCAN asks each node for its share of the wanted number only. */
+static void share_count(struct spread *spread, uint32_t members) {
     int64_t count = 10;
     uint32_t at = 0;
-    for (uint32_t i = 2; i + 1 < argc; i += 2)
-        if (argument_is(&argv[i], "count")) {
-            if (!number_parse_int64((const char *)argv[i + 1].data, argv[i + 1].size, &count))
-                return false; /* the handler knows what to say */
+    for (uint32_t i = 2; i + 1 < spread->argc; i += 2)
+        if (argument_is(&spread->argv[i], "count")) {
+            if (!number_parse_int64((const char *)spread->argv[i + 1].data, spread->argv[i + 1].size, &count))
+                return; /* the handler knows what to say */
             at = i + 1;
         }
-    if (count < 1 || argc % 2 != 0)
-        return false;
-    *copy_argc = at == 0 ? argc + 2 : argc;
-    *copy = mem_alloc(node->mem, *copy_argc * sizeof **copy);
-    if (*copy == NULL)
-        return false;
-    memcpy(*copy, argv, argc * sizeof **copy);
+    if (count < 1 || spread->argc % 2 != 0)
+        return;
     if (at == 0) {
-        (*copy)[argc] =
+        spread->argv[spread->argc] =
             (struct argument){.data = (const uint8_t *)"COUNT", .size = 5, .slot = ARGUMENT_NOT_PLACED};
-        at = argc + 1;
+        at = spread->argc + 1;
+        spread->argc += 2;
     }
     uint64_t share = ((uint64_t)count + members - 1) / members;
-    (*copy)[at] = (struct argument){.data = (const uint8_t *)text,
-                                    .size = (uint32_t)number_format_uint64(text, share),
-                                    .slot = ARGUMENT_NOT_PLACED};
-    return true;
+    spread->argv[at] = (struct argument){.data = (const uint8_t *)spread->count,
+                                         .size = (uint32_t)number_format_uint64(spread->count, share),
+                                         .slot = ARGUMENT_NOT_PLACED};
+}
+
+/* Who is asked: all members, or those that the routes of some slots lead to. Returns whether every slot has somebody to speak for it. */
+static bool choose_members(struct node *node, struct gather *gather, bool has_sets) {
+    const struct cluster *cluster = node->cluster;
+    bool is_whole = true;
+    for (uint32_t i = 0; i < gather->part_capacity; i++)
+        if (!has_sets && cluster_is_asked(cluster, (uint16_t)i))
+            gather->parts[gather->part_count++].member = (uint16_t)i;
+    for (uint32_t slot = 0; has_sets && slot < SLOT_COUNT; slot++) {
+        uint16_t member = cluster->routes[slot];
+        uint32_t part = 0;
+        if (member == ROUTE_NOBODY) {
+            is_whole = false;
+            continue;
+        }
+        while (part < gather->part_count && gather->parts[part].member != member)
+            part++;
+        if (part == gather->part_count)
+            gather->parts[gather->part_count++].member = member;
+    }
+    return is_whole;
+}
+
+/* Has a member do its part. */
+static void ask(struct node *node, struct gather *gather, uint32_t part, struct spread *spread) {
+    struct cluster *cluster = node->cluster;
+    uint16_t member = gather->parts[part].member;
+    unsigned flags = gather->flags | FORWARD_PART;
+    uint32_t argc = spread->argc;
+    if (spread->has_sets) {
+        memset(&spread->set, 0, sizeof spread->set);
+        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+            if (cluster->routes[slot] == member) {
+                slot_set_add(&spread->set, slot);
+                flags |= failover_flags(node, slot, member);
+            }
+        flags |= FORWARD_SECOND_HOP;
+    }
+    if (spread->has_sets && member != ROUTE_SELF) {
+        for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+            encode_fixed(spread->set_bytes + 8 * word, spread->set.bits[word], 8);
+        spread->argv[argc++] = (struct argument){
+            .data = spread->set_bytes, .size = sizeof spread->set_bytes, .slot = ARGUMENT_NOT_PLACED};
+    }
+    cluster->spoken = spread->has_sets && member == ROUTE_SELF ? &spread->set : NULL;
+    route_execute_at(node, member, gather->command, flags, spread->argv, argc,
+                     (struct sink){take_part, gather, part});
+    cluster->spoken = NULL;
+}
+
+static void spread_until(struct node *node, const struct command *command, unsigned flags,
+                         const struct argument *argv, uint32_t argc, struct sink sink, uint64_t deadline_ms) {
+    struct cluster *cluster = node->cluster;
+    struct gather *gather = gather_new(node, command, sink, membership_count(cluster->membership), 0);
+    struct spread *spread = mem_alloc(node->mem, sizeof *spread);
+    struct argument *copy = mem_alloc(node->mem, (argc + 3) * sizeof *copy);
+    if (gather == NULL || spread == NULL || copy == NULL || !forward_keep(node, argv, argc, &gather->request)) {
+        if (gather != NULL)
+            gather_free(gather);
+        mem_free(node->mem, spread, sizeof *spread);
+        mem_free(node->mem, copy, (argc + 3) * sizeof *copy);
+        give_text(node, sink, "-" ERROR_NO_MEMORY "\r\n");
+        return;
+    }
+    gather->command = command;
+    gather->flags = flags;
+    gather->deadline_ms = deadline_ms;
+    spread->argv = copy;
+    spread->argc = argc;
+    memcpy(copy, argv, argc * sizeof *copy);
+    spread->has_sets = cluster->has_detours || node->monotonic_ms - cluster->rerouted_ms < UNSURE_MS;
+    if (!choose_members(node, gather, spread->has_sets))
+        take_error(node, gather, ERROR_NOBODY);
+    if (command->id == COMMAND_ID_SCAN)
+        share_count(spread, gather->part_count);
+    gather->parts_left = gather->part_count + 1;
+    for (uint32_t i = 0; i < gather->part_count; i++)
+        ask(node, gather, i, spread);
+    mem_free(node->mem, spread, sizeof *spread);
+    mem_free(node->mem, copy, (argc + 3) * sizeof *copy);
+    if (--gather->parts_left == 0)
+        complete(node, gather);
 }
 
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
                    uint32_t argc, struct sink sink) {
-    const struct membership *membership = node->cluster->membership;
-    uint32_t count = membership_count(membership), parts = 0;
-    struct gather *gather = gather_new(node, command, sink, count, 0);
-    if (gather == NULL) {
-        give_text(node, sink, "-" ERROR_NO_MEMORY "\r\n");
-        return;
+    spread_until(node, command, flags, argv, argc, sink, node->monotonic_ms + ROUTE_PATIENCE_MS);
+}
+
+/* The client's command once more, with the nodes that are there now. */
+static void begin_anew(struct node *node, struct gather *gather) {
+    struct argument *argv;
+    uint32_t argc;
+    if (!forward_arguments(node, &gather->request, &argv, &argc)) {
+        give_text(node, gather->sink, "-" ERROR_NO_MEMORY "\r\n");
+    } else {
+        spread_until(node, gather->command, gather->flags, argv, argc, gather->sink, gather->deadline_ms);
+        mem_free(node->mem, argv, argc * sizeof *argv);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct member *member = membership_member(membership, (uint16_t)i);
-        if (i == ROUTE_SELF || member->state <= MEMBER_SUSPECT)
-            gather->parts[parts++].member = (uint16_t)i;
+    gather_free(gather);
+}
+
+uint32_t gather_work(struct node *node) {
+    struct list *gathers = &node->cluster->gathers;
+    struct list_node *link;
+    /* In the order of their times: those that come back are behind all others. */
+    while ((link = list_first(gathers)) != NULL) {
+        struct gather *gather = LIST_ENTRY(link, struct gather, waiting);
+        if (node->monotonic_ms < gather->retry_ms)
+            return (uint32_t)(gather->retry_ms - node->monotonic_ms);
+        list_remove(link);
+        begin_anew(node, gather);
     }
-    gather->part_count = parts;
-    gather->parts_left = parts + 1;
-    char text[NUMBER_INT64_SIZE];
-    struct argument *copy = NULL;
-    uint32_t copy_argc = 0;
-    bool has_copy =
-        command->id == COMMAND_ID_SCAN && share_count(node, argv, argc, parts, &copy, &copy_argc, text);
-    for (uint32_t i = 0; i < parts; i++)
-        route_execute_at(node, gather->parts[i].member, command, flags | FORWARD_PART, has_copy ? copy : argv,
-                         has_copy ? copy_argc : argc, (struct sink){take_part, gather, i});
-    if (has_copy)
-        mem_free(node->mem, copy, copy_argc * sizeof *copy);
-    if (--gather->parts_left == 0)
+    return UINT32_MAX;
+}
+
+void gather_release(struct node *node) {
+    struct list_node *link;
+    while ((link = list_first(&node->cluster->gathers)) != NULL) {
+        struct gather *gather = LIST_ENTRY(link, struct gather, waiting);
+        list_remove(link);
+        gather->deadline_ms = 0;
         complete(node, gather);
+    }
 }

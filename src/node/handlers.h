@@ -51,6 +51,9 @@ node_handler handle_cluster_countkeysinslot, handle_cluster_forget, handle_clust
     handle_cluster_myid, handle_cluster_nodes, handle_cluster_replicas, handle_cluster_saveconfig,
     handle_cluster_shards, handle_cluster_slots;
 node_handler handle_cluster_refused; /* what makes no sense where the ring assigns slots */
+node_handler handle_kv_digest;
+node_handler handle_kv_quorum;
+node_handler handle_kv_repair;
 node_handler handle_kv_ring;
 
 /* config_commands.c, debug_commands.c */

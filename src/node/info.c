@@ -122,7 +122,7 @@ static void append_jobs(const struct node *node, struct buffer *text) {
     static const char *const names[JOB_COUNT] = {
         [JOB_EXPIRE] = "expire",         [JOB_RECLAIM] = "reclaim", [JOB_CLIENTS] = "clients",
         [JOB_CHECKPOINT] = "checkpoint", [JOB_LOAD] = "load",       [JOB_RESIZE] = "resize",
-        [JOB_COMPARE] = "compare"};
+        [JOB_COMPARE] = "compare",       [JOB_HINTS] = "hints"};
     for (unsigned i = 0; i < JOB_COUNT; i++) {
         const struct histogram *steps = &node->statistics.jobs[i];
         buffer_append_format(text, "job_%s:steps=%llu,p50_usec=%.3f,p99_usec=%.3f,max_usec=%.3f\r\n",

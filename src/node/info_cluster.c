@@ -4,6 +4,7 @@
  */
 #include "node/cluster_slots.h"
 #include "node/info.h"
+#include "node/quorum.h"
 
 /* ---- Section cluster ---- */
 
@@ -47,6 +48,15 @@ static void append_traffic(const struct cluster *cluster, struct buffer *text) {
         (unsigned long long)cluster->forwarded, (unsigned long long)cluster->forwarded_here,
         (unsigned long long)cluster->redirected, (unsigned long long)cluster->retried,
         (unsigned long long)cluster->indeterminate);
+    const struct failover *failover = &cluster->failover;
+    double resent = cluster->forwarded == 0 ? 0 : (double)failover->resends / (double)cluster->forwarded;
+    buffer_append_format(text,
+                         "passed_over_peers:%u\r\nfailovers:%llu\r\nresent_commands:%llu\r\nresent_percent:%.2f\r\n"
+                         "refused_late_commands:%llu\r\npauses:%llu\r\nleaving:%u\r\n",
+                         failover->passed_count, (unsigned long long)failover->passes,
+                         (unsigned long long)failover->resends, 100 * resent,
+                         (unsigned long long)failover->refused_late, (unsigned long long)failover->pauses,
+                         failover->leave_phase != LEAVE_NOT);
     buffer_append_format(text, "gossip_output_bytes:%llu\r\ngossip_input_bytes:%llu\r\n",
                          (unsigned long long)membership_bytes_out(cluster->membership),
                          (unsigned long long)membership_bytes_in(cluster->membership));
@@ -64,6 +74,75 @@ static void append_traffic(const struct cluster *cluster, struct buffer *text) {
     append_records(&cluster->outcome, text);
 }
 
+/* Comparisons that run, and what is kept of deleted keys. */
+static void append_repair(const struct node *node, struct buffer *text) {
+    const struct cluster *cluster = node->cluster;
+    const struct ledger *ledger = node->keyspace->ledger;
+    uint32_t running = 0, slots_left = 0;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        const struct peer *peer = cluster->peers[i];
+        if (peer == NULL || peer->comparer.state != COMPARE_RUNNING)
+            continue;
+        running++;
+        slots_left += slot_set_count(&peer->comparer.to_compare);
+    }
+    uint64_t tombstones = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        tombstones += ledger->tombstones[slot];
+    buffer_append_format(text,
+                         "antientropy_running:%u\r\nantientropy_slots_left:%u\r\ntombstones:%llu\r\n"
+                         "tombstones_dropped:%llu\r\nrecords_buried:%llu\r\nslots_sure:%u\r\n",
+                         running, slots_left, (unsigned long long)tombstones,
+                         (unsigned long long)ledger->floors.dropped,
+                         (unsigned long long)cluster->outcome.buried, slot_set_count(&cluster->sure));
+}
+
+/* What others have missed, and this node will hand over. */
+static void append_hints(const struct node *node, struct buffer *text) {
+    const struct cluster *cluster = node->cluster;
+    const struct hints *hints = &cluster->hints;
+    uint64_t keys = 0, delivered = 0, dropped = 0;
+    uint32_t number = 0;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
+        const struct hint_target *target = hints_target(hints, (uint16_t)i);
+        if (target == NULL)
+            continue;
+        keys += hints_count(hints, (uint16_t)i);
+        delivered += target->delivered;
+        dropped += target->dropped;
+        if (!hints_has_any(hints, (uint16_t)i) && target->delivered == 0 && target->dropped == 0)
+            continue;
+        char id[IDENTITY_ID_SIZE];
+        identity_print_id(membership_member(cluster->membership, (uint16_t)i)->entry.id, id);
+        buffer_append_format(
+            text, "hints%u:id=%s,keys=%u,bytes=%llu,oldest_ms=%llu,delivered=%llu,dropped=%llu\r\n", number++,
+            id, hints_count(hints, (uint16_t)i), (unsigned long long)target->used_bytes,
+            (unsigned long long)hints_age_ms(hints, (uint16_t)i, node->monotonic_ms),
+            (unsigned long long)target->delivered, (unsigned long long)target->dropped);
+    }
+    buffer_append_format(
+        text, "hints_keys:%llu\r\nhints_bytes:%llu\r\nhints_delivered:%llu\r\nhints_dropped:%llu\r\n",
+        (unsigned long long)keys, (unsigned long long)hints->used_bytes, (unsigned long long)delivered,
+        (unsigned long long)dropped);
+}
+
+static void append_quorums(const struct node *node, struct buffer *text) {
+    struct quorum_facts facts;
+    quorum_read_facts(node, &facts);
+    buffer_append_format(text,
+                         "quorum_copies:%u\r\nquorum_read:%u\r\nquorum_write:%u\r\nquorum_overlaps:%s\r\n"
+                         "quorum_sloppy:%s\r\n",
+                         facts.copies, facts.read, facts.write,
+                         facts.read + facts.write > facts.copies ? "yes" : "no",
+                         node->config->sloppy_quorum ? "yes" : "no");
+    buffer_append_format(text,
+                         "quorum_waits:%llu\r\nquorum_timeouts:%llu\r\nquorum_gathers:%llu\r\n"
+                         "noquorum:%llu\r\nread_repairs:%llu\r\n",
+                         (unsigned long long)facts.waits, (unsigned long long)facts.timeouts,
+                         (unsigned long long)facts.gathers, (unsigned long long)facts.refused,
+                         (unsigned long long)facts.repairs);
+}
+
 void info_append_cluster(const struct node *node, struct buffer *text) {
     if (node->cluster == NULL)
         return;
@@ -71,6 +150,9 @@ void info_append_cluster(const struct node *node, struct buffer *text) {
     cluster_count(node, &counts);
     append_members(node, &counts, text);
     append_traffic(node->cluster, text);
+    append_repair(node, text);
+    append_quorums(node, text);
+    append_hints(node, text);
 }
 
 /* ---- Section replication ---- */
@@ -106,11 +188,13 @@ static void append_peer(const struct node *node, const struct member *member, co
     buffer_append_format(
         text,
         "peer%u:id=%s,addr=%s:%u,state=%s,link=%s,lag_bytes=%llu,lag_ms=%llu,round_trip_us=%u,"
-        "records_out=%llu,records_in=%llu,agreed=%s\r\n",
+        "records_out=%llu,records_in=%llu,agreed=%s,agreed_ms_ago=%lld,hints=%u\r\n",
         number, id, member->entry.host, member->entry.port, state_name(member->state),
         peer != NULL && peer_is_linked(peer) ? "up" : "down", (unsigned long long)lag.bytes,
         (unsigned long long)lag.ms, lag.round_trip_us, (unsigned long long)seen->records_out,
-        (unsigned long long)seen->records_in, seen->is_agreed ? "yes" : "no");
+        (unsigned long long)seen->records_in, seen->is_agreed ? "yes" : "no",
+        seen->agreed_ms == 0 ? -1 : (long long)(node->monotonic_ms - seen->agreed_ms),
+        peer != NULL ? hints_count(&node->cluster->hints, peer->member) : 0);
 }
 
 void info_append_peers(const struct node *node, struct buffer *text) {

@@ -30,6 +30,7 @@ enum refusal { REFUSAL_NONE, REFUSAL_WANTED, REFUSAL_IN_SPAN };
 struct link {
     struct mem *mem;
     struct peer_frame_reader *reader;
+    struct peer_frame_form forms[2]; /* of the last heads, without and with a number */
     enum link_state state;
     bool is_caller, was_refused;
     bool refusal_is_proved;
@@ -271,6 +272,29 @@ void link_each_unacknowledged(const struct link *link,
     }
 }
 
+const uint8_t *link_first_unacknowledged(const struct link *link, unsigned *kind, size_t *size) {
+    const struct list_node *first = list_first(&link->queue);
+    if (first == NULL)
+        return NULL;
+    const struct queued *frame = LIST_ENTRY(first, struct queued, node);
+    *kind = frame->kind;
+    *size = frame->size;
+    return frame->bytes + frame->room;
+}
+
+void link_drop_first_unacknowledged(struct link *link) {
+    struct list_node *first = list_first(&link->queue);
+    CHECK(link->state == LINK_OVER && first != NULL);
+    struct queued *frame = LIST_ENTRY(first, struct queued, node);
+    list_remove(first);
+    link->unsent = NULL;
+    link->queue_bytes -= queued_bytes(frame->room, frame->size);
+    if (frame == link->large)
+        link->large_is_ours = true; /* link_free() frees it */
+    else
+        free_queued(link, frame);
+}
+
 /* Whether a numbered frame has left that is not acknowledged. */
 static bool has_frames_on_the_way(const struct link *link) {
     struct list_node *first = list_first(&link->queue);
@@ -456,7 +480,7 @@ static size_t write_head(struct link *link, uint8_t head[PEER_FRAME_HEAD_MAX], u
         frame.acknowledged = link->received_number;
         link->owes_acknowledgement = link->wants_acknowledgement = false;
     }
-    size_t head_size = peer_frame_head(head, &frame);
+    size_t head_size = peer_frame_head_by_form(&link->forms[number != 0], head, &frame);
     if (head_size == 0)
         link_end(link, "out of memory");
     return head_size;
@@ -615,6 +639,10 @@ bool link_has_output(const struct link *link) {
 void link_acknowledge_now(struct link *link) {
     if (link->owes_acknowledgement)
         link->wants_acknowledgement = true;
+}
+
+void link_give_sign(struct link *link) {
+    link->wants_acknowledgement = link->wants_acknowledgement || link->state == LINK_READY;
 }
 
 /* ---- Timers ---- */

@@ -115,8 +115,15 @@ void link_each_unacknowledged(const struct link *link,
                                             size_t size),
                               void *context);
 
+/* The oldest of them, and the end of it; of a link that has ended. NULL: there is none. */
+const uint8_t *link_first_unacknowledged(const struct link *link, unsigned *kind, size_t *size);
+void link_drop_first_unacknowledged(struct link *link);
+
 /* An acknowledgement of what has come is wanted at once (somebody waits for it at the other end). */
 void link_acknowledge_now(struct link *link);
+
+/* The other end is to hear from this one, whatever there is to say. */
+void link_give_sign(struct link *link);
 
 /* ---- The world's side: as node_input_space() and the others do it for clients ---- */
 

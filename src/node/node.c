@@ -6,13 +6,16 @@
  */
 #include "node/node.h"
 
+#include "node/cluster.h"
 #include "node/latency.h"
 #include "node/monitor.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/route.h"
 #include "node/slowlog.h"
 #include "node/state.h"
 #include "node/transaction.h"
+#include "store/expire.h"
 #include "store/reclaim.h"
 
 #include <stdarg.h>
@@ -34,6 +37,7 @@
 void node_apply_limits(struct node *node) {
     uint64_t size_max = node->config->proto_max_bulk_len;
     node->keyspace->value_size_max = size_max < VALUE_SIZE_MAX ? (uint32_t)size_max : VALUE_SIZE_MAX;
+    quorum_apply_settings(node);
 }
 
 static void set_time(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
@@ -59,11 +63,18 @@ static void move_ends(void *context) {
     node_note_step(node, JOB_RESIZE, node->move_started_cpu_ns);
 }
 
+static bool keeps_siblings(const void *config, const uint8_t *key, uint32_t key_size) {
+    return config_keeps_conflicts(config, key, key_size);
+}
+
 static bool make_parts(struct node *node, const struct node_options *options) {
     node->commands = command_index_new(node->mem);
     node->keyspace = keyspace_new(node->mem, options->hash_seed, options->random_seed);
-    if (node->keyspace != NULL)
+    if (node->keyspace != NULL) {
         node->keyspace->observer = (struct move_observer){node, move_begins, move_ends};
+        node->keyspace->keeps_siblings = keeps_siblings;
+        node->keyspace->keeps_siblings_context = node->config;
+    }
     node->input_chunk = mem_alloc(node->mem, INPUT_CHUNK_SIZE);
     node->arguments = mem_alloc(node->mem, ARGUMENTS_FIRST * sizeof(struct argument));
     node->slowlog = slowlog_new(node->mem);
@@ -271,6 +282,8 @@ void node_turn(struct node *node, uint64_t monotonic_ns, int64_t wall_us) {
     node->statistics.turns++;
     node->reads_before_turn = node->statistics.reads;
     set_time(node, monotonic_ns, wall_us);
+    if (UNLIKELY(node->routes != NULL))
+        failover_note_turn(node);
     if (UNLIKELY(node->pause_until_ms != 0)) {
         if (node->monotonic_ms >= node->pause_until_ms)
             unpause(node);
@@ -325,6 +338,17 @@ static void check_timeouts(struct node *node) {
     }
 }
 
+/* What is due changes with the tick of expiries only. A pass that came to the end of its allowance goes on, though, and the first
+ * and the last tick last for ever. */
+static void allow_expiry(struct node *node) {
+    uint32_t tick = expire_tick(node->wall_ms), due = expire_due_tick(node->wall_ms);
+    if (due == node->expire_due && due == tick && !node->expire_is_cut)
+        return;
+    node->expire_due = due;
+    node->expire_is_cut = false;
+    node->expire_units_left = EXPIRE_UNITS_PER_TICK;
+}
+
 static void tick(struct node *node) {
     struct statistics *statistics = &node->statistics;
     sample_rate(&statistics->commands_rate, statistics->commands, node->monotonic_ms);
@@ -334,7 +358,7 @@ static void tick(struct node *node) {
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
     check_timeouts(node);
     node_note_step(node, JOB_CLIENTS, started_cpu_ns);
-    node->expire_units_left = EXPIRE_UNITS_PER_TICK;
+    allow_expiry(node);
     node->next_tick_ms = node->monotonic_ms + TICK_MS;
     persistence_tick(node);
 }
@@ -360,7 +384,7 @@ static uint32_t expire_step(struct node *node) {
     return spent;
 }
 
-uint32_t node_work(struct node *node) {
+static uint32_t work(struct node *node) {
     if (node->monotonic_ms >= node->next_tick_ms)
         tick(node);
     uint32_t wait_ms = persistence_step(node), cluster_ms = cluster_work(node);
@@ -371,8 +395,8 @@ uint32_t node_work(struct node *node) {
         uint32_t spent = expire_step(node);
         if (node->routes != NULL)
             replicate_effects(node);
-        node->expire_units_left =
-            spent == 0 || spent >= node->expire_units_left ? 0 : node->expire_units_left - spent;
+        node->expire_is_cut = spent >= node->expire_units_left;
+        node->expire_units_left = spent == 0 || node->expire_is_cut ? 0 : node->expire_units_left - spent;
         more = more || node->expire_units_left != 0;
     }
     if (keyspace_reclaim_pending(node->keyspace) != 0 || node->keyspace->reclaim->queued != 0) {
@@ -386,6 +410,13 @@ uint32_t node_work(struct node *node) {
         return 0;
     uint32_t tick_ms = (uint32_t)(node->next_tick_ms - node->monotonic_ms);
     return tick_ms < wait_ms ? tick_ms : wait_ms;
+}
+
+uint32_t node_work(struct node *node) {
+    uint32_t wait_ms = work(node);
+    if (node->cluster != NULL)
+        node->cluster->failover.asked_wait_ms = wait_ms;
+    return wait_ms;
 }
 
 bool node_wants_write(const struct session *session) {
@@ -423,7 +454,7 @@ struct session *node_attention(struct node *node) {
 }
 
 void node_stop(struct node *node, enum node_stop how) {
-    persistence_stop(node, how, false);
+    persistence_stop(node, how, false, false);
 }
 
 enum node_shutdown node_shutdown_wish(const struct node *node) {

@@ -152,8 +152,8 @@ enum node_stop {
     NODE_STOP_NOSAVE
 };
 
-/* Asks the node to come to its end, as SHUTDOWN does; for signals. No command is executed from now on. The world goes on as
- * before until node_shutdown_wish() says that the end has come. If the save fails, the log says why, and the node serves
+/* Asks the node to come to its end, as SHUTDOWN does; for signals. A member of a cluster hands over to the others first, which takes
+ * two seconds at most; from then on no command is executed. The world goes on as before until node_shutdown_wish() says that the end has come. If the save fails, the log says why, and the node serves
  * on. May be repeated: NODE_STOP_NOSAVE gives up a save that runs. */
 void node_stop(struct node *node, enum node_stop how);
 

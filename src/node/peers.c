@@ -5,6 +5,8 @@
 #include "node/peers.h"
 
 #include "node/forward.h"
+#include "node/handoff.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/state.h"
 #include "node/wait.h"
@@ -51,6 +53,9 @@ struct peer *peers_of(struct node *node, uint16_t member) {
     peer->compare_pause_ms = 20;
     buffer_init(&peer->records, node->mem);
     entries_writer_init(&peer->writer, node->mem);
+    list_init(&peer->lost_links);
+    buffer_init(&peer->next_question[0], node->mem);
+    buffer_init(&peer->next_question[1], node->mem);
     comparer_init(&peer->comparer, node->mem);
     comparer_init(&peer->handover, node->mem);
     cluster->peers[member] = peer;
@@ -64,10 +69,13 @@ void peers_release(struct node *node) {
         if (peer == NULL)
             continue;
         forward_link_ended(node, peer);
+        handoff_forget_peer(node, peer);
         buffer_release(&peer->records);
         entries_writer_release(&peer->writer);
         comparer_release(&peer->comparer);
         comparer_release(&peer->handover);
+        buffer_release(&peer->next_question[0]);
+        buffer_release(&peer->next_question[1]);
         mem_free(node->mem, peer->awaited, peer->awaited_capacity * sizeof(struct awaited *));
         mem_free(node->mem, peer, sizeof *peer);
     }
@@ -165,11 +173,13 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         return "already linked";
     peer_link->peer = peer;
     if (peer_link->is_caller) {
+        handoff_link_ended(node, peer); /* if there was one, it is over */
         peer->out = peer_link;
         entries_writer_clear(&peer->writer);
         buffer_clear(&peer->records);
         peer->must_compare = true;
         peer->failed_calls = 0;
+        handoff_link_ready(node, peer);
     } else {
         peer->in = peer_link;
         peer->next_call_ms = 0; /* it is there: call it, too */
@@ -194,6 +204,7 @@ static bool deliver(void *context, struct link *link, unsigned kind, const uint8
     case FRAME_REQUESTS: return !peer_link->is_caller && forward_execute(node, peer_link, payload, size);
     case FRAME_REPLIES: return peer_link->is_caller && forward_answered(node, peer, payload, size);
     case FRAME_COMPARE: return replicate_compare(node, peer_link, payload, size);
+    case FRAME_REACH: return failover_receive(node, peer_link, payload, size);
     default: return true;
     }
 }
@@ -202,7 +213,9 @@ static void acknowledged(void *context, struct link *link, uint64_t number) {
     struct peer_link *peer_link = context;
     (void)link;
     (void)number;
-    if (!list_is_empty(&peer_link->node->cluster->waiters))
+    if (peer_link->peer != NULL && peer_link->is_caller && handoff_waits(peer_link->peer))
+        peer_link->node->cluster->must_work = true;
+    if (!list_is_empty(&peer_link->node->cluster->waiters) || quorum_waits(peer_link->node))
         peer_link->node->cluster->must_wait_work = true;
 }
 
@@ -265,19 +278,26 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
     if (link->is_listed)
         list_remove(&link->attention);
     wait_forget_link(node, link);
-    if (peer != NULL && peer->out == link) {
+    quorum_forget_link(node, link);
+    bool was_out = peer != NULL && peer->out == link;
+    if (was_out) {
         peer->out = NULL;
+        handoff_link_ended(node, peer);
         peer->must_compare = true;
         peer->is_agreed = false;
         comparer_reset(&peer->comparer);
         comparer_reset(&peer->handover);
-        buffer_clear(&peer->records);
         peer->next_call_ms = node->monotonic_ms;
         cluster->has_calls = true;
+        failover_note_lost(node, peer);
         forward_link_ended(node, peer);
     }
-    if (peer != NULL && peer->in == link)
+    if (peer != NULL && peer->in == link) {
         peer->in = NULL;
+        peer->reach.goes_around = false;
+        if (!cluster->is_settled)
+            peer->settles_us = false; /* something may be lost: it will compare when it has called again */
+    }
     if (peer != NULL && was_reset && was_ready && !is_ours) {
         membership_note_broken(cluster->membership, peer->member, node->monotonic_ms);
         cluster->must_update = true;
@@ -298,7 +318,8 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
     entries_reader_release(&link->reader);
     buffer_release(&link->replies);
     buffer_release(&link->held);
-    link_free(link->link);
+    if (peer == NULL || !link->is_caller || !handoff_take_link(node, peer, link->link))
+        link_free(link->link);
     mem_free(node->mem, link, sizeof *link);
     cluster->must_work = true;
 }
@@ -322,7 +343,13 @@ struct node_span node_peer_space(struct node *node, struct peer_link *link) {
 
 void node_peer_input(struct node *node, struct peer_link *link, size_t size) {
     link_input(link->link, node->input_chunk, size, node->monotonic_ms);
+    if (UNLIKELY(!link->was_ready) && link_state(link->link) == LINK_READY) {
+        link->was_ready = true;
+        if (link->is_caller && link->peer != NULL)
+            failover_note_linked(node, link->peer);
+    }
     forward_resume(node, link);
+    quorum_run(node);
     peers_raise(node, link);
     if (node->cluster->must_update)
         cluster_update(node);
@@ -355,9 +382,9 @@ static bool may_wait(const struct node *node, const struct peer *peer) {
            node->monotonic_ns - peer->mentioned_ns < GATHER_NS;
 }
 
-/* Packs what has gathered. */
-static void pack(struct node *node) {
+void peers_pack(struct node *node) {
     struct cluster *cluster = node->cluster;
+    quorum_end_turn(node);
     LIST_FOR_EACH(link, &cluster->mentioned) {
         struct peer *peer = LIST_ENTRY(link, struct peer, mentioned);
         if (may_wait(node, peer))
@@ -373,7 +400,7 @@ struct peer_link *node_peer_attention(struct node *node) {
     struct cluster *cluster = node->cluster;
     if (cluster == NULL)
         return NULL;
-    pack(node);
+    peers_pack(node);
     struct list_node *first = list_first(&cluster->attention);
     if (first == NULL)
         return NULL;
@@ -476,6 +503,7 @@ void node_call_failed(struct node *node, uint64_t id, enum node_call_failure fai
         if (failure == NODE_CALL_REFUSED) {
             membership_note_broken(cluster->membership, peer->member, node->monotonic_ms);
             cluster->must_update = true;
+            failover_note_refused(node, peer);
         }
     }
 }

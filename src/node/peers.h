@@ -15,6 +15,9 @@
 /* Something has gathered for the peer: it is packed and sent at the end of the turn. */
 void peers_mention(struct node *node, struct peer *peer);
 
+/* Packs and sends what has gathered, but for what may wait for more. */
+void peers_pack(struct node *node);
+
 /* The link has something for the world to do. */
 void peers_raise(struct node *node, struct peer_link *link);
 

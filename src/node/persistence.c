@@ -5,6 +5,7 @@
 #include "node/persistence.h"
 
 #include "node/cluster.h"
+#include "node/handoff.h"
 
 #include "node/state.h"
 
@@ -126,6 +127,7 @@ bool persistence_begin(struct node *node, const struct node_options *options) {
     persistence->saved_s = node->wall_ms / 1000;
     persistence->start_empty = options->start_empty;
     persistence->identity.identity = options->identity;
+    persistence->has_file = options->identity != NULL && options->identity->has_checkpoint;
     persistence->identity.disk = &node->host.disk;
     node->keyspace->is_alone = node->cluster == NULL || membership_is_alone(node->cluster->membership);
     if (options->identity != NULL)
@@ -178,6 +180,7 @@ static void loaded(struct node *node) {
     const struct checkpoint_load_progress *progress = checkpoint_loader_progress(persistence->loader);
     bool raises = must_raise(node, progress);
     bool is_noteworthy = progress->state == CHECKPOINT_LOADED && !progress->from_rdb;
+    persistence->has_file = persistence->has_file || progress->state == CHECKPOINT_LOADED;
     uint64_t seen = progress->writer.incarnation,
              imported = progress->from_rdb ? progress->records_loaded : 0;
     persistence->loaded_keys = progress->records_loaded;
@@ -300,6 +303,7 @@ enum save_start persistence_save(struct node *node, enum save_reason reason) {
     persistence->is_scheduled = false;
     persistence->save_started_ms = node->monotonic_ms;
     persistence->step_due_ns = 0;
+    persistence->last_begun++;
     persistence->saves += reason != SAVE_FOR_STOP && reason != SAVE_FOR_RELOAD;
     node_log(node, NODE_LOG_NOTICE, "Saving %llu keys to %s",
              (unsigned long long)checkpoint_writer_progress(persistence->writer).keys_total,
@@ -334,6 +338,8 @@ static void begin_reload(struct node *node) {
 static void saved(struct node *node, const struct checkpoint_progress *progress) {
     struct persistence *persistence = &node->persistence;
     log_saved(node, progress);
+    persistence->last_done = persistence->last_begun;
+    persistence->has_file = true;
     persistence->has_failed = false;
     persistence->retry_delay_ms = 0;
     persistence->retry_ms = 0;
@@ -342,6 +348,8 @@ static void saved(struct node *node, const struct checkpoint_progress *progress)
     persistence->saved_s = node->wall_ms / 1000;
     persistence->saved_changes = progress->changes_at_begin;
     note_checkpoint(node);
+    if (node->cluster != NULL)
+        handoff_file_want(node);
     if (persistence->is_cancelled)
         return; /* it was too late for that, and does not matter */
     if (persistence->reason == SAVE_FOR_STOP)
@@ -368,6 +376,7 @@ static void stop_failed(struct node *node) {
         "The server does not end, for what is not saved would be lost: it serves on. SHUTDOWN NOSAVE ends it "
         "without saving.");
     persistence->is_stopping = false;
+    failover_stay(node);
     answer_all(node, &persistence->stoppers, "ERR Errors trying to SHUTDOWN. Check logs.");
     let_go(node);
 }
@@ -449,6 +458,10 @@ static void advance_stop(struct node *node) {
         return;
     if (persistence->phase != PERSISTENCE_IDLE && persistence->phase != PERSISTENCE_OFF)
         return;
+    if (!failover_is_drained(node))
+        return;
+    if (!persistence->stop_saves && persistence->stop != NODE_STOP_NOSAVE && handoff_file_is_pending(node))
+        return;
     if (persistence->stop_saves) {
         if (persistence_save(node, SAVE_FOR_STOP) == SAVE_STARTED)
             return;
@@ -470,7 +483,7 @@ static void hurry_up(struct node *node, enum node_stop how) {
         cancel_save(node);
 }
 
-void persistence_stop(struct node *node, enum node_stop how, bool is_forced) {
+static void stop(struct node *node, enum node_stop how, bool is_forced) {
     struct persistence *persistence = &node->persistence;
     persistence->stop_is_forced = is_forced || (persistence->is_stopping && persistence->stop_is_forced);
     if (persistence->is_stopping) {
@@ -495,12 +508,35 @@ void persistence_stop(struct node *node, enum node_stop how, bool is_forced) {
     advance_stop(node);
 }
 
+/* The others have taken over, or one wish for the end has followed another. */
+static void end_leaving(struct node *node) {
+    struct persistence *persistence = &node->persistence;
+    persistence->is_leaving = false;
+    stop(node, persistence->stop, persistence->stop_is_forced);
+}
+
+void persistence_stop(struct node *node, enum node_stop how, bool is_forced, bool is_hasty) {
+    struct persistence *persistence = &node->persistence;
+    bool was_leaving = persistence->is_leaving;
+    if (!persistence->is_stopping && !persistence->is_loading) {
+        persistence->is_leaving = was_leaving || (!is_hasty && failover_leave(node));
+        persistence->stop = how;
+        persistence->stop_is_forced = is_forced || (was_leaving && persistence->stop_is_forced);
+    }
+    if (!persistence->is_leaving)
+        stop(node, how, is_forced);
+    else if (was_leaving)
+        end_leaving(node);
+}
+
 bool persistence_abort_stop(struct node *node) {
     struct persistence *persistence = &node->persistence;
-    if (!persistence->is_stopping || persistence->stop_is_final || node->shutdown != NODE_RUNNING)
+    if (!(persistence->is_stopping || persistence->is_leaving) || persistence->stop_is_final ||
+        node->shutdown != NODE_RUNNING)
         return false;
     node_log(node, NODE_LOG_WARNING, "The server's end was called off (SHUTDOWN ABORT)");
-    persistence->is_stopping = false;
+    persistence->is_stopping = persistence->is_leaving = false;
+    failover_stay(node);
     if (persistence->phase == PERSISTENCE_SAVING)
         cancel_save(node);
     answer_all(node, &persistence->stoppers, "ERR Errors trying to SHUTDOWN. Check logs.");
@@ -582,6 +618,8 @@ uint32_t persistence_step(struct node *node) {
         wait_ms = load_step(node);
     else if (UNLIKELY(persistence->phase == PERSISTENCE_SAVING))
         wait_ms = save_step(node);
+    if (UNLIKELY(persistence->is_leaving) && failover_has_left(node))
+        end_leaving(node);
     if (UNLIKELY(persistence->is_stopping))
         advance_stop(node);
     return wait_ms;
@@ -627,6 +665,15 @@ void persistence_tick(struct node *node) {
         persistence_save(node, SAVE_FOR_BGSAVE);
     else if (is_due(node))
         persistence_save(node, SAVE_FOR_RULE);
+}
+
+uint64_t persistence_oldest(const struct node *node) {
+    const struct persistence *persistence = &node->persistence;
+    if (persistence->phase == PERSISTENCE_OFF)
+        return UINT64_MAX;
+    if (persistence->has_file)
+        return persistence->last_done;
+    return persistence->phase == PERSISTENCE_SAVING ? persistence->last_begun : UINT64_MAX;
 }
 
 /* ---- INFO ------------------------------------------------------------------------------------------------------------ */

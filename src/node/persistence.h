@@ -45,6 +45,7 @@ struct persistence {
     /* Looked at before every command: */
     bool is_loading;
     bool has_failed;     /* the last save in the background */
+    bool is_leaving;     /* before the end is begun: other nodes take over what this one coordinates */
     bool holds_commands; /* of everybody but for SHUTDOWN: the node is to end, or to load anew */
 
     enum persistence_phase phase;
@@ -68,6 +69,8 @@ struct persistence {
     int64_t last_duration_s;  /* of the last save in the background; -1: there was none */
     uint64_t last_copied_bytes;
     uint64_t saves;          /* begun */
+    uint64_t last_begun, last_done; /* numbers of checkpoints of this start, whatever they were for; from 1, 0: none */
+    bool has_file;           /* there is a checkpoint that the next start would load */
     bool is_scheduled;       /* BGSAVE within a transaction */
     uint32_t retry_delay_ms; /* behind a failure; 0: the last one was none */
     uint64_t retry_ms;       /* monotonic: not before */
@@ -106,8 +109,9 @@ enum save_start persistence_save(struct node *node, enum save_reason reason);
 /* Saves all, empties the keyspace and loads it again (DEBUG RELOAD). */
 enum save_start persistence_reload(struct node *node);
 
-/* As node_stop(). is_forced: a save that fails is no reason to stay. */
-void persistence_stop(struct node *node, enum node_stop how, bool is_forced);
+/* As node_stop(). is_forced: a save that fails is no reason to stay. is_hasty: without handing over to other nodes before. A second
+ * call does not wait for them any longer either. */
+void persistence_stop(struct node *node, enum node_stop how, bool is_forced, bool is_hasty);
 
 /* false: nothing is stopping, or there is no way back. */
 bool persistence_abort_stop(struct node *node);
@@ -117,6 +121,10 @@ static inline bool persistence_refuses_writes(const struct persistence *persiste
                                               const struct config *config) {
     return persistence->has_failed && config->stop_writes_on_bgsave_error && config->save_count != 0;
 }
+
+/* The number (last_begun) of the oldest checkpoint that a later start of this node might load, as things are; 0: one of before this start;
+ * UINT64_MAX: there is none, and none is being made. */
+uint64_t persistence_oldest(const struct node *node);
 
 /* For INFO. */
 struct persistence_report {

@@ -108,10 +108,10 @@ void handle_shutdown(struct node *node, struct session *session, struct call *ca
     enum node_stop how = given & WORD_NOSAVE ? NODE_STOP_NOSAVE
                          : given & WORD_SAVE ? NODE_STOP_SAVE
                                              : NODE_STOP_DEFAULT;
-    persistence_stop(node, how, given & WORD_FORCE);
+    persistence_stop(node, how, given & WORD_FORCE, given & WORD_NOW);
     if (node->shutdown != NODE_RUNNING)
         node_kill(node, session, false);
-    else if (node->persistence.is_stopping)
+    else if (node->persistence.is_stopping || node->persistence.is_leaving)
         node_block(session, &node->persistence.stoppers);
     else
         reply_error(call->reply, "ERR Errors trying to SHUTDOWN. Check logs.");

@@ -24,7 +24,8 @@ struct session_cluster *route_session(struct node *node, struct session *session
 
 unsigned route_session_flags(const struct session *session) {
     return (session->reply.protocol == 3 ? FORWARD_RESP3 : 0) |
-           (session->flags & SESSION_NO_TOUCH ? FORWARD_NO_TOUCH : 0);
+           (session->flags & SESSION_NO_TOUCH ? FORWARD_NO_TOUCH : 0) |
+           FORWARD_QUORUM_OF(session->read_quorum, session->write_quorum);
 }
 
 static void remove_place(struct node *node, struct reply_place *place) {

@@ -6,8 +6,12 @@
 
 #include "base/cursor.h"
 #include "base/encode.h"
+#include "node/burial.h"
+#include "node/handoff.h"
+#include "node/holders.h"
 #include "node/peers.h"
 #include "node/state.h"
+#include "store/floors.h"
 #include "store/ledger.h"
 
 /* So many bytes gather for a peer within a turn before they are sent. */
@@ -27,12 +31,13 @@
 static void lose(struct peer *peer) {
     peer->must_compare = true;
     peer->is_agreed = false;
+    peer->losses++;
 }
 
-void replicate_send(struct node *node, struct peer *peer) {
+bool replicate_send(struct node *node, struct peer *peer) {
     struct buffer *records = &peer->records;
     if (records->size == 0 && !records->failed)
-        return;
+        return false;
     uint64_t number;
     bool is_sent = !records->failed && peer_is_linked(peer) &&
                    link_send(peer->out->link, FRAME_RECORDS, records->data, records->size, &number);
@@ -41,11 +46,13 @@ void replicate_send(struct node *node, struct peer *peer) {
     } else {
         lose(peer);
         entries_writer_clear(&peer->writer); /* who its actors are may have been told in what is lost */
+        handoff_miss_entries(node, peer, records->data, records->size);
     }
     if (records->capacity > KEPT_MAX)
         buffer_release(records);
     else
         buffer_clear(records);
+    return is_sent;
 }
 
 /* Whether entries for the peer can gather: else it is compared with later. */
@@ -66,32 +73,70 @@ static void told(struct node *node, struct peer *peer, bool is_written) {
 }
 
 /* What was written for one peer is good for another, too, if that one knows the actor: the usual version has just one. */
-static inline bool may_copy(const struct peer *first, const struct peer *peer, const struct record *record) {
-    return LIKELY(first != NULL) && LIKELY(record != NULL) && LIKELY(!(record->flags & RECORD_VECTOR)) &&
-           entries_writer_has_told(&peer->writer, record->actor);
+static inline bool is_plain_for(const struct peer *peer, const struct record *record) {
+    return LIKELY(record != NULL) && LIKELY(!(record->flags & RECORD_VECTOR)) &&
+           LIKELY(entries_writer_has_told(&peer->writer, record->actor));
+}
+
+/* Those who stand in for absent holders are told for whom it is. */
+static __attribute__((noinline)) void tell_stand_ins(struct node *node, const struct effect *effect,
+                                                     const struct record *record,
+                                                     const struct holder_set *set) {
+    struct cluster *cluster = node->cluster;
+    const struct stand_in *places = holders_stand_ins_of(cluster, set);
+    for (uint32_t i = 0; i < set->stand_in_count; i++) {
+        struct peer *peer = cluster_peer(cluster, places[i].member);
+        if (peer == NULL || !peer_is_linked(peer))
+            continue;
+        size_t before = peer->records.size;
+        bool had_failed = peer->records.failed;
+        const struct member *owner = membership_member(cluster->membership, places[i].owner);
+        if (entries_add_for(&peer->records, owner->entry.id) &&
+            entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record)) {
+            peer->records_out++;
+            peers_mention(node, peer);
+        } else {
+            peer->losses++;
+            peer->records.size = before; /* this node's own hint is left */
+            peer->records.failed = had_failed;
+        }
+    }
 }
 
 static void tell_holders(struct node *node, const struct effect *effect, const struct record *record) {
     struct cluster *cluster = node->cluster;
-    const uint16_t *list = ring_list(cluster->ring, effect->key.slot);
-    struct peer *first = NULL;
+    uint32_t note = node->keyspace->ledger->notes[effect->key.slot];
+    const struct holder_set *set = &cluster->holder_sets[note & SLOT_NOTE_MASK];
+    const struct peer *first = NULL;
     size_t begin = 0, end = 0;
-    for (uint32_t i = 0; i < cluster->ring->width; i++) {
-        struct peer *peer = cluster_peer(cluster, cluster->ring_indexes[list[i]]);
-        if (peer == NULL || !may_tell(peer))
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct peer *peer = cluster_peer(cluster, set->members[i]);
+        if (UNLIKELY(peer == NULL))
             continue;
-        if (may_copy(first, peer, record)) {
-            told(node, peer, buffer_append(&peer->records, first->records.data + begin, end - begin));
+        if (UNLIKELY(!may_tell(peer))) {
+            handoff_miss(node, peer, effect);
             continue;
         }
-        begin = peer->records.size;
-        bool is_written = entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record);
-        end = peer->records.size;
-        first = is_written ? peer : NULL;
+        bool is_plain = is_plain_for(peer, record) && effect->kind == EFFECT_WRITE;
+        bool is_written;
+        if (is_plain && first != NULL) {
+            is_written = buffer_append(&peer->records, first->records.data + begin, end - begin);
+        } else if (is_plain) {
+            begin = peer->records.size;
+            is_written = entries_add_plain(&peer->records, record);
+            end = peer->records.size;
+            first = is_written ? peer : NULL;
+        } else {
+            is_written = entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record);
+        }
         told(node, peer, is_written);
-        if (first != NULL && peer->records.size != end)
+        if (UNLIKELY(!is_written))
+            handoff_miss(node, peer, effect);
+        if (first == peer && UNLIKELY(peer->records.size != end))
             first = NULL; /* it was sent at once */
     }
+    if (UNLIKELY(set->stand_in_count != 0))
+        tell_stand_ins(node, effect, record, set);
 }
 
 /* Effects that found no memory to be noted. */
@@ -115,6 +160,8 @@ void replicate_effects(struct node *node) {
     if (node->cluster->ring != NULL) {
         for (uint32_t i = 0; i < count; i++) {
             struct effect *effect = &ledger->effects[i];
+            node->cluster->effects_told++;
+            node->cluster->patches_told += effect->kind == EFFECT_PATCH;
             const struct record *record = count == 1 ? effect->record : NULL;
             if (record == NULL && effect->kind != EFFECT_EXPIRED)
                 record = keyspace_find_record(keyspace, &effect->key);
@@ -124,18 +171,28 @@ void replicate_effects(struct node *node) {
     ledger_clear_effects(ledger);
 }
 
+void replicate_record(struct node *node, struct peer *peer, const struct record *record) {
+    if (may_tell(peer))
+        told(node, peer, entries_add_record(&peer->writer, &node->keyspace->actors, &peer->records, record));
+}
+
 void replicate_command(struct node *node, const struct command *command, bool has_failed) {
     replicate_effects(node);
     if (UNLIKELY(command->id == COMMAND_ID_FLUSHALL || command->id == COMMAND_ID_FLUSHDB) && !has_failed)
-        replicate_flush(node, &node->cluster->coordinated, node->keyspace->counter);
+        replicate_flush(node, cluster_spoken(node->cluster), node->keyspace->counter);
 }
 
 void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t counter) {
     struct cluster *cluster = node->cluster;
+    cluster->effects_told++;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         struct peer *peer = cluster->peers[i];
-        if (peer == NULL || peer->asked_count == 0 || !may_tell(peer))
+        if (peer == NULL || peer->asked_count == 0)
             continue;
+        if (!may_tell(peer)) {
+            handoff_miss_flush(node, peer);
+            continue;
+        }
         bool is_written = true;
         for (uint32_t first = 0; first < SLOT_COUNT && is_written;) {
             if (!slot_set_has(slots, first) || !slot_set_has(&peer->asked, first)) {
@@ -153,6 +210,45 @@ void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t c
     }
 }
 
+/* ---- The pace of comparing ----
+ *
+ * What comparisons cost is counted by who asks, records among it, and its next question waits while there was more than repair-rate allows. */
+
+/* So long it may be quiet before, and then make up for it. */
+#define SAVED_MS       250
+#define SAVED_BYTES_MIN 65536
+
+static bool is_comparing(const struct peer *peer) {
+    return peer->comparer.state == COMPARE_RUNNING || peer->handover.state == COMPARE_RUNNING;
+}
+
+static void spend(struct node *node, size_t bytes) {
+    if (node->config->repair_rate != 0)
+        node->cluster->repair_bytes -= (int64_t)bytes;
+}
+
+/* For how long nothing may be asked; 0: at once. */
+static uint32_t pause_ms(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    uint64_t rate = node->config->repair_rate;
+    uint64_t elapsed_ms = node->monotonic_ms - cluster->repair_ms;
+    cluster->repair_ms = node->monotonic_ms;
+    if (rate == 0) {
+        cluster->repair_bytes = 0;
+        return 0;
+    }
+    uint64_t most = rate * SAVED_MS / 1000;
+    most = most < SAVED_BYTES_MIN ? SAVED_BYTES_MIN : most;
+    uint64_t missing = (uint64_t)((int64_t)most - cluster->repair_bytes);
+    /* In this order, as a product of large numbers would not fit. */
+    uint64_t full_ms = missing * 1000 / rate + 1;
+    if (elapsed_ms >= full_ms)
+        cluster->repair_bytes = (int64_t)most;
+    else
+        cluster->repair_bytes += (int64_t)(rate * elapsed_ms / 1000);
+    return cluster->repair_bytes > 0 ? 0 : (uint32_t)((uint64_t)-cluster->repair_bytes * 1000 / rate + 1);
+}
+
 /* ---- In ---- */
 
 static void add(struct node *node, struct peer *peer, const struct buffer *bytes) {
@@ -164,10 +260,21 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
     struct cluster *cluster = node->cluster;
     struct peer *peer = link->peer;
     struct entries_outcome *outcome = &cluster->outcome;
-    struct entries_options options = {.keyspace = node->keyspace, .answers_writer = &peer->writer};
+    struct entries_options options = {
+        .keyspace = node->keyspace,
+        .answers_writer = &peer->writer,
+        .stands_in = handoff_stand_in,
+        .is_candidate = burial_is_candidate,
+        .gives_way = !cluster->is_settled &&
+                     membership_member(cluster->membership, peer->member)->entry.is_settled,
+        .context = node};
+    if (is_comparing(peer))
+        spend(node, size);
     uint64_t before = outcome->applied;
     outcome->mark = outcome->own_incarnation = outcome->own_counter = 0;
+    cluster->records_from = peer;
     enum entries_status status = entries_apply(&link->reader, &options, payload, size, outcome);
+    cluster->records_from = NULL;
     peer->records_in += outcome->applied - before;
     if (outcome->mark != 0)
         link_acknowledge_now(link->link);
@@ -194,7 +301,8 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
 /* ---- Comparing ----
  *
  * A frame begins with a byte that says which comparison it is of, and goes on as cluster/antientropy.h writes it. Of COMPARE_HANDOVER
- * a question has the set of slots in between, one bit each: the answerer cannot know what the asker has left over. */
+ * a question has the set of slots in between, one bit each: the answerer cannot know what the asker has left over. Of COMPARE_HOME an answer
+ * has the number of the answerer's last checkpoint, and that of the oldest it might load, plus 1 (0: none), in between (varints). */
 
 enum comparison { COMPARE_HOME = 0, COMPARE_HANDOVER = 1 };
 
@@ -210,8 +318,13 @@ static void send_compare(struct node *node, struct peer_link *link, const struct
     peers_raise(node, link);
 }
 
+/* What an answer of COMPARE_HOME says before all else: see persistence_oldest(). */
+struct checkpoints {
+    uint64_t begun, oldest;
+};
+
 /* The state of a comparison has changed. */
-static void note_state(struct node *node, struct peer *peer) {
+static void note_state(struct node *node, struct peer *peer, const struct checkpoints *checkpoints) {
     switch (peer->comparer.state) {
     case COMPARE_EQUAL:
         peer->compare_pause_ms = COMPARE_AGAIN_MS;
@@ -221,6 +334,7 @@ static void note_state(struct node *node, struct peer *peer) {
             peer->agreed_ms = node->monotonic_ms;
             peer->agreed_begun = peer->begun;
             node->cluster->must_wait_work = true;
+            burial_note_equal(node, peer, checkpoints->begun, checkpoints->oldest);
         }
         if (!peer->was_settled_asked)
             peer->next_compare_ms =
@@ -273,6 +387,10 @@ static void note_handover(struct node *node, struct peer *peer) {
         node_log(node, NODE_LOG_NOTICE,
                  "%u slots that other nodes hold now were handed over and are dropped here",
                  peer->leftover_count);
+        for (uint32_t slot = slot_set_next(&peer->leftover, 0); slot < SLOT_COUNT;
+             slot = slot_set_next(&peer->leftover, slot + 1))
+            if (hints_of_slot(&node->cluster->hints, slot) != 0)
+                slot_set_remove(&peer->leftover, slot); /* it stands in for somebody meanwhile */
         keyspace_drop_slots(node->keyspace, peer->leftover.bits);
         memset(&peer->leftover, 0, sizeof peer->leftover);
         peer->leftover_count = 0;
@@ -280,8 +398,50 @@ static void note_handover(struct node *node, struct peer *peer) {
     }
 }
 
+/* The next question leaves, now or later. */
+static void send_question(struct node *node, struct peer *peer, enum comparison comparison,
+                          struct buffer *frame, size_t head_size) {
+    if (frame->size > head_size && !frame->failed && pause_ms(node) != 0) {
+        buffer_release(&peer->next_question[comparison]);
+        peer->next_question[comparison] = *frame;
+        node->cluster->must_work = true;
+        return;
+    }
+    if (frame->size > head_size)
+        spend(node, frame->size);
+    end_frame(node, peer->out, frame, head_size);
+}
+
+/* Questions that had to wait. Returns the milliseconds for which they still have to. */
+static uint32_t send_waiting(struct node *node, struct peer *peer) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct buffer *frame = &peer->next_question[i];
+        const struct comparer *comparer = i == COMPARE_HOME ? &peer->comparer : &peer->handover;
+        if (frame->size == 0)
+            continue;
+        uint32_t wait_ms = comparer->state == COMPARE_RUNNING ? pause_ms(node) : 0;
+        if (wait_ms != 0)
+            return wait_ms;
+        if (comparer->state == COMPARE_RUNNING) {
+            spend(node, frame->size);
+            send_compare(node, peer->out, frame);
+        }
+        buffer_release(frame);
+    }
+    return UINT32_MAX;
+}
+
 static bool take_answer(struct node *node, struct peer *peer, enum comparison comparison,
-                        const uint8_t *payload, size_t size) {
+                        struct cursor *cursor) {
+    struct checkpoints checkpoints = {0, 0};
+    if (comparison == COMPARE_HOME) {
+        checkpoints.begun = cursor_varint(cursor);
+        checkpoints.oldest = cursor_varint(cursor) - 1;
+        if (cursor_failed(cursor))
+            return false;
+    }
+    const uint8_t *payload = cursor->position;
+    size_t size = cursor_remaining(cursor), records_before = peer->records.size;
     struct compare_statistics *statistics = &node->cluster->compare_statistics;
     struct comparer *comparer = comparison == COMPARE_HOME ? &peer->comparer : &peer->handover;
     struct buffer frame;
@@ -295,13 +455,14 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
         buffer_release(&frame);
         return false;
     }
+    spend(node, size + peer->records.size - records_before);
     replicate_send(node, peer); /* records go before the question that follows them */
     if (peer_is_linked(peer))
-        end_frame(node, peer->out, &frame, head_size);
+        send_question(node, peer, comparison, &frame, head_size);
     else
         buffer_release(&frame);
     if (comparison == COMPARE_HOME) {
-        note_state(node, peer);
+        note_state(node, peer, &checkpoints);
     } else {
         peer->handed_over += statistics->keys_sent - sent;
         note_handover(node, peer);
@@ -332,6 +493,13 @@ static bool take_question(struct node *node, struct peer_link *link, enum compar
     if (comparison == COMPARE_HANDOVER && !read_set(node, cursor, &set))
         return false;
     begin_frame(&frame, node, comparison, NULL);
+    if (comparison == COMPARE_HOME) {
+        uint8_t numbers[2 * ENCODE_VARINT_MAX];
+        uint8_t *end = encode_varint(numbers, node->persistence.last_begun);
+        end = encode_varint(end, persistence_oldest(node) + 1);
+        buffer_append(&frame, numbers, (size_t)(end - numbers));
+    }
+    size_t head_size = frame.size;
     buffer_init(&records, node->mem);
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
     bool is_good =
@@ -341,10 +509,13 @@ static bool take_question(struct node *node, struct peer_link *link, enum compar
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
     if (is_good) {
         add(node, peer, &records);
-        end_frame(node, link, &frame, 1);
-        if (comparison == COMPARE_HOME && finding.is_equal && finding.is_settled && !peer->settles_us) {
-            peer->settles_us = true;
-            cluster_settle(node);
+        end_frame(node, link, &frame, head_size);
+        if (comparison == COMPARE_HOME && finding.is_equal && finding.is_settled) {
+            burial_note_word(node, peer);
+            if (!peer->settles_us) {
+                peer->settles_us = true;
+                cluster_settle(node);
+            }
         }
     } else {
         buffer_release(&frame);
@@ -359,13 +530,14 @@ bool replicate_compare(struct node *node, struct peer_link *link, const uint8_t 
     if (cursor_failed(&cursor) || comparison > COMPARE_HANDOVER)
         return false;
     if (link->is_caller)
-        return take_answer(node, link->peer, (enum comparison)comparison, cursor.position,
-                           cursor_remaining(&cursor));
+        return take_answer(node, link->peer, (enum comparison)comparison, &cursor);
     return take_question(node, link, (enum comparison)comparison, &cursor);
 }
 
 /* Whether all digests of the set are there. */
 static bool are_known(const struct ledger *ledger, const struct slot_set *set) {
+    if (floors_are_dropping(ledger))
+        return false;
     if (ledger->is_walked)
         return true;
     uint32_t last = slot_set_next(set, ledger->walk_slot);
@@ -376,9 +548,12 @@ static void begin(struct node *node, struct peer *peer) {
     struct buffer message;
     begin_frame(&message, node, COMPARE_HOME, NULL);
     replicate_send(node, peer);
-    peer->must_compare = false;
+    peer->must_compare = peer->wants_compare = false;
+    burial_note_round(node, peer);
+    buffer_release(&peer->next_question[COMPARE_HOME]);
     peer->begun = ++node->cluster->moments;
     peer->was_settled_asked = cluster_has_agreed(node, peer);
+    peer->comparer.only_looks = !node->config->anti_entropy;
     if (peer_is_linked(peer) &&
         comparer_begin(&peer->comparer, node->keyspace, &peer->asked, peer->was_settled_asked, &message,
                        &node->cluster->compare_statistics))
@@ -394,6 +569,7 @@ static void begin_handover(struct node *node, struct peer *peer) {
     begin_frame(&message, node, COMPARE_HANDOVER, &peer->leftover);
     replicate_send(node, peer);
     peer->handed_over = 0;
+    buffer_release(&peer->next_question[COMPARE_HANDOVER]);
     if (peer_is_linked(peer) && comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false,
                                                &message, &node->cluster->compare_statistics))
         send_compare(node, peer->out, &message);
@@ -408,15 +584,20 @@ uint32_t replicate_work(struct node *node) {
         struct peer *peer = cluster->peers[i];
         if (peer == NULL || !peer_is_linked(peer))
             continue;
-        if (peer->leftover_count != 0 && peer->handover.state != COMPARE_RUNNING) {
+        uint32_t wait_ms = send_waiting(node, peer);
+        if (wait_ms != UINT32_MAX && node->monotonic_ms + wait_ms < next_ms)
+            next_ms = node->monotonic_ms + wait_ms;
+        if (peer->leftover_count != 0 && peer->handover.state != COMPARE_RUNNING &&
+            node->config->anti_entropy) {
             if (peer->next_handover_ms <= node->monotonic_ms &&
                 are_known(node->keyspace->ledger, &peer->leftover))
                 begin_handover(node, peer);
             next_ms = peer->next_handover_ms < next_ms ? peer->next_handover_ms : next_ms;
         }
-        if (peer->asked_count == 0 || peer->comparer.state == COMPARE_RUNNING)
+        if (peer->asked_count == 0 || peer->comparer.state == COMPARE_RUNNING ||
+            handoff_comes_first(node, peer))
             continue;
-        bool is_wanted = peer->must_compare || !peer->is_agreed ||
+        bool is_wanted = peer->must_compare || peer->wants_compare || !peer->is_agreed ||
                          (!peer->was_settled_asked && cluster_has_agreed(node, peer)) ||
                          peer->agreed_ms + COMPARE_EVERY_MS <= node->monotonic_ms;
         if (is_wanted && peer->next_compare_ms <= node->monotonic_ms &&

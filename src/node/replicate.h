@@ -17,14 +17,17 @@
 /* A command, or a step of expiry, is done: takes the keyspace's effects. */
 void replicate_effects(struct node *node);
 
+/* Tells one peer a record as it is now. */
+void replicate_record(struct node *node, struct peer *peer, const struct record *record);
+
 /* The same for a command: one that has flushed the slots that this node coordinates tells so (has_failed: it has not). */
 void replicate_command(struct node *node, const struct command *command, bool has_failed);
 
 /* Tells the other holders of the slots about a flush. */
 void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t counter);
 
-/* Sends what has gathered for a peer. */
-void replicate_send(struct node *node, struct peer *peer);
+/* Sends what has gathered for a peer. Returns whether it left: else it is noted as missed (node/handoff.h). */
+bool replicate_send(struct node *node, struct peer *peer);
 
 /* FRAME_RECORDS from a link's peer. false: it made no sense. */
 bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size);

@@ -5,6 +5,7 @@
 #include "node/route.h"
 
 #include "node/monitor.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/transaction.h"
 #include "node/wait.h"
@@ -13,6 +14,8 @@
 
 /* So long a command waits before it is tried again. */
 #define RETRY_MS 20
+/* A command of so many arguments may take long, whichever it is. */
+#define SLOW_ARGUMENTS 1000
 
 /* A command on its way. */
 struct forwarded {
@@ -30,13 +33,12 @@ struct forwarded {
 
 /* ---- Which member ---- */
 
-bool route_may_execute(const struct node *node, uint32_t slot, bool is_second_hop, bool may_be_replica) {
+bool route_may_execute(const struct node *node, uint32_t slot, unsigned flags) {
     const struct cluster *cluster = node->cluster;
     if (node->routes == NULL || node->routes[slot] == ROUTE_SELF)
         return true;
-    if (!slot_set_has(&cluster->held, slot))
-        return false;
-    return (is_second_hop || may_be_replica) && cluster->is_settled;
+    unsigned wanted = slot_set_has(&cluster->held, slot) ? FORWARD_SECOND_HOP | FORWARD_REPLICA : FORWARD_STAND_IN;
+    return flags & wanted && cluster_is_able(cluster, ROUTE_SELF);
 }
 
 /* What a call's keys have in common. */
@@ -69,21 +71,13 @@ static uint64_t distance(const struct node *node, uint16_t member) {
     return link_round_trip_us(peer->out->link) + 10 * (peer->awaited_next - peer->awaited_first);
 }
 
-static bool may_read(const struct node *node, uint16_t member) {
-    if (member == ROUTE_SELF)
-        return node->cluster->is_settled;
-    const struct member *other = membership_member(node->cluster->membership, member);
-    const struct peer *peer = cluster_peer(node->cluster, member);
-    return other->state <= MEMBER_SUSPECT && other->entry.is_settled && peer != NULL && peer_is_linked(peer);
-}
-
 /* The copy that answers a read, by the setting read-from. */
 static uint16_t choose_reader(struct node *node, const struct session *session, uint32_t slot) {
     struct cluster *cluster = node->cluster;
     uint16_t holders[RING_COPIES_MAX], able[RING_COPIES_MAX];
     uint32_t count = cluster_holders(cluster, slot, holders), able_count = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (may_read(node, holders[i]))
+        if (cluster_may_read(cluster, holders[i]))
             able[able_count++] = holders[i];
     if (able_count == 0)
         return node->routes[slot];
@@ -120,15 +114,13 @@ static void give(struct node *node, struct sink sink, const char *error) {
     sink.take(node, sink.target, sink.part, (const uint8_t *)line, (size_t)size);
 }
 
-static void execute_here(struct node *node, const struct command *command, unsigned flags,
-                         struct argument *argv, uint32_t argc, struct sink sink) {
+void route_run(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+               uint32_t argc, struct buffer *out) {
     struct session *session = node->cluster->self;
-    struct buffer out;
-    buffer_init(&out, node->mem);
     /* One of these may run inside another (a part of a command that was tried again): the outer one's is put back. */
     struct reply outer = session->reply;
     uint32_t outer_flags = session->flags;
-    forward_set_session(session, &out, flags);
+    forward_set_session(session, out, flags);
     if (flags & FORWARD_EXEC) {
         transaction_run_forwarded(node, session, flags, argv, argc);
     } else {
@@ -139,6 +131,17 @@ static void execute_here(struct node *node, const struct command *command, unsig
     }
     session->reply = outer;
     session->flags = outer_flags;
+}
+
+static void execute_here(struct node *node, const struct command *command, unsigned flags,
+                         struct argument *argv, uint32_t argc, struct sink sink) {
+    if (UNLIKELY(quorum_concerns_request(node, flags))) {
+        quorum_execute(node, command, flags, argv, argc, &(struct quorum_target){.sink = sink});
+        return;
+    }
+    struct buffer out;
+    buffer_init(&out, node->mem);
+    route_run(node, command, flags, argv, argc, &out);
     if (out.size == 0)
         give(node, sink, out.failed ? ERROR_NO_MEMORY : ERROR_NOBODY);
     else
@@ -207,6 +210,24 @@ static bool may_repeat(struct node *node, const struct forwarded *forwarded) {
     return is_plain;
 }
 
+/* Whether a command that is for a certain member only is not to be had there now. */
+static bool is_lost(const struct node *node, const struct forwarded *forwarded) {
+    const struct peer *peer = cluster_peer(node->cluster, forwarded->at_member);
+    return peer == NULL || peer->reach.is_passed_over || !cluster_is_up(node->cluster, peer->member);
+}
+
+/* What was not executed, or may be executed again, waits for its turn: at once if the routes lead elsewhere by now. */
+static void try_elsewhere(struct node *node, struct forwarded *forwarded) {
+    bool is_for_slot = forwarded->at_member == ROUTE_NOBODY && forwarded->slot != ARGUMENT_NOT_PLACED;
+    uint16_t member = is_for_slot && node->routes != NULL ? node->routes[forwarded->slot] : ROUTE_SELF;
+    node->cluster->retried++;
+    try_later(node, forwarded);
+    if (is_for_slot && member != ROUTE_NOBODY && member != forwarded->awaited.peer->member) {
+        forwarded->retry_ms = node->monotonic_ms;
+        node->cluster->must_work = true;
+    }
+}
+
 static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome,
                      const uint8_t *reply, size_t size) {
     struct forwarded *forwarded = (struct forwarded *)(void *)awaited;
@@ -223,8 +244,12 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
     case FORWARD_REFUSED: forwarded->was_refused = true; break;
     case FORWARD_NOT_SENT: break;
     }
-    node->cluster->retried++;
-    try_later(node, forwarded);
+    /* A part that speaks for certain slots is of no use where the other node does not see them as its own. */
+    if (forwarded->at_member != ROUTE_NOBODY &&
+        (is_lost(node, forwarded) || (outcome == FORWARD_REFUSED && forwarded->flags & FORWARD_SECOND_HOP)))
+        give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+    else
+        try_elsewhere(node, forwarded);
 }
 
 /* Sends a fresh command to a member, or keeps it to be tried later. */
@@ -237,6 +262,8 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
         return;
     }
     forwarded->awaited.done = answered;
+    forwarded->awaited.peer = NULL;
+    forwarded->awaited.is_slow = command->flags & COMMAND_SLOW || argc > SLOW_ARGUMENTS;
     forwarded->command = command;
     forwarded->sink = sink;
     forwarded->deadline_ms = node->monotonic_ms + ROUTE_PATIENCE_MS;
@@ -248,7 +275,8 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
     struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
     node->cluster->forwarded++;
     if (LIKELY(peer != NULL) && LIKELY(!must_wait(node, slot)) &&
-        LIKELY(forward_send(node, peer, flags, argv, argc, &forwarded->awaited)))
+        LIKELY(forward_send(node, peer, flags | failover_flags(node, slot, member), argv, argc,
+                            &forwarded->awaited)))
         return;
     if (forward_keep(node, argv, argc, &forwarded->awaited))
         try_later(node, forwarded);
@@ -307,7 +335,9 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
     }
     bool must_split;
     uint16_t member = member_for(node, forwarded, argv, argc, &must_split);
-    unsigned flags = forwarded->flags | (forwarded->was_refused ? FORWARD_SECOND_HOP : 0);
+    unsigned flags = forwarded->flags | failover_flags(node, forwarded->slot, member);
+    if (forwarded->was_refused && !(flags & FORWARD_PART))
+        flags |= FORWARD_SECOND_HOP;
     if (must_split || member == ROUTE_SELF) {
         const struct command *command = forwarded->command;
         if (must_split)
@@ -318,8 +348,12 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
         mem_free(node->mem, forwarded, sizeof *forwarded);
     } else {
         struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
-        if (peer == NULL || !forward_resend(node, peer, flags, &forwarded->awaited))
+        if (forwarded->at_member != ROUTE_NOBODY && is_lost(node, forwarded))
+            give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+        else if (peer == NULL || !forward_resend(node, peer, flags, &forwarded->awaited))
             try_later(node, forwarded);
+        else
+            node->cluster->failover.resends++;
     }
     mem_free(node->mem, argv, argc * sizeof *argv);
 }
@@ -349,6 +383,13 @@ uint32_t route_work(struct node *node) {
     return list_is_empty(&cluster->retries) ? UINT32_MAX : RETRY_MS;
 }
 
+void route_retry(struct node *node) {
+    LIST_FOR_EACH(link, &node->cluster->retries) {
+        LIST_ENTRY(link, struct forwarded, retry)->retry_ms = node->monotonic_ms;
+    }
+    (void)route_work(node);
+}
+
 void route_release(struct node *node) {
     struct list_node *link;
     while ((link = list_first(&node->cluster->retries)) != NULL) {
@@ -356,15 +397,15 @@ void route_release(struct node *node) {
         take_waiting(node, forwarded);
         give_up(node, forwarded, ERROR_NOBODY);
     }
+    gather_release(node);
 }
 
 /* ---- The commands of clients ---- */
 
-/* For WAIT. */
-static void note_written(struct node *node, struct session *session, uint32_t slot) {
-    struct session_cluster *of =
-        LIKELY(session->cluster != NULL) ? session->cluster : route_session(node, session);
-    if (of == NULL || of->written_overflow)
+/* A slot that WAIT will have to ask for. */
+static void add_written(struct node *node, struct session *session, uint32_t slot) {
+    struct session_cluster *of = route_session(node, session);
+    if (of == NULL)
         return;
     for (uint32_t i = 0; i < of->written_count; i++)
         if (of->written[i] == slot)
@@ -373,6 +414,12 @@ static void note_written(struct node *node, struct session *session, uint32_t sl
         of->written_overflow = true;
     else
         of->written[of->written_count++] = (uint16_t)slot;
+}
+
+/* For WAIT. A session that writes here and there soon has written everywhere. */
+static inline void note_written(struct node *node, struct session *session, uint32_t slot) {
+    if (UNLIKELY(session->cluster == NULL) || UNLIKELY(!session->cluster->written_overflow))
+        add_written(node, session, slot);
 }
 
 /* The reply will come: keeps its place, and counts the command as this node's client's. */
@@ -404,12 +451,27 @@ static enum route send_client(struct node *node, struct session *session, const 
     return ROUTE_REPLIED;
 }
 
+/* A command of a client that is executed here, and is about several copies. */
+static enum route take_with_quorum(struct node *node, struct session *session, const struct command *command,
+                                   unsigned flags, struct argument *argv, uint32_t argc) {
+    struct reply_place *place = route_keep_place(node, session);
+    if (place == NULL)
+        return no_memory(session);
+    session->commands++;
+    if (UNLIKELY(!list_is_empty(&node->monitors)) &&
+        !(command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)))
+        monitor_feed(node, session, argv, argc);
+    struct quorum_target target = {.sink = route_place_sink(place)};
+    quorum_execute(node, command, flags, argv, argc, &target);
+    return ROUTE_TAKEN;
+}
+
 /* A command whose keys are in one slot, or all at one member. */
 static enum route to_one(struct node *node, struct session *session, const struct command *command,
                          struct argument *argv, uint32_t argc, const struct keys *keys) {
     uint16_t member = keys->member;
     unsigned flags = route_session_flags(session);
-    if (command->flags & COMMAND_READONLY && keys->one_slot &&
+    if (command->flags & COMMAND_READONLY && keys->one_slot && quorum_reads(node, flags) <= 1 &&
         (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY)) {
         member = choose_reader(node, session, keys->slot);
         flags |= FORWARD_REPLICA;
@@ -417,7 +479,9 @@ static enum route to_one(struct node *node, struct session *session, const struc
     if (command->flags & COMMAND_WRITE)
         note_written(node, session, keys->slot);
     if (member == ROUTE_SELF)
-        return ROUTE_HERE;
+        return LIKELY(!quorum_concerns(node, session))
+                   ? ROUTE_HERE
+                   : take_with_quorum(node, session, command, flags, argv, argc);
     if (session->flags & SESSION_CLUSTER_VIEW && node->config->cluster_redirect_moved &&
         member != ROUTE_NOBODY)
         return send_client(node, session, command, keys->slot);
@@ -473,7 +537,8 @@ enum route route_command(struct node *node, struct session *session, const struc
         bool may_read_elsewhere =
             command->flags & COMMAND_READONLY &&
             (session->flags & SESSION_READONLY || node->config->read_from != READ_FROM_PRIMARY);
-        if (LIKELY(node->routes[argv[first].slot] == ROUTE_SELF) && LIKELY(!may_read_elsewhere)) {
+        bool is_ours = node->keyspace->ledger->notes[argv[first].slot] & SLOT_COORDINATED;
+        if (LIKELY(is_ours) && LIKELY(!may_read_elsewhere) && LIKELY(!quorum_concerns(node, session))) {
             if (command->flags & COMMAND_WRITE)
                 note_written(node, session, argv[first].slot);
             return ROUTE_HERE;
@@ -482,6 +547,9 @@ enum route route_command(struct node *node, struct session *session, const struc
     if (UNLIKELY(first <= 0) || command->flags & COMMAND_LOCAL) {
         if (command->flags & COMMAND_SPREAD && !(session->flags & SESSION_CLUSTER_VIEW))
             return to_several(node, session, command, argv, argc);
+        if (command->flags & COMMAND_SPREAD && quorum_concerns(node, session))
+            return take_with_quorum(node, session, command, route_session_flags(session) | FORWARD_PART, argv,
+                                    argc);
         return special(node, session, command, argv, argc);
     }
     if (UNLIKELY(command->id == COMMAND_ID_WATCH))

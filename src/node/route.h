@@ -2,7 +2,8 @@
  *
  * The node asks for each command of a client once it has passed all checks, while node->routes is not NULL. What is not
  * executed here gets its reply later: a place is kept among the session's replies, so that they leave in the order of the requests.
- * A command that its coordinator refuses, or that cannot be sent, is tried again until ROUTE_PATIENCE_MS have passed; so is one
+ * A command that its coordinator refuses, or that cannot be sent, is tried again until ROUTE_PATIENCE_MS have passed, at once
+ * where the routes lead to another node now (node/failover.h); so is one
  * of which nobody knows whether it was executed, if the command table says that it may be repeated. Otherwise the
  * client is told: -INDETERMINATE.
  * May touch: cluster, forward, sessions. Must never know: sockets.
@@ -49,8 +50,13 @@ enum route {
 enum route route_command(struct node *node, struct session *session, const struct command *command,
                          struct argument *argv, uint32_t argc);
 
-/* Whether this node may execute a command on the slot that another node has sent on. */
-bool route_may_execute(const struct node *node, uint32_t slot, bool is_second_hop, bool may_be_replica);
+/* Executes a command here and now, as another node's or a part of one, whatever the routes say; flags: FORWARD_*. The reply is appended
+ * to `out`; nothing, if it is not to be executed here. */
+void route_run(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
+               uint32_t argc, struct buffer *out);
+
+/* Whether this node may execute a command on the slot that another node has sent on with these FORWARD_* flags. */
+bool route_may_execute(const struct node *node, uint32_t slot, unsigned flags);
 
 /* What speaks against queueing a command in a transaction; NULL: nothing. */
 const char *route_check_queued(struct node *node, struct session *session, const struct command *command,
@@ -81,6 +87,9 @@ void route_execute_at(struct node *node, uint16_t member, const struct command *
 uint32_t route_work(struct node *node);
 void route_release(struct node *node);
 
+/* The routes have changed: tries all that wait again now. */
+void route_retry(struct node *node);
+
 /* ---- Several nodes (gather.c) ---- */
 
 /* Splits MGET, MSET, DEL, UNLINK, EXISTS, TOUCH by node, and gathers the replies for the sink. */
@@ -90,6 +99,10 @@ void gather_split(struct node *node, const struct command *command, unsigned fla
 /* DBSIZE, KEYS, SCAN, FLUSHALL, FLUSHDB, RANDOMKEY over all nodes. */
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
                    uint32_t argc, struct sink sink);
+
+/* Begins those anew that have lost a node. Returns the milliseconds until the next. */
+uint32_t gather_work(struct node *node);
+void gather_release(struct node *node);
 
 /* ---- Replies in order ---- */
 

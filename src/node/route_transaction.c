@@ -6,6 +6,7 @@
 #include "base/load.h"
 #include "base/number.h"
 #include "node/monitor.h"
+#include "node/quorum.h"
 #include "node/replicate.h"
 #include "node/transaction.h"
 #include "store/ledger.h"
@@ -443,7 +444,7 @@ enum route transaction_exec(struct node *node, struct session *session, struct a
     } else if (node->routes[slot] != ROUTE_SELF && session->watcher.keys != NULL) {
         reply_null_array(
             &session->reply); /* watched while there was nobody else: who knows what has become of it */
-    } else if (node->routes[slot] != ROUTE_SELF) {
+    } else if (node->routes[slot] != ROUTE_SELF || quorum_concerns(node, session)) {
         return exec_elsewhere(node, session, slot, &argv[0]);
     } else if (is_as_watched(node, of)) {
         return ROUTE_HERE;
@@ -554,11 +555,52 @@ malformed:
     reply_error(&session->reply, "ERR this is no transaction that this node can run");
 }
 
+/* The keys of one queued command. */
+static void visit_keys(struct node *node, const struct command *row, struct argument *argv, uint32_t argc,
+                       void (*visit)(void *context, struct argument *key), void *context) {
+    int last = command_last_key(row, argc);
+    for (int i = row->first_key; i > 0 && i <= last; i += row->key_step) {
+        keyspace_place(node->keyspace, &argv[i]);
+        visit(context, &argv[i]);
+    }
+}
+
+bool transaction_look(struct node *node, struct argument *argv, uint32_t argc, uint32_t *command_flags,
+                      void (*visit)(void *context, struct argument *key), void *context) {
+    uint32_t at = 1, slot, watched, commands, count;
+    *command_flags = 0;
+    if (!take_number(argv, argc, &at, SLOT_COUNT - 1, &slot))
+        return false;
+    bool is_watch = argument_is(&argv[0], "watch");
+    if (is_watch)
+        watched = argc - at;
+    else if (!take_number(argv, argc, &at, argc / 2, &watched) || at + 2 * watched >= argc)
+        return false;
+    for (uint32_t i = 0; i < watched; i++, at += is_watch ? 1 : 2) {
+        keyspace_place(node->keyspace, &argv[at]);
+        visit(context, &argv[at]);
+    }
+    if (is_watch)
+        return true;
+    if (!take_number(argv, argc, &at, argc, &commands))
+        return false;
+    for (uint32_t i = 0; i < commands; i++, at += count) {
+        if (!take_number(argv, argc, &at, argc, &count) || count == 0 || count > argc - at)
+            return false;
+        const struct command *row = queued_row(node, argv + at, count, slot);
+        if (row == NULL)
+            return false;
+        *command_flags |= row->flags;
+        visit_keys(node, row, argv + at, count, visit, context);
+    }
+    return true;
+}
+
 void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags,
                                struct argument *argv, uint32_t argc) {
     uint32_t at = 1, slot;
     if (node->persistence.is_loading || !take_number(argv, argc, &at, SLOT_COUNT - 1, &slot) ||
-        !route_may_execute(node, slot, flags & FORWARD_SECOND_HOP, false))
+        !route_may_execute(node, slot, flags & ~FORWARD_REPLICA))
         return;
     node->cluster->forwarded_here++;
     if (argument_is(&argv[0], "watch"))

@@ -43,6 +43,7 @@
 #define SESSION_CLUSTER_VIEW (1u << 20) /* came to the cluster-port */
 #define SESSION_ORDERED      (1u << 21) /* replies are parked behind some that are still to come */
 #define SESSION_PEER         (1u << 22) /* not a client's: runs what other nodes have sent on */
+#define SESSION_QUORUM       (1u << 23) /* read_quorum, write_quorum are not both 0 */
 
 /* What keeps the input of a session from being read and executed. */
 #define SESSION_HELD \
@@ -78,6 +79,7 @@ struct session {
         *outgoing;      /* where the replies stand that may leave: the node's shared buffer, or `pending` */
     struct list places; /* of replies that are to come, and of those behind them: node/route.h */
     uint32_t place_count;
+    uint8_t read_quorum, write_quorum; /* KV.QUORUM; 0: as the node's settings say */
     struct buffer parked;            /* the bytes of the latter */
     size_t parked_live;              /* of these, still to leave */
     struct reply reply;              /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */

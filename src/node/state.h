@@ -60,6 +60,8 @@ struct node {
     uint64_t next_tick_ms;        /* monotonic: the next 100 ms tick */
     bool active_expiry_is_off;    /* DEBUG SET-ACTIVE-EXPIRE 0 */
     uint32_t expire_units_left;   /* of this tick's allowance */
+    uint32_t expire_due;          /* the tick of expiries (store/expire.h) of the last pass that was allowed */
+    bool expire_is_cut;           /* it has used up its allowance */
     uint64_t move_started_cpu_ns; /* of the table that is being moved */
     struct argument *batch_keys[BATCH_KEYS];
     const struct record
@@ -70,6 +72,7 @@ struct node {
     struct cluster *cluster; /* node/cluster.h; NULL: not a member of one */
     /* Who executes a slot's commands (indexes of members, 0 is this node); NULL: this node does, for there is nobody else. */
     const uint16_t *routes;
+    bool has_quorum; /* all commands on keys go through node/quorum.h */
 };
 
 /* The host's clock, for durations. */

@@ -41,6 +41,7 @@ enum job {
     JOB_LOAD,
     JOB_RESIZE,  /* DICT_LONG_MOVE records or more move; within a command, or within a step of JOB_EXPIRE */
     JOB_COMPARE, /* digests for the comparison with other copies */
+    JOB_HINTS,   /* what other nodes have missed: noted, handed over, dropped */
     JOB_COUNT
 };
 

@@ -48,6 +48,11 @@ void transaction_forget_requests(struct session *session);
 void transaction_run_forwarded(struct node *node, struct session *session, unsigned flags,
                                struct argument *argv, uint32_t argc);
 
+/* Looks at such a request: the flags of its commands together (0 for WATCH); visit() is called with all its keys, placed, also
+ * the watched ones. false: it is none. */
+bool transaction_look(struct node *node, struct argument *argv, uint32_t argc, uint32_t *command_flags,
+                      void (*visit)(void *context, struct argument *key), void *context);
+
 /* The slot that such a request is about. */
 uint32_t transaction_slot(const struct argument *argv, uint32_t argc);
 

@@ -274,7 +274,7 @@ static void wait_at_all(struct node *node, int64_t wanted, int64_t timeout_ms, s
     const struct membership *membership = node->cluster->membership;
     uint32_t count = membership_count(membership);
     for (uint32_t i = 0; i < count; i++) {
-        if (i != ROUTE_SELF && membership_member(membership, (uint16_t)i)->state > MEMBER_SUSPECT)
+        if (i != ROUTE_SELF && !cluster_is_asked(node->cluster, (uint16_t)i))
             continue;
         gather->parts_left++;
         wait_at(node, (uint16_t)i, i == ROUTE_SELF ? &node->cluster->coordinated : NULL, wanted, timeout_ms,

@@ -22,28 +22,59 @@ static const char array_line[] = "4\r\n"; /* behind the '*' */
 /* ---- Writing ---- */
 
 /* The formatter copies what it is given into memory of its own: so it gets the head alone, with an empty payload, whose length
- * is then put right. */
-size_t peer_frame_head(uint8_t head[PEER_FRAME_HEAD_MAX], const struct frame *frame) {
+ * is then put right. false: no memory. */
+static bool make_form(struct peer_frame_form *form, const char *const numbers[ELEMENTS - 1],
+                      const size_t digits[ELEMENTS - 1]) {
     static const char empty_payload[] = "$0\r\n\r\n";
-    char kind[NUMBER_INT64_SIZE], number[NUMBER_INT64_SIZE], acknowledged[NUMBER_INT64_SIZE];
-    const char *words[ELEMENTS] = {kind, number, acknowledged, ""};
-    const size_t sizes[ELEMENTS] = {number_format_uint64(kind, frame->kind),
-                                    number_format_uint64(number, frame->number),
-                                    number_format_uint64(acknowledged, frame->acknowledged), 0};
-    char *formatted;
-    int formatted_size = redisFormatCommandArgv(&formatted, ELEMENTS, words, sizes);
+    const char *words[ELEMENTS] = {numbers[0], numbers[1], numbers[2], ""};
+    const size_t sizes[ELEMENTS] = {digits[0], digits[1], digits[2], 0};
+    sds formatted; /* hiredis's other formatter calls sprintf for every length */
+    int formatted_size = redisFormatSdsCommandArgv(&formatted, ELEMENTS, words, sizes);
     if (formatted_size < 0)
-        return 0;
+        return false;
     size_t size = (size_t)formatted_size - strlen(empty_payload);
     CHECK(size + 1 + NUMBER_INT64_SIZE + 2 <= PEER_FRAME_HEAD_MAX &&
           memcmp(formatted + size, empty_payload, strlen(empty_payload)) == 0);
-    memcpy(head, formatted, size);
-    redisFreeCommand(formatted);
+    memcpy(form->bytes, formatted, size);
+    redisFreeSdsCommand(formatted);
+    form->size = (uint8_t)size;
+    const uint8_t *at = memchr(form->bytes, '\n', size);
+    for (unsigned i = 0; i < ELEMENTS - 1; i++) {
+        at = (const uint8_t *)memchr(at + 1, '\n', (size_t)(form->bytes + size - at - 1)) + 1;
+        form->places[i] = (uint8_t)(at - form->bytes);
+        form->digits[i] = (uint8_t)digits[i];
+        at += digits[i] + 1; /* the line feed behind it */
+    }
+    return true;
+}
+
+size_t peer_frame_head_by_form(struct peer_frame_form *form, uint8_t head[PEER_FRAME_HEAD_MAX],
+                               const struct frame *frame) {
+    char kind[NUMBER_INT64_SIZE], number[NUMBER_INT64_SIZE], acknowledged[NUMBER_INT64_SIZE];
+    const char *numbers[ELEMENTS - 1] = {kind, number, acknowledged};
+    const size_t digits[ELEMENTS - 1] = {number_format_uint64(kind, frame->kind),
+                                         number_format_uint64(number, frame->number),
+                                         number_format_uint64(acknowledged, frame->acknowledged)};
+    bool is_alike = true;
+    for (unsigned i = 0; i < ELEMENTS - 1; i++)
+        is_alike = is_alike && form->digits[i] == digits[i];
+    if (!is_alike && !make_form(form, numbers, digits))
+        return 0;
+    size_t size = form->size;
+    memcpy(head, form->bytes, size);
+    for (unsigned i = 0; i < ELEMENTS - 1; i++)
+        memcpy(head + form->places[i], numbers[i], digits[i]);
     head[size++] = '$';
     size += number_format_uint64((char *)head + size, frame->size);
     head[size++] = '\r';
     head[size++] = '\n';
     return size;
+}
+
+size_t peer_frame_head(uint8_t head[PEER_FRAME_HEAD_MAX], const struct frame *frame) {
+    struct peer_frame_form form;
+    memset(form.digits, 0, sizeof form.digits);
+    return peer_frame_head_by_form(&form, head, frame);
 }
 
 bool peer_frame_append(struct buffer *out, const struct frame *frame) {

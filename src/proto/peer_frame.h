@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 /* The protocol's version: nodes tell it in their first frame and speak the lower one of the two. */
-#define PEER_PROTOCOL 1
+#define PEER_PROTOCOL 2
 
 enum frame_kind {
     FRAME_CHALLENGE = 1, /* who I am, my random bytes: the first frame of both ends */
@@ -37,6 +37,7 @@ enum frame_kind {
     FRAME_REQUESTS,      /* commands to be executed */
     FRAME_REPLIES,       /* and what they answered */
     FRAME_COMPARE,       /* cluster/antientropy.h */
+    FRAME_REACH,         /* node/failover.h: who is passed over, who leaves, what time it is */
     FRAME_KIND_COUNT
 };
 
@@ -61,6 +62,17 @@ bool peer_frame_append(struct buffer *out, const struct frame *frame);
 #define PEER_FRAME_TAIL     "\r\n"
 /* Writes the head; its size is returned. 0: no memory. */
 size_t peer_frame_head(uint8_t head[PEER_FRAME_HEAD_MAX], const struct frame *frame);
+
+/* A head as hiredis has formatted it, kept for others whose numbers have as many digits: they are put in where they stand. Formatting
+ * costs as much as all else about a small frame, and the numbers of a link seldom get longer. Zero: none is kept yet. */
+struct peer_frame_form {
+    uint8_t bytes[PEER_FRAME_HEAD_MAX];
+    uint8_t size;                 /* up to the length of the payload, which is put in, too */
+    uint8_t places[3], digits[3]; /* of kind, number, acknowledged */
+};
+/* The same head. */
+size_t peer_frame_head_by_form(struct peer_frame_form *form, uint8_t head[PEER_FRAME_HEAD_MAX],
+                               const struct frame *frame);
 
 struct peer_frame_reader;
 

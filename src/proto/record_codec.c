@@ -1,6 +1,6 @@
 /* record_codec.c - writes records that are known to be valid, and reads bytes that may be anything.
  *
- * May touch: base, data/record, data/version. Must never know: who reads or writes the bytes.
+ * May touch: base, data. Must never know: who reads or writes the bytes.
  * Tests: tests/unit/proto/record_codec_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
@@ -10,8 +10,10 @@
 #include "base/checksum.h"
 #include "base/encode.h"
 #include "base/limits.h"
+#include "data/merge_state.h"
 
 #define CODEC_FORMAT        1
+#define CODEC_FORMAT_STATE  2
 #define FLAG_EXPIRY         0x08u
 #define FLAG_KEY            0x10u
 #define FLAG_VERSION        0x20u
@@ -51,12 +53,18 @@ static bool writes_expiry(const struct record_parts *parts, unsigned with) {
     return (with & RECORD_CODEC_EXPIRY) && parts->expiry_ms != RECORD_NO_EXPIRY;
 }
 
+static bool writes_state(const struct record_parts *parts, unsigned with) {
+    return (with & RECORD_CODEC_VERSION) && UNLIKELY(parts->state_size != 0);
+}
+
 size_t record_codec_size(const struct record_parts *parts, unsigned with) {
     size_t size = 2;
     if (writes_expiry(parts, with))
         size += 8;
     if (with & RECORD_CODEC_VERSION)
         size += record_codec_version_size(parts);
+    if (writes_state(parts, with))
+        size += encode_varint_size(parts->state_size) + parts->state_size;
     if (with & RECORD_CODEC_KEY)
         size += encode_varint_size(parts->key_size) + parts->key_size;
     if (parts->type != RECORD_TOMBSTONE)
@@ -69,17 +77,36 @@ uint8_t *record_codec_write(uint8_t *out, const struct record_parts *parts, unsi
     flags |= writes_expiry(parts, with) ? FLAG_EXPIRY : 0;
     flags |= with & RECORD_CODEC_KEY ? FLAG_KEY : 0;
     flags |= with & RECORD_CODEC_VERSION ? FLAG_VERSION : 0;
-    *out++ = CODEC_FORMAT;
+    bool has_state = writes_state(parts, with);
+    *out++ = has_state ? CODEC_FORMAT_STATE : CODEC_FORMAT;
     *out++ = (uint8_t)flags;
     if (flags & FLAG_EXPIRY)
         out = encode_fixed(out, (uint64_t)parts->expiry_ms, 8);
     if (flags & FLAG_VERSION)
         out = record_codec_write_version(out, parts);
+    if (has_state)
+        out = write_bytes(out, parts->state, parts->state_size);
     if (flags & FLAG_KEY)
         out = write_bytes(out, parts->key, parts->key_size);
     if (parts->type != RECORD_TOMBSTONE)
         out = write_bytes(out, parts->value, parts->value_size);
     return out;
+}
+
+uint8_t *record_codec_write_plain(uint8_t *out, const struct record *record) {
+    uint32_t key_size = record_key_size(record), value_size = record_value_size(record);
+    const uint8_t *key = record_key(record);
+    unsigned type = record_type(record), encoding = record_encoding(record);
+    out[0] = CODEC_FORMAT;
+    out[1] = (uint8_t)(type | encoding << FLAG_ENCODING_SHIFT | FLAG_KEY | FLAG_VERSION |
+                       (record->flags & RECORD_EXPIRY ? FLAG_EXPIRY : 0));
+    out += 2;
+    if (record->flags & RECORD_EXPIRY)
+        out = encode_fixed(out, (uint64_t)record_expiry_ms(record), 8);
+    out = encode_u64(encode_u16(out, record->actor), record->counter);
+    *out++ = 0; /* further dots */
+    out = write_bytes(out, key, key_size);
+    return type == RECORD_TOMBSTONE ? out : write_bytes(out, key + key_size, value_size);
 }
 
 bool record_codec_append(struct buffer *buffer, const struct record_parts *parts, unsigned with) {
@@ -128,6 +155,24 @@ static const uint8_t *read_bytes(struct cursor *cursor, uint32_t *size) {
     return bytes;
 }
 
+static bool is_not_newer(void *context, struct dot dot) {
+    const uint64_t *newest = context;
+    return dot.counter <= *newest;
+}
+
+bool record_codec_takes_state(const struct record_parts *parts, const uint8_t *state, size_t size) {
+    uint64_t newest = parts->newest.counter;
+    return merge_state_is_valid(state, size, parts->type) &&
+           merge_state_each_dot(state, size, is_not_newer, &newest);
+}
+
+static void read_state(struct cursor *cursor, struct record_parts *parts) {
+    parts->state = read_bytes(cursor, &parts->state_size);
+    if (cursor_failed(cursor) || parts->state_size == 0 ||
+        !record_codec_takes_state(parts, parts->state, parts->state_size))
+        cursor_fail(cursor);
+}
+
 bool record_codec_read(struct cursor *cursor, unsigned with, struct record_parts *parts, struct dot *others) {
     *parts = (struct record_parts){.expiry_ms = RECORD_NO_EXPIRY};
     uint8_t format = cursor_u8(cursor), flags = cursor_u8(cursor);
@@ -135,7 +180,9 @@ bool record_codec_read(struct cursor *cursor, unsigned with, struct record_parts
     parts->encoding = flags >> FLAG_ENCODING_SHIFT;
     bool is_tombstone = parts->type == RECORD_TOMBSTONE;
     bool has_expiry = flags & FLAG_EXPIRY, has_key = flags & FLAG_KEY, has_version = flags & FLAG_VERSION;
-    if (format != CODEC_FORMAT || (parts->type != RECORD_STRING && !is_tombstone) ||
+    bool has_state = format == CODEC_FORMAT_STATE;
+    if ((format != CODEC_FORMAT && !has_state) || (has_state && !has_version) ||
+        (parts->type != RECORD_STRING && !is_tombstone) ||
         parts->encoding > (is_tombstone ? ENCODING_NATURAL : ENCODING_RAW) ||
         has_key != !!(with & RECORD_CODEC_KEY) || has_version != !!(with & RECORD_CODEC_VERSION) ||
         (has_expiry && (is_tombstone || !(with & RECORD_CODEC_EXPIRY))))
@@ -147,6 +194,8 @@ bool record_codec_read(struct cursor *cursor, unsigned with, struct record_parts
     }
     if (has_version)
         record_codec_read_version(cursor, parts, others);
+    if (has_state)
+        read_state(cursor, parts);
     if (has_key)
         parts->key = read_bytes(cursor, &parts->key_size);
     if (!is_tombstone)

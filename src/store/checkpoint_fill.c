@@ -4,10 +4,14 @@
  */
 #include "store/checkpoint_fill.h"
 
+#include "data/merge_state.h"
+#include "store/floors.h"
+
 bool checkpoint_fill_begin(struct checkpoint_fill *fill, struct keyspace *keyspace,
                            const struct checkpoint_header *header) {
     *fill = (struct checkpoint_fill){.keyspace = keyspace, .header = *header, .database = DATABASE_COUNT};
     buffer_init(&fill->long_bytes, keyspace->mem);
+    buffer_init(&fill->state, keyspace->mem);
     if (header->actor_count == 0)
         return true;
     size_t size = header->actor_count * sizeof *fill->actors;
@@ -23,6 +27,7 @@ void checkpoint_fill_release(struct checkpoint_fill *fill) {
         return;
     mem_free(fill->keyspace->mem, fill->actors, fill->header.actor_count * sizeof *fill->actors);
     buffer_release(&fill->long_bytes);
+    buffer_release(&fill->state);
     fill->keyspace = NULL;
 }
 
@@ -72,17 +77,40 @@ static enum checkpoint_fill_status translate(struct checkpoint_fill *fill, struc
     return FILL_MORE;
 }
 
+static bool translate_actor(void *context, uint16_t *actor) {
+    *actor = actor_of(context, *actor);
+    return *actor != ACTORS_NONE;
+}
+
+/* Gives the merge state the keyspace's numbers, in a copy. Alone, nobody has anything to merge. */
+static enum checkpoint_fill_status translate_state(struct checkpoint_fill *fill, struct record_parts *parts) {
+    if (fill->keyspace->is_alone)
+        parts->state_size = 0;
+    if (LIKELY(parts->state_size == 0))
+        return FILL_MORE;
+    buffer_clear(&fill->state);
+    if (!buffer_append(&fill->state, parts->state, parts->state_size) ||
+        !merge_state_renumber(fill->state.data, fill->state.size, translate_actor, fill))
+        return FILL_NO_MEMORY;
+    if (!merge_state_sort(fill->state.data, fill->state.size))
+        return damaged(fill, "a merge state names a writer twice");
+    parts->state = fill->state.data;
+    return FILL_MORE;
+}
+
 static enum checkpoint_fill_status add(struct checkpoint_fill *fill, uint32_t database,
                                        const struct record_parts *given) {
     struct keyspace *keyspace = fill->keyspace;
     struct record_parts parts = *given;
     struct dot others[VERSION_DOTS_MAX];
     bool has_expired = parts.expiry_ms != RECORD_NO_EXPIRY && keyspace->now_ms > parts.expiry_ms;
-    if (has_expired || (parts.type == RECORD_TOMBSTONE && keyspace->is_alone)) {
+    if (keyspace->is_alone && (has_expired || parts.type == RECORD_TOMBSTONE)) {
         fill->expired++;
         return FILL_MORE;
     }
     enum checkpoint_fill_status status = translate(fill, &parts, others);
+    if (status == FILL_MORE)
+        status = translate_state(fill, &parts);
     if (status != FILL_MORE)
         return status;
     parts.access_s = keyspace->now_s;
@@ -102,10 +130,29 @@ static enum checkpoint_fill_status begin_long(struct checkpoint_fill *fill,
     fill->entry = *entry;
     fill->entry.parts.others = fill->entry.others;
     fill->long_database = fill->database;
-    fill->long_left = (uint64_t)entry->key_left + entry->value_size;
+    fill->long_left = (uint64_t)entry->key_left + entry->state_size + entry->value_size;
     buffer_clear(&fill->long_bytes);
     return buffer_append(&fill->long_bytes, entry->parts.key, entry->parts.key_size) ? FILL_MORE
                                                                                      : FILL_NO_MEMORY;
+}
+
+/* All parts of a long record are there: its key, its merge state and its value stand one behind the other. */
+static enum checkpoint_fill_status end_long(struct checkpoint_fill *fill) {
+    struct record_parts parts = fill->entry.parts;
+    parts.key = fill->long_bytes.data;
+    parts.key_size += fill->entry.key_left;
+    parts.state_size = fill->entry.state_size;
+    parts.state = fill->long_bytes.data + parts.key_size;
+    parts.value_size = fill->entry.value_size;
+    parts.value = parts.value_size == 0 ? NULL : parts.state + parts.state_size;
+    if (parts.state_size != 0 &&
+        (!record_codec_takes_state(&parts, parts.state, parts.state_size) ||
+         !checkpoint_state_names_actors(parts.state, parts.state_size, fill->header.actor_count)))
+        return damaged(fill, "a merge state that cannot be read");
+    enum checkpoint_fill_status status = add(fill, fill->long_database, &parts);
+    buffer_release(&fill->long_bytes);
+    buffer_release(&fill->state);
+    return status;
 }
 
 /* The bytes grow as they come: what an entry promises reserves nothing. */
@@ -116,16 +163,7 @@ static enum checkpoint_fill_status take_part(struct checkpoint_fill *fill,
     if (!buffer_append(&fill->long_bytes, part->bytes, part->size))
         return FILL_NO_MEMORY;
     fill->long_left -= part->size;
-    if (fill->long_left != 0)
-        return FILL_MORE;
-    struct record_parts parts = fill->entry.parts;
-    parts.key = fill->long_bytes.data;
-    parts.key_size += fill->entry.key_left;
-    parts.value_size = fill->entry.value_size;
-    parts.value = parts.value_size == 0 ? NULL : fill->long_bytes.data + parts.key_size;
-    enum checkpoint_fill_status status = add(fill, fill->long_database, &parts);
-    buffer_release(&fill->long_bytes);
-    return status;
+    return fill->long_left == 0 ? end_long(fill) : FILL_MORE;
 }
 
 void checkpoint_fill_block(struct checkpoint_fill *fill) {
@@ -143,6 +181,9 @@ static enum checkpoint_fill_status take_entry(struct checkpoint_fill *fill, stru
     case CHECKPOINT_DATABASE: fill->database = entry.database; return FILL_MORE;
     case CHECKPOINT_LONG: fill->block_records++; return begin_long(fill, &entry);
     case CHECKPOINT_PART: return take_part(fill, &entry);
+    case CHECKPOINT_SLOTS:
+        floors_load(fill->keyspace, entry.first_slot, entry.last_slot, entry.flush_counter, entry.floor);
+        return FILL_MORE;
     case CHECKPOINT_ENTRY_BROKEN: break;
     }
     return damaged(fill, "an entry that cannot be read");

@@ -23,6 +23,7 @@ struct checkpoint_fill {
     uint32_t long_database;
     uint64_t long_left; /* bytes of it that are to come; 0: none is at hand */
     struct buffer long_bytes;
+    struct buffer state; /* the merge state of the record at hand, with the keyspace's numbers */
     const char *problem; /* of DAMAGED */
 };
 

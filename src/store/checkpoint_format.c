@@ -10,6 +10,7 @@
 #include "base/checksum.h"
 #include "base/encode.h"
 #include "base/limits.h"
+#include "data/merge_state.h"
 
 #define FRAME_MAGIC      0x184D2A5Bu
 #define NAME             "redis-kv"
@@ -23,10 +24,13 @@
 #define KIND_BLOCK  'B'
 #define KIND_FOOTER 'F'
 
-#define ENTRY_RECORD   0x01 /* the record's own format byte */
-#define ENTRY_DATABASE 0x80
-#define ENTRY_LONG     0x81
-#define ENTRY_PART     0x82
+#define ENTRY_RECORD       0x01 /* the record's own format byte, */
+#define ENTRY_RECORD_STATE 0x02 /* and with a merge state */
+#define ENTRY_DATABASE     0x80
+#define ENTRY_LONG         0x81
+#define ENTRY_PART         0x82
+#define ENTRY_LONG_STATE   0x83
+#define ENTRY_SLOTS        0x84
 
 /* ---- Writing ---- */
 
@@ -105,6 +109,14 @@ uint8_t *checkpoint_database_write(uint8_t *out, uint32_t database) {
     return out;
 }
 
+uint8_t *checkpoint_slots_write(uint8_t *out, uint32_t first_slot, uint32_t last_slot, uint64_t flush_counter,
+                                uint64_t floor) {
+    CHECK(first_slot <= last_slot && last_slot < SLOT_COUNT);
+    *out++ = ENTRY_SLOTS;
+    out = encode_fixed(encode_fixed(out, first_slot, 2), last_slot, 2);
+    return encode_fixed(encode_fixed(out, flush_counter, 8), floor, 8);
+}
+
 uint8_t *checkpoint_part_write(uint8_t *out, const uint8_t *bytes, uint32_t size) {
     CHECK(size > 0 && size <= CHECKPOINT_BLOCK_SIZE - CHECKPOINT_PART_HEAD_MAX);
     *out++ = ENTRY_PART;
@@ -118,22 +130,25 @@ static struct record_parts long_first(const struct record_parts *parts) {
     struct record_parts first = *parts;
     if (first.key_size > CHECKPOINT_LONG_KEY_MAX)
         first.key_size = CHECKPOINT_LONG_KEY_MAX;
-    first.value = NULL;
-    first.value_size = 0;
+    first.value = first.state = NULL;
+    first.value_size = first.state_size = 0;
     return first;
 }
 
 size_t checkpoint_long_size(const struct record_parts *parts, uint32_t value_size) {
     struct record_parts first = long_first(parts);
-    return 1 + encode_varint_size(parts->key_size - first.key_size) + encode_varint_size(value_size) +
+    return 1 + (parts->state_size != 0 ? encode_varint_size(parts->state_size) : 0) +
+           encode_varint_size(parts->key_size - first.key_size) + encode_varint_size(value_size) +
            record_codec_size(&first, RECORD_CODEC_ALL);
 }
 
 uint8_t *checkpoint_long_write(uint8_t *out, const struct record_parts *parts, uint32_t value_size) {
     struct record_parts first = long_first(parts);
     uint32_t key_left = parts->key_size - first.key_size;
-    CHECK(key_left > 0 || value_size > 0);
-    *out++ = ENTRY_LONG;
+    CHECK(key_left > 0 || parts->state_size > 0 || value_size > 0);
+    *out++ = parts->state_size != 0 ? ENTRY_LONG_STATE : ENTRY_LONG;
+    if (parts->state_size != 0)
+        out = encode_varint(out, parts->state_size);
     out = encode_varint(encode_varint(out, key_left), value_size);
     return record_codec_write(out, &first, RECORD_CODEC_ALL);
 }
@@ -261,6 +276,15 @@ bool checkpoint_footer_read(const uint8_t *frame, size_t size, struct checkpoint
 
 /* ---- Reading entries ---- */
 
+static bool is_below(void *context, struct dot dot) {
+    const uint32_t *actor_count = context;
+    return dot.actor < *actor_count;
+}
+
+bool checkpoint_state_names_actors(const uint8_t *state, size_t size, uint32_t actor_count) {
+    return merge_state_each_dot(state, size, is_below, &actor_count);
+}
+
 static void read_record(struct cursor *cursor, uint32_t actor_count, struct checkpoint_entry *entry) {
     if (!record_codec_read(cursor, RECORD_CODEC_ALL, &entry->parts, entry->others))
         return;
@@ -269,32 +293,53 @@ static void read_record(struct cursor *cursor, uint32_t actor_count, struct chec
     /* Dots are sorted by actor. */
     if (entry->parts.other_count > 0 && entry->others[entry->parts.other_count - 1].actor >= actor_count)
         cursor_fail(cursor);
+    if (entry->parts.state_size > 0 &&
+        !checkpoint_state_names_actors(entry->parts.state, entry->parts.state_size, actor_count))
+        cursor_fail(cursor);
 }
 
-static void read_long(struct cursor *cursor, uint32_t actor_count, struct checkpoint_entry *entry) {
+static void read_long(struct cursor *cursor, uint32_t actor_count, bool has_state,
+                      struct checkpoint_entry *entry) {
+    uint64_t state_size = has_state ? cursor_varint(cursor) : 0;
     uint64_t key_left = cursor_varint(cursor), value_size = cursor_varint(cursor);
     read_record(cursor, actor_count, entry);
-    bool has_stray_value =
-        entry->parts.type == RECORD_TOMBSTONE ? value_size != 0 : entry->parts.value_size != 0;
-    if (cursor_failed(cursor) || has_stray_value || key_left > VALUE_SIZE_MAX - entry->parts.key_size ||
-        value_size > VALUE_SIZE_MAX || key_left + value_size == 0) {
+    bool is_tombstone = entry->parts.type == RECORD_TOMBSTONE;
+    bool has_stray =
+        (is_tombstone ? value_size : entry->parts.value_size) != 0 || entry->parts.state_size != 0;
+    if (cursor_failed(cursor) || has_stray || (state_size != 0) != has_state || state_size > VALUE_SIZE_MAX ||
+        key_left > VALUE_SIZE_MAX - entry->parts.key_size || value_size > VALUE_SIZE_MAX ||
+        key_left + state_size + value_size == 0) {
         cursor_fail(cursor);
         return;
     }
+    entry->state_size = (uint32_t)state_size;
     entry->key_left = (uint32_t)key_left;
     entry->value_size = (uint32_t)value_size;
+}
+
+static void read_slots(struct cursor *cursor, struct checkpoint_entry *entry) {
+    entry->first_slot = cursor_u16(cursor);
+    entry->last_slot = cursor_u16(cursor);
+    entry->flush_counter = cursor_u64(cursor);
+    entry->floor = cursor_u64(cursor);
+    if (entry->first_slot > entry->last_slot || entry->last_slot >= SLOT_COUNT)
+        cursor_fail(cursor);
 }
 
 static enum checkpoint_entry_kind read_marked(struct cursor *cursor, uint32_t actor_count,
                                               struct checkpoint_entry *entry) {
     uint64_t size;
-    switch (cursor_u8(cursor)) {
+    uint8_t mark = cursor_u8(cursor);
+    switch (mark) {
     case ENTRY_DATABASE:
         entry->database = cursor_u8(cursor);
         if (entry->database >= DATABASE_COUNT)
             cursor_fail(cursor);
         return CHECKPOINT_DATABASE;
-    case ENTRY_LONG: read_long(cursor, actor_count, entry); return CHECKPOINT_LONG;
+    case ENTRY_LONG:
+    case ENTRY_LONG_STATE:
+        read_long(cursor, actor_count, mark == ENTRY_LONG_STATE, entry);
+        return CHECKPOINT_LONG;
     case ENTRY_PART:
         size = cursor_varint(cursor);
         entry->bytes = size == 0 || size > CHECKPOINT_BLOCK_SIZE ? NULL : cursor_bytes(cursor, size);
@@ -302,6 +347,7 @@ static enum checkpoint_entry_kind read_marked(struct cursor *cursor, uint32_t ac
             cursor_fail(cursor);
         entry->size = (uint32_t)size;
         return CHECKPOINT_PART;
+    case ENTRY_SLOTS: read_slots(cursor, entry); return CHECKPOINT_SLOTS;
     default: cursor_fail(cursor); return CHECKPOINT_ENTRY_BROKEN;
     }
 }
@@ -309,7 +355,8 @@ static enum checkpoint_entry_kind read_marked(struct cursor *cursor, uint32_t ac
 enum checkpoint_entry_kind checkpoint_entry_read(struct cursor *cursor, uint32_t actor_count,
                                                  struct checkpoint_entry *entry) {
     enum checkpoint_entry_kind kind = CHECKPOINT_RECORD;
-    if (cursor_remaining(cursor) > 0 && *cursor->position == ENTRY_RECORD)
+    if (cursor_remaining(cursor) > 0 &&
+        (*cursor->position == ENTRY_RECORD || *cursor->position == ENTRY_RECORD_STATE))
         read_record(cursor, actor_count, entry);
     else
         kind = read_marked(cursor, actor_count, entry);

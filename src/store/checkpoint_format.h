@@ -17,7 +17,7 @@
  *     u64      XXH3 of all since "redis-kv"
  *
  * Fields of the header:
- *     u16      format version: CHECKPOINT_VERSION. A reader refuses higher ones.
+ *     u16      format version: CHECKPOINT_VERSION. A reader refuses higher ones. Files of version 1 have no merge states.
  *     u64      serial: a random number that every frame of this file repeats; bytes of another file betray themselves
  *     20       node id of the writer
  *     u64      incarnation of the writer
@@ -46,13 +46,18 @@
  * Unpacked, a block is a sequence of entries, each whole in one block. The first one of a block is a database:
  *
  *     0x01     a record: proto/record_codec.h with key, expiry and version (0x01 is its format byte)
+ *     0x02     the same with a merge state (0x02 is its format byte)
  *     0x80     u8: records from here on are of this database
  *     0x81     a long record begins: varint bytes of its key that are left for parts, varint size of its value, then the
  *              record as above with the first bytes of its key (all of a key of up to CHECKPOINT_LONG_KEY_MAX bytes) and an
  *              empty value (none if it is a tombstone: then only its key is long)
  *     0x82     varint size, bytes: the next part of the long record that has begun, first of what is left of its key, then of
- *              its value (a part may hold the end of one and the begin of the other); other records may come in between,
- *              another long one only when all parts are there. A part has at least one byte.
+ *              its merge state, then of its value (a part may hold the end of one and the begin of the next); other records may
+ *              come in between, another long one only when all parts are there. A part has at least one byte.
+ *     0x84     u16, u16: slots from the first to the last; u64: what was not newer than this counter has been flushed from them; u64: their
+ *              floor (store/floors.h). At the begin of the first blocks, of what is not 0; higher numbers count
+ *     0x83     as 0x81 for a record with a merge state: varint size of the state, above 0, then as there. The record in it is one
+ *              without a state
  *
  * Every key comes once. Expiry is absolute; what has expired is in the file if it had not when the image was made.
  *
@@ -68,7 +73,7 @@
 #include "base/node_id.h"
 #include "proto/record_codec.h"
 
-#define CHECKPOINT_VERSION    1
+#define CHECKPOINT_VERSION    2
 #define CHECKPOINT_BLOCK_SIZE (256u * 1024)
 #define CHECKPOINT_ACTORS_MAX 8192u /* a header with so many fits into CHECKPOINT_HEADER_SIZE_MAX */
 /* Of a long record's key so much is in its first entry: keys may be larger than a block. */
@@ -121,10 +126,14 @@ uint64_t checkpoint_chain(uint64_t chain, uint64_t checksum);
 /* Entries. The sizes are exact. A part's bytes are at most CHECKPOINT_BLOCK_SIZE - CHECKPOINT_PART_HEAD_MAX. */
 #define CHECKPOINT_DATABASE_SIZE 2u
 #define CHECKPOINT_PART_HEAD_MAX 6u
+#define CHECKPOINT_SLOTS_SIZE    (1u + 2 + 2 + 8 + 8)
 uint8_t *checkpoint_database_write(uint8_t *out, uint32_t database);
+uint8_t *checkpoint_slots_write(uint8_t *out, uint32_t first_slot, uint32_t last_slot, uint64_t flush_counter,
+                                uint64_t floor);
 uint8_t *checkpoint_part_write(uint8_t *out, const uint8_t *bytes, uint32_t size);
 /* parts: of the record with its whole key, whose value has `value_size` bytes (value and value_size in parts are ignored).
- * Bytes of the key from CHECKPOINT_LONG_KEY_MAX on, and then the value, are to follow in parts: at least one byte in all.
+ * Bytes of the key from CHECKPOINT_LONG_KEY_MAX on, then the merge state, then the value, are to follow in parts: at least one byte
+ * in all.
  * The entry always fits into a block behind a database. */
 size_t checkpoint_long_size(const struct record_parts *parts, uint32_t value_size);
 uint8_t *checkpoint_long_write(uint8_t *out, const struct record_parts *parts, uint32_t value_size);
@@ -161,8 +170,9 @@ bool checkpoint_footer_read(const uint8_t *frame, size_t size, struct checkpoint
 enum checkpoint_entry_kind {
     CHECKPOINT_RECORD,
     CHECKPOINT_DATABASE,
-    CHECKPOINT_LONG, /* parts.value is empty; key_left and value_size say what follows in parts, 1 byte at least */
-    CHECKPOINT_PART, /* bytes, size */
+    CHECKPOINT_LONG, /* parts.value is empty; key_left, state_size and value_size say what follows in parts, 1 byte at least */
+    CHECKPOINT_PART,  /* bytes, size */
+    CHECKPOINT_SLOTS, /* first_slot <= last_slot, flush_counter, floor */
     CHECKPOINT_ENTRY_BROKEN
 };
 
@@ -171,10 +181,16 @@ struct checkpoint_entry {
     struct dot others[VERSION_DOTS_MAX];
     uint32_t database;
     uint32_t key_left; /* parts.key_size + key_left <= VALUE_SIZE_MAX */
+    uint32_t state_size;
     uint32_t value_size;
     const uint8_t *bytes;
     uint32_t size;
+    uint32_t first_slot, last_slot;
+    uint64_t flush_counter, floor;
 };
+
+/* Whether all actors of a merge state are below actor_count. */
+bool checkpoint_state_names_actors(const uint8_t *state, size_t size, uint32_t actor_count);
 
 /* Reads the next entry of an unpacked block (one that has bytes left). Actors are as the file numbers them, below
  * actor_count; databases are below DATABASE_COUNT. BROKEN: the cursor has failed. */

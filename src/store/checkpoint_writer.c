@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "store/checkpoint_output.h"
 #include "store/image.h"
+#include "store/ledger.h"
 
 /* The walk goes on only with so many blocks at hand: what one step gives out fits in. */
 #define BLOCKS_FOR_A_STEP 2
@@ -223,6 +224,32 @@ static bool take_part(void *context, const uint8_t *bytes, uint32_t size) {
     return true;
 }
 
+/* Whether slots side by side are said in one entry. */
+static bool are_alike(const struct ledger *ledger, uint32_t slot, uint32_t other) {
+    return ledger->flush_counters[slot] == ledger->flush_counters[other] &&
+           ledger->floors.counters[slot] == ledger->floors.counters[other];
+}
+
+/* What is kept of slots, not of keys: where others hold copies. It comes before the first record. */
+static void write_slots(struct checkpoint_writer *writer, const struct keyspace *keyspace) {
+    const struct ledger *ledger = keyspace->ledger;
+    if (ledger == NULL || keyspace->is_alone)
+        return;
+    for (uint32_t slot = 0, first; slot < SLOT_COUNT; slot++) {
+        first = slot;
+        while (slot + 1 < SLOT_COUNT && are_alike(ledger, first, slot + 1))
+            slot++;
+        uint64_t flush_counter = ledger->flush_counters[first], floor = ledger->floors.counters[first];
+        if (flush_counter == 0 && floor == 0)
+            continue;
+        struct block *block = make_room(writer, 0, CHECKPOINT_SLOTS_SIZE);
+        if (block == NULL)
+            return;
+        uint8_t *end = checkpoint_slots_write(block->data + block->size, first, slot, flush_counter, floor);
+        block->size = (uint32_t)(end - block->data);
+    }
+}
+
 /* ---- The life of a writer ---- */
 
 static void write_header(struct checkpoint_writer *writer, const struct checkpoint_options *options) {
@@ -265,6 +292,7 @@ struct checkpoint_writer *checkpoint_writer_new(const struct checkpoint_options 
     writer->progress.changes_at_begin = options->keyspace->counters.changes;
     write_header(writer, options);
     submit(writer, &writer->begin_work);
+    write_slots(writer, options->keyspace);
     return writer;
 }
 

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "store/floors.h"
 #include "store/keyspace_inside.h"
 #include "store/reclaim.h"
 
@@ -38,8 +39,14 @@ static void note_incoming(struct keyspace *keyspace, uint64_t counter) {
 
 /* Whether a record is older than the last flush of its slot. */
 static bool is_flushed(const struct keyspace *keyspace, uint32_t database, uint32_t slot, uint64_t counter) {
-    return keyspace->ledger != NULL && database == 0 &&
-           counter <= keyspace->ledger->slots[slot].flush_counter;
+    return keyspace->ledger != NULL && database == 0 && counter <= keyspace->ledger->flush_counters[slot];
+}
+
+/* Whether a tombstone of this counter has been dropped everywhere. */
+static bool is_buried(const struct keyspace *keyspace, uint32_t database, uint32_t slot,
+                      const struct record_parts *parts) {
+    return parts->type == RECORD_TOMBSTONE && keyspace->ledger != NULL && database == 0 &&
+           parts->newest.counter <= keyspace->ledger->floors.counters[slot];
 }
 
 uint64_t keyspace_stamp(struct keyspace *keyspace) {
@@ -48,9 +55,8 @@ uint64_t keyspace_stamp(struct keyspace *keyspace) {
     if (ledger != NULL) {
         if (ledger->highest_counter > last)
             last = ledger->highest_counter;
-        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-            if (ledger->slots[slot].flush_counter > last)
-                last = ledger->slots[slot].flush_counter;
+        if (ledger->highest_flush > last)
+            last = ledger->highest_flush;
     }
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
@@ -96,6 +102,15 @@ static bool theirs_win_ties(const struct keyspace *keyspace, const struct versio
                           first_of_highest(keyspace, ours, counter)) > 0;
 }
 
+struct dot funnel_value_dot(const struct keyspace *keyspace, const struct record_parts *parts) {
+    struct dot dot = parts->newest;
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        if (parts->others[i].counter == dot.counter &&
+            actors_compare(&keyspace->actors, parts->others[i].actor, dot.actor) > 0)
+            dot.actor = parts->others[i].actor;
+    return dot;
+}
+
 /* ---- Records ---- */
 
 static bool overlaps(const struct record *record, const uint8_t *bytes, uint32_t size) {
@@ -115,6 +130,7 @@ static bool replace(struct keyspace *keyspace, uint32_t database_index, const st
     parts->key_size = key->size;
     if (old != NULL && mem_class(record_size(old)) == mem_class(record_parts_size(parts)) &&
         !overlaps(old, parts->value, parts->value_size) && !overlaps(old, key->data, key->size) &&
+        !overlaps(old, parts->state, parts->state_size) &&
         funnel_image_allows(keyspace, database, key, old)) {
         if (UNLIKELY(keyspace->image != NULL))
             image_before_change(keyspace->image, database, key->slot, key->hash, old);
@@ -138,10 +154,36 @@ static bool replace(struct keyspace *keyspace, uint32_t database_index, const st
     return true;
 }
 
-/* The general merge: versions of several dots, or of different actors. */
-static bool merge_versions(struct keyspace *keyspace, uint32_t database, struct argument *key,
-                           struct record *old, struct dict_position *position, struct record_parts *parts,
-                           bool *has_changed) {
+static int compare_actors(const void *context, uint16_t one, uint16_t other) {
+    return actors_compare(context, one, other);
+}
+
+static bool keeps_siblings(const struct keyspace *keyspace, const struct argument *key) {
+    return keyspace->keeps_siblings != NULL &&
+           keyspace->keeps_siblings(keyspace->keeps_siblings_context, key->data, key->size);
+}
+
+/* Fills *parts (theirs so far) with what two concurrent records become, but for the version. What it points to stands in one of both, or in
+ * `bytes`. false: no memory. */
+static bool join(struct keyspace *keyspace, const struct argument *key, const struct merge_side *ours,
+                 const struct merge_side *theirs, bool theirs_wins, struct record_parts *parts,
+                 struct buffer *bytes) {
+    const struct merge_side *winner = theirs_wins ? theirs : ours, *loser = theirs_wins ? ours : theirs;
+    struct merge_context context = {.compare_actors = compare_actors,
+                                    .context = &keyspace->actors,
+                                    .keeps_siblings = keeps_siblings(keyspace, key)};
+    *parts = *winner->parts;
+    if (winner->parts->state_size == 0 && loser->parts->state_size == 0 && !context.keeps_siblings)
+        return true;
+    return merge_state_merge(&context, winner, loser, parts, bytes);
+}
+
+/* The general merge: versions of several dots, or of different actors. Not inlined: its large frame would lie on the stack beside a batch. */
+static __attribute__((noinline)) bool merge_versions(struct keyspace *keyspace, uint32_t database,
+                                                     struct argument *key, struct record *old,
+                                                     struct dict_position *position,
+                                                     struct record_parts *parts, bool *has_changed) {
+    struct record_parts old_parts, new_parts = *parts;
     struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
     struct version ours, theirs, joined;
     bool theirs_wins = false;
@@ -149,20 +191,48 @@ static bool merge_versions(struct keyspace *keyspace, uint32_t database, struct 
     record_version(old, &ours);
     bool is_conflict = version_compare(&ours, &theirs) == VERSION_CONCURRENT;
     bool ties = is_conflict && theirs_win_ties(keyspace, &ours, &theirs);
-    switch (record_merge(&ours, &theirs, ties, &theirs_wins, &joined)) {
-    case MERGE_KEEP: keyspace->counters.merge_conflicts += is_conflict; return true;
-    case MERGE_REPLACE: break;
-    case MERGE_JOIN:
-        theirs = joined;
-        if (!theirs_wins)
-            record_parts(old, parts, old_others);
-        break;
+    enum record_merge outcome = record_merge(&ours, &theirs, ties, &theirs_wins, &joined);
+    if (outcome == MERGE_KEEP) {
+        keyspace->counters.merge_conflicts += is_conflict;
+        return true;
     }
-    parts_set_version(parts, &theirs, others);
-    if (!replace(keyspace, database, key, old, position, parts))
+    struct buffer bytes;
+    buffer_init(&bytes, keyspace->mem);
+    bool done = true;
+    if (outcome == MERGE_JOIN) {
+        record_parts(old, &old_parts, old_others);
+        old_parts.newest = funnel_value_dot(keyspace, &old_parts);
+        new_parts.newest = funnel_value_dot(keyspace, &new_parts);
+        struct merge_side our_side = {.parts = &old_parts, .version = &ours};
+        struct merge_side their_side = {.parts = &new_parts, .version = &theirs};
+        done = join(keyspace, key, &our_side, &their_side, theirs_wins, parts, &bytes);
+    }
+    parts_set_version(parts, outcome == MERGE_JOIN ? &joined : &theirs, others);
+    done = done && replace(keyspace, database, key, old, position, parts);
+    buffer_release(&bytes);
+    if (!done)
         return false;
     keyspace->counters.merge_conflicts += is_conflict;
     *has_changed = true;
+    return true;
+}
+
+/* A tombstone that is buried already: what it covers goes with it, and nothing is left of either. */
+static __attribute__((noinline)) bool bury(struct keyspace *keyspace, struct argument *key,
+                                           const struct record_parts *theirs, struct record *old,
+                                           struct dict_position *position) {
+    if (old == NULL)
+        return false;
+    struct version ours, version;
+    record_version(old, &ours);
+    version_of_parts(theirs, &version);
+    enum version_order order = version_compare(&ours, &version);
+    if (order != VERSION_EQUAL && order != VERSION_PRECEDES)
+        return false;
+    if (!funnel_is_tombstone(old))
+        funnel_touch(keyspace, 0, key);
+    ledger_forget_records(keyspace->ledger);
+    funnel_drop(keyspace, keyspace->databases[0], key, position, old);
     return true;
 }
 
@@ -175,11 +245,15 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argumen
     struct record *old = funnel_find(keyspace, database, key, &position);
     if (UNLIKELY(is_flushed(keyspace, database, key->slot, theirs->newest.counter)))
         return true;
+    if (UNLIKELY(is_buried(keyspace, database, key->slot, theirs))) {
+        *has_changed = bury(keyspace, key, theirs, old, &position);
+        return true;
+    }
     note_incoming(keyspace, theirs->newest.counter);
     struct record_parts parts = *theirs;
     parts.access_s = keyspace->now_s;
     if (LIKELY(parts.other_count == 0)) {
-        bool is_plain = old != NULL && !(old->flags & RECORD_VECTOR) && old->actor == parts.newest.actor;
+        bool is_plain = old != NULL && !record_has_others(old) && old->actor == parts.newest.actor;
         if (is_plain && old->counter >= parts.newest.counter)
             return true;
         if (is_plain || old == NULL)
@@ -199,7 +273,8 @@ enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database_in
     struct dict_position position;
     if (funnel_find(keyspace, database_index, key, &position) != NULL)
         return LOAD_PRESENT;
-    if (is_flushed(keyspace, database_index, key->slot, given->newest.counter))
+    if (is_flushed(keyspace, database_index, key->slot, given->newest.counter) ||
+        is_buried(keyspace, database_index, key->slot, given))
         return LOAD_ADDED;
     struct database *database = funnel_database(keyspace, database_index);
     struct record_parts parts = *given;
@@ -297,6 +372,7 @@ enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argum
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
     parts_set_version(&parts, &patch->version, others);
+    parts.state_size = 0; /* a write of a part of the value, too, does away with what was merged */
     parts.value = NULL;
     parts.value_size = patch->value_size;
     parts.expiry_ms = patch->expiry_ms;
@@ -397,6 +473,18 @@ static inline bool takes_slot(const uint64_t slots[SLOT_COUNT / 64], uint32_t sl
     return slots[slot >> 6] >> (slot & 63) & 1;
 }
 
+/* The first slot from `from` on that is taken; SLOT_COUNT: there is none. */
+static uint32_t next_slot(const uint64_t slots[SLOT_COUNT / 64], uint32_t from) {
+    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
+        uint64_t bits = slots[word];
+        if (word == from >> 6)
+            bits = bits >> (from & 63) << (from & 63);
+        if (bits != 0)
+            return word << 6 | (uint32_t)__builtin_ctzll(bits);
+    }
+    return SLOT_COUNT;
+}
+
 static bool takes_record(void *context, const struct record *record) {
     const struct flush *flush = context;
     return record->counter <= flush->counter;
@@ -411,9 +499,10 @@ static bool takes_key(void *context, uint32_t database, struct argument *key) {
 
 static void drop_records(struct flush *flush) {
     struct database *database = flush->keyspace->databases[0];
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+    for (uint32_t slot = next_slot(flush->slots, 0); slot < SLOT_COUNT;
+         slot = next_slot(flush->slots, slot + 1)) {
         uint64_t from = 0;
-        if (takes_slot(flush->slots, slot) && database->slots[slot].count != 0)
+        if (database->slots[slot].count != 0)
             (void)funnel_drop_judged(flush->keyspace, slot, &from, 0, takes_record, flush);
     }
 }
@@ -431,7 +520,7 @@ static void sign_off(void *context, struct record *record) {
 static void take_tables(struct flush *flush) {
     struct keyspace *keyspace = flush->keyspace;
     struct database *database = keyspace->databases[0];
-    struct slot_ledger *ledgers = keyspace->ledger->slots;
+    struct ledger *ledger = keyspace->ledger;
     struct database *doomed = mem_alloc_zeroed(keyspace->mem, sizeof *doomed);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         struct dict *table = &database->slots[slot];
@@ -443,9 +532,9 @@ static void take_tables(struct flush *flush) {
                 dict_each_of_leaf(dict_leaf(table, hash), sign_off, database);
             while ((hash = dict_next_leaf(table, hash)) != 0);
         }
-        database->keys -= table->count - ledgers[slot].tombstones;
-        ledgers[slot].tombstones = 0;
-        ledgers[slot].digest = 0;
+        database->keys -= table->count - ledger->tombstones[slot];
+        ledger->tombstones[slot] = 0;
+        ledger->digests[slot] = 0;
         struct dict gone = *table;
         dict_init(table, (unsigned)(gone.word >> 60));
         if (doomed != NULL)
@@ -460,23 +549,29 @@ static void take_tables(struct flush *flush) {
         keyspace_discard(keyspace, doomed);
 }
 
-/* Raises the flush counters of the slots. Returns how many records they have, and *of_others those of all other slots. */
-static uint64_t begin_flush(const struct flush *flush, uint64_t *of_others) {
+/* Raises the flush counters of the slots. Returns how many records they have. One flush of all comes as one of many small runs of
+ * slots where others coordinate them: each must cost what it holds. */
+static uint64_t begin_flush(const struct flush *flush) {
     const struct database *database = flush->keyspace->databases[0];
-    struct slot_ledger *ledgers = flush->keyspace->ledger->slots;
+    struct ledger *ledger = flush->keyspace->ledger;
     uint64_t records = 0;
-    *of_others = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        uint64_t count = database == NULL ? 0 : database->slots[slot].count;
-        if (!takes_slot(flush->slots, slot)) {
-            *of_others += count;
-            continue;
-        }
-        records += count;
-        if (flush->counter > ledgers[slot].flush_counter)
-            ledgers[slot].flush_counter = flush->counter;
+    for (uint32_t slot = next_slot(flush->slots, 0); slot < SLOT_COUNT;
+         slot = next_slot(flush->slots, slot + 1)) {
+        records += database == NULL ? 0 : database->slots[slot].count;
+        if (flush->counter > ledger->flush_counters[slot])
+            ledger->flush_counters[slot] = flush->counter;
+        if (flush->counter > ledger->highest_flush)
+            ledger->highest_flush = flush->counter;
     }
     return records;
+}
+
+static bool others_are_empty(const struct flush *flush) {
+    const struct database *database = flush->keyspace->databases[0];
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (!takes_slot(flush->slots, slot) && database->slots[slot].count != 0)
+            return false;
+    return true;
 }
 
 uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
@@ -486,12 +581,12 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SL
     if (keyspace->is_alone && counter > keyspace->counter)
         keyspace->counter = counter; /* while alone, stamps do not look at the flush counters */
     struct flush flush = {.keyspace = keyspace, .slots = slots, .counter = counter};
-    uint64_t of_others, records = begin_flush(&flush, &of_others);
+    uint64_t records = begin_flush(&flush);
     ledger_forget_records(keyspace->ledger);
     if (records == 0)
         return 0;
     bool takes_all = counter >= keyspace->counter && counter >= keyspace->ledger->highest_counter;
-    if (takes_all && of_others == 0)
+    if (takes_all && others_are_empty(&flush))
         return keyspace_flush(keyspace, 0);
     watch_touch_database(keyspace->watch, 0, takes_key, &flush);
     uint64_t keys_before = keyspace->databases[0]->keys;
@@ -522,6 +617,16 @@ uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLO
     return records;
 }
 
+void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key) {
+    struct dict_position position;
+    struct record *record = funnel_find(keyspace, 0, key, &position);
+    if (record == NULL)
+        return;
+    ledger_forget_records(keyspace->ledger);
+    watch_touch(keyspace->watch, 0, key);
+    funnel_drop(keyspace, keyspace->databases[0], key, &position, record);
+}
+
 /* ---- Alone, or not ---- */
 
 void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
@@ -536,9 +641,10 @@ void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
         ledger_begin_walk(keyspace);
         return;
     }
+    floors_clear(ledger);
     ledger->drop_slot = 0;
     ledger->drop_hash = 0;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (ledger->slots[slot].flush_counter > keyspace->counter)
-            keyspace->counter = ledger->slots[slot].flush_counter;
+        if (ledger->flush_counters[slot] > keyspace->counter)
+            keyspace->counter = ledger->flush_counters[slot];
 }

@@ -68,13 +68,32 @@ static uint32_t settle_slot(struct dict *slot) {
 static inline int64_t grace_ms(const struct keyspace *keyspace, const struct database *database,
                                uint32_t slot) {
     const struct ledger *shared = funnel_shared(keyspace, database);
-    return LIKELY(shared == NULL) || shared->slots[slot].flags & SLOT_COORDINATED ? 0
-                                                                                  : LEDGER_EXPIRY_GRACE_MS;
+    return LIKELY(shared == NULL) || shared->notes[slot] & SLOT_COORDINATED ? 0 : LEDGER_EXPIRY_GRACE_MS;
 }
 
-static inline void note_group(uint32_t *group, const struct dict *slot) {
-    if (slot->count != 0 && slot->earliest < *group)
-        *group = slot->earliest;
+/* What is not reclaimed here before a while makes no group due before: else each pass would walk it. */
+static inline void note_group(uint32_t *group, const struct dict *slot, int64_t grace) {
+    if (slot->count == 0 || slot->earliest == UINT32_MAX)
+        return;
+    uint32_t grace_ticks = (uint32_t)(grace >> EXPIRE_TICK_SHIFT);
+    uint32_t due =
+        slot->earliest > EXPIRE_TICK_MAX - grace_ticks ? EXPIRE_TICK_MAX : slot->earliest + grace_ticks;
+    if (due < *group)
+        *group = due;
+}
+
+void keyspace_expire_anew(struct keyspace *keyspace) {
+    struct database *database = keyspace->databases[0];
+    if (database != NULL)
+        memset(database->group_earliest, 0, sizeof database->group_earliest);
+}
+
+/* How many groups from the first on, one after the other, have nothing that is due. */
+static uint32_t groups_not_due(const struct database *database, uint32_t first, uint32_t now) {
+    uint32_t group = first;
+    while (group < SLOT_COUNT / EXPIRE_GROUP && database->group_earliest[group] >= now)
+        group++;
+    return group - first;
 }
 
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
@@ -91,20 +110,25 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
             keyspace->expire_database = 0;
             return 0; /* one pass is complete */
         }
-        uint32_t *group = &database->group_earliest[keyspace->expire_slot / EXPIRE_GROUP];
         if (keyspace->expire_slot % EXPIRE_GROUP == 0 && keyspace->expire_hash == 0) {
-            if (*group >= expire_due_tick(keyspace->now_ms)) {
-                keyspace->expire_slot += EXPIRE_GROUP;
-                spent += ++slots_looked_at % SLOTS_PER_UNIT == 0;
+            uint32_t passed = groups_not_due(database, keyspace->expire_slot / EXPIRE_GROUP,
+                                             expire_due_tick(keyspace->now_ms));
+            if (passed != 0) {
+                keyspace->expire_slot += passed * EXPIRE_GROUP;
+                spent += (slots_looked_at % SLOTS_PER_UNIT + passed) / SLOTS_PER_UNIT;
+                slots_looked_at += passed;
                 continue;
             }
-            *group = UINT32_MAX; /* made anew on the way */
+            database->group_earliest[keyspace->expire_slot / EXPIRE_GROUP] =
+                UINT32_MAX; /* made anew on the way */
         }
+        uint32_t *group = &database->group_earliest[keyspace->expire_slot / EXPIRE_GROUP];
         struct dict *slot = &database->slots[keyspace->expire_slot];
-        int64_t now_ms = keyspace->now_ms - grace_ms(keyspace, database, keyspace->expire_slot);
+        int64_t grace = grace_ms(keyspace, database, keyspace->expire_slot);
+        int64_t now_ms = keyspace->now_ms - grace;
         uint32_t now = expire_due_tick(now_ms);
         if (slot->earliest >= now || slot->count == 0) {
-            note_group(group, slot);
+            note_group(group, slot, grace);
             keyspace->expire_slot++;
             keyspace->expire_hash = 0;
             spent += ++slots_looked_at % SLOTS_PER_UNIT == 0;
@@ -120,7 +144,7 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget) {
         if (next == 0) {
             if (slot->count != 0)
                 spent += settle_slot(slot) / SLOTS_PER_UNIT;
-            note_group(group, slot);
+            note_group(group, slot, grace);
             keyspace->expire_slot++;
         }
     }

@@ -14,15 +14,21 @@
 
 #include <stdint.h>
 
+struct keyspace;
+
+/* Other slots than before are coordinated here (slot_ledger.flags), or the keyspace is alone or no longer: what is due may be due earlier. */
+void keyspace_expire_anew(struct keyspace *keyspace);
+
+#define EXPIRE_TICK_SHIFT 8
 /* 2024-01-01 in ticks of 256 ms. */
-#define EXPIRE_TICK_BASE (INT64_C(1704067200000) >> 8)
+#define EXPIRE_TICK_BASE (INT64_C(1704067200000) >> EXPIRE_TICK_SHIFT)
 
 /* The last tick: UINT32_MAX stands for a slot where nothing expires. */
 #define EXPIRE_TICK_MAX (UINT32_MAX - 1)
 
 /* The tick of a time in ms since 1970; what lies outside is clamped. */
 static inline uint32_t expire_tick(int64_t ms) {
-    int64_t tick = (ms >> 8) - EXPIRE_TICK_BASE;
+    int64_t tick = (ms >> EXPIRE_TICK_SHIFT) - EXPIRE_TICK_BASE;
     if (tick < 0)
         return 0;
     return tick > EXPIRE_TICK_MAX ? EXPIRE_TICK_MAX : (uint32_t)tick;

@@ -16,13 +16,13 @@
 #define LONGS_FIRST_CAPACITY   8
 #define FOREIGN_FIRST_CAPACITY 1024
 
-static inline uint32_t key_and_value_size(const struct record *record) {
+static inline uint32_t content_size(const struct record *record) {
     bool has_value = record_type(record) != RECORD_TOMBSTONE;
-    return record_key_size(record) + (has_value ? record_value_size(record) : 0);
+    return record_key_size(record) + record_state_size(record) + (has_value ? record_value_size(record) : 0);
 }
 
 static inline bool is_long(const struct record *record) {
-    return record->flags & RECORD_LONG && key_and_value_size(record) > IMAGE_LONG_SIZE;
+    return record->flags & (RECORD_LONG | RECORD_VECTOR) && content_size(record) > IMAGE_LONG_SIZE;
 }
 
 void image_begin(struct image *image, struct keyspace *keyspace, const struct image_sink *sink) {
@@ -39,7 +39,7 @@ void image_begin(struct image *image, struct keyspace *keyspace, const struct im
     }
     if (image->has_tombstones && keyspace->ledger != NULL)
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-            image->total += keyspace->ledger->slots[slot].tombstones;
+            image->total += keyspace->ledger->tombstones[slot];
     keyspace->image = image;
 }
 
@@ -126,7 +126,7 @@ static bool needs(const struct image *image, uint32_t database, uint32_t slot, u
 
 static void give(struct image *image, uint32_t database, const struct record *record) {
     image->records++;
-    uint32_t size = key_and_value_size(record);
+    uint32_t size = content_size(record);
     image->step_bytes += size;
     image->average_size = (uint32_t)(((uint64_t)image->average_size * 7 + size) / 8);
     if (!image->sink.record(image->sink.context, database, record))
@@ -151,6 +151,19 @@ static bool wait_long(struct image *image, uint32_t database, struct record *rec
     return true;
 }
 
+/* What follows the first `sent` bytes of a long record: of its key, its merge state and its value, in this order. */
+static const uint8_t *bytes_behind(struct record *record, uint32_t sent, uint32_t *size) {
+    uint32_t key_size = record_key_size(record), state_size;
+    const uint8_t *state = record_state(record, &state_size);
+    if (state_size == 0 || sent >= key_size + state_size) {
+        /* The value stands behind the key. */
+        *size = content_size(record) - sent;
+        return record_key(record) + sent - state_size;
+    }
+    *size = sent < key_size ? key_size - sent : key_size + state_size - sent;
+    return sent < key_size ? record_key(record) + sent : state + (sent - key_size);
+}
+
 /* The next part of the first long record that waits. */
 static void give_part(struct image *image) {
     struct image_long *first = &image->longs[0];
@@ -164,10 +177,10 @@ static void give_part(struct image *image) {
             return;
         }
     }
-    /* The value stands behind the key. */
-    uint32_t left = key_and_value_size(first->record) - image->long_sent;
-    uint32_t size = left < PART_SIZE ? left : PART_SIZE;
-    if (!image->sink.long_part(context, record_key(first->record) + image->long_sent, size)) {
+    uint32_t left = content_size(first->record) - image->long_sent, size;
+    const uint8_t *bytes = bytes_behind(first->record, image->long_sent, &size);
+    size = size < PART_SIZE ? size : PART_SIZE;
+    if (!image->sink.long_part(context, bytes, size)) {
         image->has_failed = true;
         return;
     }

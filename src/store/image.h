@@ -20,7 +20,7 @@
 
 #include "store/keyspace.h"
 
-/* A record with more bytes of key and value is given out in parts. Smaller ones are copied at once: 64 KiB take a few microseconds. */
+/* A record with more bytes of key, merge state and value is given out in parts. Smaller ones are copied at once: 64 KiB take a few microseconds. */
 #define IMAGE_LONG_SIZE (64 * 1024)
 
 /* Who takes what the image gives out. All return false where they found no memory: then the image has failed. */
@@ -28,7 +28,7 @@ struct image_sink {
     void *context;
     /* A whole record. `record` is valid during the call only. */
     bool (*record)(void *context, uint32_t database, const struct record *record);
-    /* A long record begins; its key and behind it its value follow in parts, and whole records may come in between. One at a time. */
+    /* A long record begins; its key, its merge state and its value follow in parts, and whole records may come in between. One at a time. */
     bool (*long_begin)(void *context, uint32_t database, const struct record *record);
     bool (*long_part)(void *context, const uint8_t *bytes, uint32_t size);
 };
@@ -49,8 +49,8 @@ struct image {
     bool has_tombstones; /* they are given out as records are: others had copies of the keys at the begin */
     uint64_t begin_counter; /* last stamp given before the begin */
     int64_t begin_ms;
-    struct image_long
-        *longs; /* that wait to be given out; the first one is at `long_sent` bytes of its key and value */
+    struct image_long *
+        longs; /* that wait to be given out; the first one is at `long_sent` bytes of its key, merge state and value */
     uint32_t long_count, long_capacity, long_sent;
     bool long_has_begun;
     uint64_t *

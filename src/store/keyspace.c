@@ -4,6 +4,7 @@
  */
 #include "store/keyspace_inside.h"
 
+#include "data/merge_state.h"
 #include "store/expire.h"
 #include "store/reclaim.h"
 
@@ -11,6 +12,8 @@
 #define RARELY __attribute__((noinline))
 /* MSET of up to so many pairs needs no memory for its bookkeeping. */
 #define PAIRS_ON_STACK 64
+/* Counters whose state is longer (with a base of many digits, or siblings) are made anew with each addition. */
+#define STATE_IN_PLACE_MAX 512
 
 struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE], uint64_t random) {
     struct keyspace *keyspace = mem_alloc_zeroed(mem, sizeof *keyspace);
@@ -78,14 +81,18 @@ struct database *funnel_make_database(struct keyspace *keyspace, uint32_t index)
     return database;
 }
 
-/* The next stamp: greater than all given before, than what the key has, and than its slot's flush. */
+/* The next stamp: greater than all given before, than what the key has, and than its slot's flush and floor. */
 static inline uint64_t next_stamp(struct keyspace *keyspace, const struct ledger *shared, uint32_t slot,
                                   const struct record *old) {
     uint64_t last = keyspace->counter;
     if (old != NULL && old->counter > last)
         last = old->counter;
-    if (UNLIKELY(shared != NULL) && shared->slots[slot].flush_counter > last)
-        last = shared->slots[slot].flush_counter;
+    if (UNLIKELY(shared != NULL) && UNLIKELY(shared->highest_flush > last)) {
+        if (shared->flush_counters[slot] > last)
+            last = shared->flush_counters[slot];
+        if (shared->floors.counters[slot] > last)
+            last = shared->floors.counters[slot];
+    }
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
 
@@ -128,7 +135,7 @@ static inline bool stamp(struct keyspace *keyspace, const struct database *datab
     parts->others = NULL;
     parts->other_count = 0;
     return LIKELY(old == NULL || keyspace->is_alone ||
-                  (old->actor == keyspace->actor && !(old->flags & RECORD_VECTOR))) ||
+                  (old->actor == keyspace->actor && !record_has_others(old))) ||
            keep_others(keyspace, old, parts, others);
 }
 
@@ -141,8 +148,7 @@ static inline void touch_access(const struct keyspace *keyspace, struct record *
 /* Whether who meets an expired key takes it out: not where another node does that and says so. */
 static inline bool may_reclaim(const struct keyspace *keyspace, uint32_t database, uint32_t slot) {
     const struct ledger *shared = funnel_shared(keyspace, keyspace->databases[database]);
-    return !keyspace->expiry_is_paused &&
-           (LIKELY(shared == NULL) || shared->slots[slot].flags & SLOT_COORDINATED);
+    return !keyspace->expiry_is_paused && (LIKELY(shared == NULL) || shared->notes[slot] & SLOT_COORDINATED);
 }
 
 struct record *keyspace_lookup(struct keyspace *keyspace, uint32_t database, struct argument *key,
@@ -267,11 +273,14 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
 }
 
 static RARELY void restamp_shared(struct keyspace *keyspace, const struct argument *key,
-                                  struct record *record) {
-    funnel_digest_remove(keyspace, key, record);
-    record->counter = next_stamp(keyspace, keyspace->ledger, key->slot, record);
+                                  struct record *record, uint64_t counter) {
+    struct ledger *ledger = keyspace->ledger;
+    bool is_covered = ledger_covers(ledger, key->slot, key->hash);
+    uint64_t before = is_covered ? ledger_record_digest(keyspace, key->hash, record) : 0;
+    record->counter = counter;
     record->actor = keyspace->actor;
-    funnel_digest_add(keyspace, key, record);
+    if (LIKELY(is_covered))
+        ledger->digests[key->slot] += ledger_record_digest(keyspace, key->hash, record) - before;
 }
 
 /* Begins a change in place: what an image needs is given out, and the record has our stamp from now on. */
@@ -281,7 +290,7 @@ static inline void restamp(struct keyspace *keyspace, const struct database *dat
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
     struct ledger *shared = funnel_shared(keyspace, database);
     if (UNLIKELY(shared != NULL)) {
-        restamp_shared(keyspace, key, record);
+        restamp_shared(keyspace, key, record, next_stamp(keyspace, shared, key->slot, record));
         return;
     }
     record->counter = next_stamp(keyspace, NULL, 0, record);
@@ -463,7 +472,7 @@ static RARELY uint64_t own_counter(const struct keyspace *keyspace, const struct
     return 0;
 }
 
-/* Replaces the record at entry by one with the parts' layout; its value begins with the old bytes. */
+/* Replaces the record at entry by one with the parts' layout and merge state; its value begins with the old bytes. */
 static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                     struct entry *entry, struct record_parts *parts) {
     struct record *old = entry->record;
@@ -486,8 +495,8 @@ static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct a
     return true;
 }
 
-uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argument *key,
-                       struct entry *entry, uint32_t size, enum record_encoding encoding) {
+static inline uint8_t *edit(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                            struct entry *entry, uint32_t size, enum record_encoding encoding) {
     struct record *record = entry->record;
     struct value value = {.size = size, .type = (uint8_t)record_type(record), .encoding = (uint8_t)encoding};
     const struct database *of = keyspace->databases[database];
@@ -509,11 +518,18 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
     record_parts(record, &parts, others);
     parts.value_size = size;
     parts.encoding = (uint8_t)encoding;
+    parts.state_size = 0;
     return rebuild(keyspace, database, key, entry, &parts) ? record_value(entry->record) : NULL;
 }
 
-uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
-                         uint32_t size, enum record_encoding encoding) {
+uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argument *key,
+                       struct entry *entry, uint32_t size, enum record_encoding encoding) {
+    return edit(keyspace, database, key, entry, size, encoding);
+}
+
+/* A new string of bytes that are still to be set to something; NULL: no memory. */
+static struct record *create(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
+                             uint32_t size, enum record_encoding encoding) {
     struct dict_position position;
     struct record *old = funnel_find(keyspace, database_index, key, &position);
     struct database *database = funnel_database(keyspace, database_index);
@@ -526,14 +542,109 @@ uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database_index, str
     struct record *fresh = record_new(keyspace->mem, &parts);
     if (fresh == NULL)
         return NULL;
-    uint8_t *bytes = record_value(fresh);
-    memset(bytes, 0, size);
     if (!funnel_install(keyspace, database, key, old, &position, fresh)) {
         record_free(keyspace->mem, fresh);
         return NULL;
     }
     changed(keyspace, database_index, key, fresh);
-    return bytes;
+    return fresh;
+}
+
+uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database, struct argument *key, uint32_t size,
+                         enum record_encoding encoding) {
+    struct record *fresh = create(keyspace, database, key, size, encoding);
+    return fresh == NULL ? NULL : memset(record_value(fresh), 0, size);
+}
+
+/* Adds to a counter in its place: this node has a part in it, and the digits fit. */
+static bool add_in_place(struct keyspace *keyspace, const struct argument *key, struct record *record,
+                         const struct amount *amount, const struct value *value) {
+    struct database *database = keyspace->databases[0];
+    uint32_t state_size;
+    uint8_t *state = record_state(record, &state_size), added[STATE_IN_PLACE_MAX];
+    size_t old_size = record_size(record);
+    bool must_be_long = record_key_size(record) > RECORD_SMALL_MAX || value->size > RECORD_SMALL_MAX;
+    if (state == NULL || state_size > sizeof added || merge_state_kind(state) != MERGE_STATE_COUNTER ||
+        record->actor != keyspace->actor || must_be_long != !!(record->flags & RECORD_LONG) ||
+        mem_class(old_size) != mem_class(old_size - record_value_size(record) + value->size) ||
+        !funnel_image_allows(keyspace, database, key, record))
+        return false;
+    uint64_t counter = next_stamp(keyspace, keyspace->ledger, key->slot, record);
+    memcpy(added, state, state_size);
+    if (!merge_state_add_in_place(added, state_size,
+                                  (struct dot){.counter = counter, .actor = keyspace->actor}, amount))
+        return false;
+    if (UNLIKELY(keyspace->image != NULL))
+        image_before_change(keyspace->image, database, key->slot, key->hash, record);
+    restamp_shared(keyspace, key, record, counter);
+    memcpy(state, added, state_size);
+    set_value_size(record, value->size);
+    set_encoding(record, value->encoding);
+    memcpy(record_value(record), value->data, value->size);
+    changed(keyspace, 0, key, record);
+    return true;
+}
+
+/* Makes the counter that takes the place of what is there: of nothing, a number or another counter. */
+static bool add_anew(struct keyspace *keyspace, struct argument *key, struct entry *entry,
+                     const struct amount *amount, const struct value *value) {
+    struct dict_position position;
+    struct record *old = funnel_find(keyspace, 0, key, &position);
+    struct database *database = funnel_database(keyspace, 0);
+    if (database == NULL)
+        return false;
+    struct record_parts parts, old_parts;
+    struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
+    int64_t expiry_ms = expiry_after(keyspace, old, EXPIRY_KEEP);
+    parts_of_value(keyspace, database, key, old, value, expiry_ms, &parts, others);
+    if (old != NULL) {
+        record_parts(old, &old_parts, old_others);
+        old_parts.newest = funnel_value_dot(keyspace, &old_parts);
+    }
+    struct buffer state;
+    struct record *fresh = NULL;
+    buffer_init(&state, keyspace->mem);
+    if (merge_state_add(&state, old == NULL ? NULL : &old_parts, entry->record == NULL, parts.newest,
+                        amount)) {
+        parts.state = state.data;
+        parts.state_size = (uint32_t)state.size;
+        fresh = record_new(keyspace->mem, &parts);
+    }
+    buffer_release(&state);
+    if (fresh == NULL)
+        return false;
+    if (!funnel_install(keyspace, database, key, old, &position, fresh)) {
+        record_free(keyspace->mem, fresh);
+        return false;
+    }
+    entry->record = fresh;
+    changed(keyspace, 0, key, fresh);
+    return true;
+}
+
+static RARELY bool add_shared(struct keyspace *keyspace, struct argument *key, struct entry *entry,
+                              const struct amount *amount, const struct value *value) {
+    return (entry->record != NULL && add_in_place(keyspace, key, entry->record, amount, value)) ||
+           add_anew(keyspace, key, entry, amount, value);
+}
+
+bool keyspace_add(struct keyspace *keyspace, uint32_t database, struct argument *key, struct entry *entry,
+                  const struct amount *amount, const uint8_t *digits, uint32_t size,
+                  enum record_encoding encoding) {
+    if (UNLIKELY(!keyspace->is_alone && keyspace->ledger != NULL) && database == 0) {
+        struct value value = {.data = digits, .size = size, .encoding = (uint8_t)encoding};
+        return add_shared(keyspace, key, entry, amount, &value);
+    }
+    uint8_t *bytes = NULL;
+    if (LIKELY(entry->record != NULL)) {
+        bytes = edit(keyspace, database, key, entry, size, encoding);
+    } else if ((entry->record = create(keyspace, database, key, size, encoding)) != NULL) {
+        bytes = record_value(entry->record);
+    }
+    if (UNLIKELY(bytes == NULL))
+        return false;
+    memcpy(bytes, digits, size);
+    return true;
 }
 
 bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
@@ -557,8 +668,15 @@ bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, str
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
     parts.expiry_ms = expiry_ms;
+    if (funnel_shared(keyspace, database) == NULL)
+        parts.state_size = 0; /* the version that covers it is forgotten, too */
     if (!rebuild(keyspace, database_index, key, entry, &parts))
         return false;
+    uint32_t state_size;
+    uint8_t *state = record_state(entry->record, &state_size);
+    if (UNLIKELY(state != NULL))
+        merge_state_touch(state, state_size,
+                          (struct dot){.counter = entry->record->counter, .actor = entry->record->actor});
     keyspace_note_range(keyspace, 0, 0);
     return true;
 }
@@ -571,8 +689,8 @@ void keyspace_note_range(struct keyspace *keyspace, uint32_t offset, uint32_t si
 /* Whether a record's version may be ours alone from now on. Elsewhere a dot of another actor has to be kept. */
 static inline bool may_restamp(const struct keyspace *keyspace, const struct database *database,
                                const struct record *record) {
-    return funnel_shared(keyspace, database) == NULL ||
-           (record->actor == keyspace->actor && !(record->flags & RECORD_VECTOR));
+    return !(record->flags & RECORD_VECTOR) &&
+           (funnel_shared(keyspace, database) == NULL || record->actor == keyspace->actor);
 }
 
 void keyspace_describe(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
@@ -660,7 +778,7 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         bury(keyspace, database, key, entry);
         ledger_note_write(shared, key, entry->record);
     } else {
-        if (UNLIKELY(shared != NULL) && shared->slots[key->slot].flags & SLOT_COORDINATED)
+        if (UNLIKELY(shared != NULL) && shared->notes[key->slot] & SLOT_COORDINATED)
             ledger_note_expired(shared, key, record);
         funnel_drop(keyspace, database, key, &entry->position,
                     record); /* last: the key may be the record's own */

@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/dict.h"
+#include "data/merge_state.h"
 #include "data/record.h"
 #include "store/actors.h"
 
@@ -80,6 +81,9 @@ struct keyspace {
     uint32_t
         value_size_max;    /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
     bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
+    /* Which keys keep the losers of concurrent writes as siblings (conflict-keep): set from outside. NULL: none. */
+    bool (*keeps_siblings)(const void *context, const uint8_t *key, uint32_t key_size);
+    const void *keeps_siblings_context;
     struct keyspace_counters counters;
     struct move_observer observer; /* of long moves; begins = NULL: nobody */
     struct rng random;
@@ -159,6 +163,13 @@ uint8_t *keyspace_edit(struct keyspace *keyspace, uint32_t database, struct argu
 uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database, struct argument *key, uint32_t size,
                          enum record_encoding encoding);
 
+/* INCR and its relatives: the string at entry (entry->record NULL: an absent key) becomes `digits`, which is what it was plus the
+ * amount. Keeps the expiry, updates entry, adds 1 to changes. In a shared database the record becomes a counter, whose parts merge
+ * with those of concurrent versions (data/merge_state.h). false: no memory, nothing changed. */
+bool keyspace_add(struct keyspace *keyspace, uint32_t database, struct argument *key, struct entry *entry,
+                  const struct amount *amount, const uint8_t *digits, uint32_t size,
+                  enum record_encoding encoding);
+
 /* Sets or (EXPIRY_NONE) clears the expiry; false: no memory, nothing changed. Updates entry, adds 1 to changes. */
 bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database, struct argument *key,
                          struct entry *entry, int64_t expiry_ms);
@@ -195,6 +206,9 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SL
  * counters, and no change to watchers but that the keys are gone. Returns how many records there were. */
 uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]);
 
+/* Drops one record, whatever it is, in the same way: the node that holds it has it. */
+void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key);
+
 /* A stamp for something that is no write of a key (a flush): greater than all that this node has given or seen. */
 uint64_t keyspace_stamp(struct keyspace *keyspace);
 
@@ -223,7 +237,8 @@ uint64_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t slot);
 
 /* The door for a record that was not written here: merges it by data/record.h's rule; where concurrent versions have the same
  * highest counter, the identities of the actors decide, for their numbers are another node's otherwise. What is not newer than its
- * slot's flush, or comes from an impossible clock, is dropped: *changed is false.
+ * slot's flush, or comes from an impossible clock, is dropped: *changed is false. Of a tombstone at or below its slot's floor nothing is
+ * kept, but what it covers goes.
  * Returns false: no memory, nothing changed. *changed tells whether ours is different now. theirs->value must not point into a record. */
 bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
                     const struct record_parts *theirs, bool *changed);
@@ -235,7 +250,7 @@ enum keyspace_load {
 };
 
 /* The door for a record of a checkpoint, while nobody else writes. It counts as no change, and nobody watches. What is not newer
- * than its slot's flush counts as added, and is dropped. */
+ * than its slot's flush counts as added, and is dropped; so does a tombstone at or below its slot's floor. */
 enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database, struct argument *key,
                                  const struct record_parts *parts);
 

@@ -53,7 +53,7 @@ static inline struct record *funnel_find(struct keyspace *keyspace, uint32_t dat
 void funnel_digest_add(struct keyspace *keyspace, const struct argument *key, const struct record *record);
 void funnel_digest_remove(struct keyspace *keyspace, const struct argument *key, const struct record *record);
 void funnel_count_tombstone(struct keyspace *keyspace, const struct database *database, uint32_t slot,
-                            int difference);
+                            int difference, uint64_t counter);
 
 /* A record is in its table now; is about to leave it. */
 static inline void funnel_account_add(struct keyspace *keyspace, struct database *database,
@@ -61,7 +61,7 @@ static inline void funnel_account_add(struct keyspace *keyspace, struct database
     if (UNLIKELY(funnel_shared(keyspace, database) != NULL))
         funnel_digest_add(keyspace, key, record);
     if (UNLIKELY(funnel_is_tombstone(record))) {
-        funnel_count_tombstone(keyspace, database, key->slot, 1);
+        funnel_count_tombstone(keyspace, database, key->slot, 1, record->counter);
         return;
     }
     database->keys++;
@@ -76,7 +76,7 @@ static inline void funnel_account_remove(struct keyspace *keyspace, struct datab
     if (UNLIKELY(funnel_shared(keyspace, database) != NULL))
         funnel_digest_remove(keyspace, key, record);
     if (UNLIKELY(funnel_is_tombstone(record))) {
-        funnel_count_tombstone(keyspace, database, key->slot, -1);
+        funnel_count_tombstone(keyspace, database, key->slot, -1, record->counter);
         return;
     }
     database->keys--;
@@ -101,6 +101,10 @@ static inline void funnel_touch(struct keyspace *keyspace, uint32_t database, co
     keyspace->counters.changes++;
     watch_touch(keyspace->watch, database, key);
 }
+
+/* The dot whose write the value is: of those with the highest counter the one whose actor has the highest identity, everywhere the
+ * same. (A record's newest dot is the one with the highest number.) */
+struct dot funnel_value_dot(const struct keyspace *keyspace, const struct record_parts *parts);
 
 /* ---- Tables ---- */
 

@@ -12,9 +12,7 @@
 /* Records that one visit of a table looks at. */
 #define VISIT_RECORDS 64
 
-/* Odd numbers without a pattern: the first digits of the fractions of pi, in base 16. */
-#define MIX_VERSION UINT64_C(0x243f6a8885a308d3)
-#define MIX_KEY     UINT64_C(0x13198a2e03707345)
+/* As LEDGER_MIX_*. */
 #define MIX_SLOT    UINT64_C(0xa4093822299f31d1)
 #define MIX_FLUSH   UINT64_C(0x082efa98ec4e6c89)
 
@@ -41,68 +39,53 @@ void ledger_free(struct ledger *ledger) {
 
 /* ---- Digests ---- */
 
-/* All bits of the product of two numbers, folded into 64. */
-static inline uint64_t fold(uint64_t one, uint64_t other) {
-    unsigned __int128 product = (unsigned __int128)one * other;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static inline uint64_t dot_digest(const struct actors *actors, uint16_t actor, uint64_t counter) {
-    uint64_t hash = actors_hash(actors, actor);
-    return fold(counter ^ hash, hash ^ MIX_VERSION);
-}
-
-static __attribute__((noinline)) uint64_t others_digest(const struct actors *actors,
-                                                        const struct record *record) {
+uint64_t ledger_others_digest(const struct actors *actors, const struct record *record) {
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     uint64_t sum = 0;
     record_parts(record, &parts, others);
     for (uint32_t i = 0; i < parts.other_count; i++)
-        sum += dot_digest(actors, others[i].actor, others[i].counter);
+        sum += ledger_dot_digest(actors, others[i].actor, others[i].counter);
     return sum;
-}
-
-uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash, const struct record *record) {
-    /* A sum over the dots: their order is by numbers, which are other ones elsewhere. */
-    uint64_t version = dot_digest(&keyspace->actors, record->actor, record->counter);
-    if (UNLIKELY(record->flags & RECORD_VECTOR))
-        version += others_digest(&keyspace->actors, record);
-    return fold(version ^ MIX_KEY, hash ^ MIX_VERSION);
 }
 
 __attribute__((noinline)) void funnel_digest_add(struct keyspace *keyspace, const struct argument *key,
                                                  const struct record *record) {
     struct ledger *ledger = keyspace->ledger;
     if (ledger_covers(ledger, key->slot, key->hash))
-        ledger->slots[key->slot].digest += ledger_record_digest(keyspace, key->hash, record);
+        ledger->digests[key->slot] += ledger_record_digest(keyspace, key->hash, record);
 }
 
 __attribute__((noinline)) void funnel_digest_remove(struct keyspace *keyspace, const struct argument *key,
                                                     const struct record *record) {
     struct ledger *ledger = keyspace->ledger;
     if (ledger_covers(ledger, key->slot, key->hash))
-        ledger->slots[key->slot].digest -= ledger_record_digest(keyspace, key->hash, record);
+        ledger->digests[key->slot] -= ledger_record_digest(keyspace, key->hash, record);
 }
 
 __attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
                                                       const struct database *database, uint32_t slot,
-                                                      int difference) {
-    if (keyspace->ledger != NULL && database == keyspace->databases[0])
-        keyspace->ledger->slots[slot].tombstones += (uint32_t)difference;
+                                                      int difference, uint64_t counter) {
+    struct ledger *ledger = keyspace->ledger;
+    if (ledger == NULL || database != keyspace->databases[0])
+        return;
+    if (difference > 0 && (ledger->tombstones[slot] == 0 || counter < ledger->oldest_tombstones[slot]))
+        ledger->oldest_tombstones[slot] = counter;
+    ledger->tombstones[slot] += (uint32_t)difference;
 }
 
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot) {
-    const struct slot_ledger *of = &ledger->slots[slot];
-    if (of->digest == 0 && of->flush_counter == 0)
+    uint64_t digest = ledger->digests[slot], flush_counter = ledger->flush_counters[slot];
+    uint64_t floor = ledger->floors.counters[slot];
+    if (digest == 0 && flush_counter == 0 && floor == 0)
         return 0;
-    uint64_t place = fold(slot + MIX_SLOT, of->flush_counter ^ MIX_FLUSH);
-    return fold(of->digest ^ place, MIX_SLOT ^ slot) + place;
+    uint64_t place = ledger_fold(slot + MIX_SLOT, (flush_counter ^ MIX_FLUSH) + floor * LEDGER_MIX_KEY);
+    return ledger_fold(digest ^ place, MIX_SLOT ^ slot) + place;
 }
 
 static void clear_digests(struct ledger *ledger) {
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        ledger->slots[slot].digest = 0;
+        ledger->digests[slot] = 0;
     ledger->walk_slot = 0;
     ledger->walk_hash = 0;
 }
@@ -116,7 +99,7 @@ void ledger_note_emptied(struct keyspace *keyspace) {
     struct ledger *ledger = keyspace->ledger;
     clear_digests(ledger);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        ledger->slots[slot].tombstones = 0;
+        ledger->tombstones[slot] = 0;
     ledger->is_walked = true;
     ledger->drop_slot = SLOT_COUNT;
     ledger_forget_records(ledger);
@@ -144,7 +127,7 @@ static uint32_t drop_step(struct keyspace *keyspace, uint32_t budget) {
     struct ledger *ledger = keyspace->ledger;
     uint32_t spent = 0, passed_slots = 0;
     while (ledger->drop_slot < SLOT_COUNT && spent < budget) {
-        if (ledger->slots[ledger->drop_slot].tombstones != 0)
+        if (ledger->tombstones[ledger->drop_slot] != 0)
             spent += 1 + funnel_drop_judged(keyspace, ledger->drop_slot, &ledger->drop_hash, budget - spent,
                                             is_tombstone, NULL);
         else
@@ -160,7 +143,7 @@ static uint32_t drop_step(struct keyspace *keyspace, uint32_t budget) {
 void ledger_drop_tombstones(struct keyspace *keyspace) {
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint64_t from = 0;
-        if (keyspace->ledger->slots[slot].tombstones != 0)
+        if (keyspace->ledger->tombstones[slot] != 0)
             (void)funnel_drop_judged(keyspace, slot, &from, 0, is_tombstone, NULL);
     }
 }
@@ -184,7 +167,7 @@ uint32_t ledger_walk_step(struct keyspace *keyspace, uint32_t budget) {
         uint64_t next;
         bool has_more =
             dict_scan(slot, &keyspace->secret, ledger->walk_hash, VISIT_RECORDS, walk_visit, &walk, &next);
-        ledger->slots[ledger->walk_slot].digest += walk.digest;
+        ledger->digests[ledger->walk_slot] += walk.digest;
         spent += slot->count != 0 ? walk.looked_at + 1 : ++empty_slots % SLOTS_PER_UNIT == 0;
         if (has_more) {
             ledger->walk_hash = next;
@@ -245,7 +228,7 @@ static struct effect *last_write_of(const struct ledger *ledger, const struct ar
     return is_same ? last : NULL;
 }
 
-void ledger_note_write(struct ledger *ledger, const struct argument *key, struct record *record) {
+void ledger_note_further_write(struct ledger *ledger, const struct argument *key, struct record *record) {
     struct effect *effect = last_write_of(ledger, key);
     if (effect == NULL && (effect = add_effect(ledger, EFFECT_WRITE, key, record)) == NULL)
         return;

@@ -1,7 +1,7 @@
 /* ledger.h - what a keyspace keeps of each slot where other nodes hold copies of it, and what the command at hand has changed.
  *
- * For each slot: a digest of all its records, the counter of its last flush, how many of its records are tombstones, and
- * whether this node coordinates it. And a list of effects: what changed since the list was last emptied, so that the node
+ * For each slot: a digest of all its records, the counter of its last flush, its floor (store/floors.h), how many of its records are
+ * tombstones, and whether this node coordinates it. And a list of effects: what changed since the list was last emptied, so that the node
  * can tell the other copies. Only database 0 is shared. A keyspace without a ledger (NULL), or with one while
  * keyspace->is_alone, pays a branch or two for it: then neither digests nor effects are kept, flush counters and tombstones are.
  *
@@ -27,23 +27,17 @@
 #include "base/limits.h"
 #include "data/record.h"
 #include "store/actors.h"
+#include "store/keyspace.h"
 
-struct keyspace;
-
-#define SLOT_COORDINATED 1u /* this node executes its commands: it reclaims what has expired, and says so */
+/* What is noted of a slot from outside (ledger->notes): the highest bit, and beside it a number that means nothing here. */
+#define SLOT_NOTE_MASK   0x7fffu
+#define SLOT_COORDINATED 0x8000u /* this node executes its commands: it reclaims what has expired, and says so */
 
 /* How long an expired key of a slot that somebody else coordinates is merely hidden: then this copy reclaims it by itself. */
 #define LEDGER_EXPIRY_GRACE_MS 60000
 
 /* Only of longer values the changed part alone is told. */
 #define LEDGER_PATCH_MIN 1024
-
-struct slot_ledger {
-    uint64_t digest;
-    uint64_t flush_counter;
-    uint32_t tombstones;
-    uint32_t flags; /* SLOT_* */
-};
 
 enum effect_kind {
     EFFECT_WRITE,  /* the key has a new value, expiry or version: the whole record is to be told */
@@ -68,9 +62,27 @@ struct effect {
     size_t kept_at; /* EFFECT_EXPIRED: where its key bytes and then its version stand in ledger->kept */
 };
 
+/* Below which counters the tombstones of each slot are gone for good: see store/floors.h. */
+struct floors {
+    uint64_t counters[SLOT_COUNT];
+    uint64_t highest;
+    uint64_t dropping[SLOT_COUNT / 64]; /* slots that may have tombstones at or below their floors; one bit each */
+    uint32_t dropping_count;
+    uint32_t drop_slot; /* of these, where the dropping goes on, from drop_hash on */
+    uint64_t drop_hash;
+    uint64_t dropped; /* tombstones, ever */
+};
+
 struct ledger {
     struct mem *mem;
-    struct slot_ledger slots[SLOT_COUNT];
+    /* Of each slot. Apart, for a write touches the first two only, which are small enough to stay near. */
+    uint64_t digests[SLOT_COUNT];
+    uint16_t notes[SLOT_COUNT];
+    uint64_t flush_counters[SLOT_COUNT];
+    uint32_t tombstones[SLOT_COUNT];
+    uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
+    uint64_t highest_flush; /* of all flush counters and floors: what is stamped above it is above those of its slot */
+    struct floors floors;
     struct effect *effects;
     uint32_t effect_count, effect_capacity;
     struct buffer kept; /* bytes that effects refer to */
@@ -92,8 +104,33 @@ struct ledger {
 bool ledger_attach(struct keyspace *keyspace);
 void ledger_free(struct ledger *ledger); /* NULL is allowed. The keyspace calls it */
 
+/* Odd numbers without a pattern: the first digits of the fractions of pi, in base 16. */
+#define LEDGER_MIX_VERSION UINT64_C(0x243f6a8885a308d3)
+#define LEDGER_MIX_KEY     UINT64_C(0x13198a2e03707345)
+
+/* All bits of the product of two numbers, folded into 64. */
+static inline uint64_t ledger_fold(uint64_t one, uint64_t other) {
+    unsigned __int128 product = (unsigned __int128)one * other;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t ledger_dot_digest(const struct actors *actors, uint16_t actor, uint64_t counter) {
+    uint64_t hash = actors_hash(actors, actor);
+    return ledger_fold(counter ^ hash, hash ^ LEDGER_MIX_VERSION);
+}
+
+/* The dots of a record but for the newest. */
+uint64_t ledger_others_digest(const struct actors *actors, const struct record *record);
+
 /* What one record adds to its slot's digest. */
-uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash, const struct record *record);
+static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash,
+                                            const struct record *record) {
+    /* A sum over the dots: their order is by numbers, which are other ones elsewhere. */
+    uint64_t version = ledger_dot_digest(&keyspace->actors, record->actor, record->counter);
+    if (UNLIKELY(record_has_others(record)))
+        version += ledger_others_digest(&keyspace->actors, record);
+    return ledger_fold(version ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
+}
 
 /* Called by the keyspace when it gets company (is_alone becomes false): digests are to be made. */
 void ledger_begin_walk(struct keyspace *keyspace);
@@ -123,14 +160,28 @@ static inline void ledger_clear_effects(struct ledger *ledger) {
 /* The version that an EFFECT_EXPIRED reclaimed. */
 void ledger_effect_version(const struct ledger *ledger, const struct effect *effect, struct version *version);
 
-/* What digests of several slots are summed from: the slot's digest mixed with its number and its flush counter. 0 for a slot that
- * is empty and was never flushed. */
+/* What digests of several slots are summed from: the slot's digest mixed with its number, its flush counter and its floor. 0 for a slot
+ * that is empty, was never flushed and has no floor. */
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot);
+static inline bool ledger_slot_is_untouched(const struct ledger *ledger, uint32_t slot) {
+    return ledger->digests[slot] == 0 && ledger->flush_counters[slot] == 0 && ledger->floors.counters[slot] == 0;
+}
 
 /* ---- For the funnel (keyspace.c, copies.c, walk.c) only: of a shared database ---- */
 
 /* A key has a new record. record may be a tombstone. key->data must last as long as the list. */
-void ledger_note_write(struct ledger *ledger, const struct argument *key, struct record *record);
+void ledger_note_further_write(struct ledger *ledger, const struct argument *key, struct record *record);
+static inline void ledger_note_write(struct ledger *ledger, const struct argument *key,
+                                     struct record *record) {
+    if (UNLIKELY(ledger->effect_count != 0 || ledger->effect_capacity == 0)) {
+        ledger_note_further_write(ledger, key, record);
+        return;
+    }
+    ledger->editing = 0;
+    ledger->effect_count = 1;
+    *ledger->effects =
+        (struct effect){.kind = EFFECT_WRITE, .key = *key, .record = record, .counter = record->counter};
+}
 /* The same after a change of an old value in place or of its copy: base_counter as in struct effect; is_exact: the version differs from the
  * one before in nothing but our own dot. */
 void ledger_note_edit(struct ledger *ledger, const struct argument *key, struct record *record,

@@ -168,7 +168,7 @@ uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *k
 uint64_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t slot) {
     if (keyspace->databases[0] == NULL)
         return 0;
-    uint64_t tombstones = keyspace->ledger == NULL ? 0 : keyspace->ledger->slots[slot].tombstones;
+    uint64_t tombstones = keyspace->ledger == NULL ? 0 : keyspace->ledger->tombstones[slot];
     return keyspace->databases[0]->slots[slot].count - tombstones;
 }
 

@@ -109,6 +109,30 @@ def keys_by_slot_are_those_of_the_cluster(world):
 
 
 @test
+def counters_of_a_cluster_are_told_and_come_back(world):
+    first = world.start(world.new_folder(), "--cluster-enabled", "yes")
+    seeds = ("--cluster-enabled", "yes", "--cluster-seeds", f"127.0.0.1:{first.port}")
+    second = world.start(world.new_folder(), *seeds)
+    eventually(lambda: all(b"cluster_known_nodes:2" in node.client().execute_command("CLUSTER", "INFO")
+                           for node in (first, second)), "two nodes know each other")
+    client = first.client()
+    for i in range(30):
+        client.incr("hits")
+        client.incrbyfloat(f"float {i % 3}", 0.5)
+        client.set(f"plain {i}", i)
+    eventually(lambda: second.client().save() and world.inspect_json(second.folder / "dump.rdb")["counters"] == 4, "all is there")
+    path = second.folder / "dump.rdb"
+    found = world.inspect_json(path)
+    expect_equal((found["valid"], found["records"], found["counters"], found["with_siblings"]), (True, 34, 4, 0), "the counts")
+    expect_in("\n  counters        4\n", world.inspect(path).stdout.decode())
+    second.kill()
+    second = world.start(second.folder, *seeds)
+    eventually(lambda: second.client().get("hits") == b"30", "the counter is back")
+    expect_equal(second.client().incr("hits"), 31, "the counter goes on")
+    expect_equal(second.client().get("float 0"), b"5", "a float")
+
+
+@test
 def the_biggest_keys_are_told_with_their_bytes_escaped(world):
     server = world.start(world.new_folder())
     client, long_key = server.client(5), b"k" * 130000
@@ -216,7 +240,7 @@ def other_files_are_named_as_what_they_are(world):
         copy.write_bytes(data)
         expect_in(words, world.inspect(copy, code=2).stderr.decode())
     copy.write_bytes(future_version(path.read_bytes()))
-    expect_in("format version 2 ", world.inspect(copy, code=2).stderr.decode())
+    expect_in("format version 3 ", world.inspect(copy, code=2).stderr.decode())
     expect_in("No such file", world.inspect(world.folder / "nothing there", code=2).stderr.decode())
     expect_in("Is a directory", world.inspect(world.folder, code=2).stderr.decode())
     copy.unlink()

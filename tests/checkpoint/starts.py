@@ -131,7 +131,7 @@ def a_file_of_a_later_version_is_refused_and_left_alone(world):
     before = bytes_of(folder)
     for words in ([], ["--start-empty"]):
         log = world.expect_refusal(folder, *words)
-        expect_in("dump.rdb has format version 2, which is later than what this version of the server knows (1)", log, "the log")
+        expect_in("dump.rdb has format version 3, which is later than what this version of the server knows (2)", log, "the log")
         expect_equal(bytes_of(folder), before, "the files")
 
 

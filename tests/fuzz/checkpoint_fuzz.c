@@ -138,15 +138,24 @@ static void check_record(const struct record_parts *parts, const struct dot *oth
               others[i].actor != parts->newest.actor);
         CHECK(i == 0 || others[i - 1].actor < others[i].actor);
     }
+    CHECK(parts->state_size == 0 ||
+          (record_codec_takes_state(parts, parts->state, parts->state_size) &&
+           checkpoint_state_names_actors(parts->state, parts->state_size, actor_count)));
 }
 
 /* Writes an entry again; returns its size. A key that was divided at another place than ours is not written. */
 static size_t write_again(uint8_t *out, enum checkpoint_entry_kind kind,
                           const struct checkpoint_entry *entry) {
+    struct record_parts parts;
     size_t size;
     switch (kind) {
     case CHECKPOINT_DATABASE: return (size_t)(checkpoint_database_write(out, entry->database) - out);
     case CHECKPOINT_PART: return (size_t)(checkpoint_part_write(out, entry->bytes, entry->size) - out);
+    case CHECKPOINT_SLOTS:
+        CHECK(entry->first_slot <= entry->last_slot && entry->last_slot < SLOT_COUNT);
+        return (size_t)(checkpoint_slots_write(out, entry->first_slot, entry->last_slot, entry->flush_counter,
+                                               entry->floor) -
+                        out);
     case CHECKPOINT_RECORD:
         size = record_codec_size(&entry->parts, RECORD_CODEC_ALL);
         CHECK(record_codec_write(out, &entry->parts, RECORD_CODEC_ALL) == out + size);
@@ -154,8 +163,10 @@ static size_t write_again(uint8_t *out, enum checkpoint_entry_kind kind,
     default:
         if (entry->key_left != 0 || entry->parts.key_size > CHECKPOINT_LONG_KEY_MAX)
             return 0;
-        size = checkpoint_long_size(&entry->parts, entry->value_size);
-        CHECK(checkpoint_long_write(out, &entry->parts, entry->value_size) == out + size);
+        parts = entry->parts;
+        parts.state_size = entry->state_size;
+        size = checkpoint_long_size(&parts, entry->value_size);
+        CHECK(checkpoint_long_write(out, &parts, entry->value_size) == out + size);
         return size;
     }
 }
@@ -165,9 +176,11 @@ static void check_entry(enum checkpoint_entry_kind kind, const struct checkpoint
     if (kind == CHECKPOINT_RECORD || kind == CHECKPOINT_LONG)
         check_record(&entry->parts, entry->others, actor_count);
     if (kind == CHECKPOINT_LONG) {
-        CHECK(entry->parts.type == RECORD_STRING && entry->parts.value_size == 0);
+        CHECK(entry->parts.value_size == 0 && entry->parts.state_size == 0);
+        CHECK(entry->parts.type == RECORD_STRING || entry->value_size == 0);
         CHECK((uint64_t)entry->parts.key_size + entry->key_left <= VALUE_SIZE_MAX);
-        CHECK(entry->value_size <= VALUE_SIZE_MAX && entry->key_left + entry->value_size > 0);
+        CHECK(entry->value_size <= VALUE_SIZE_MAX && entry->state_size <= VALUE_SIZE_MAX);
+        CHECK(entry->key_left + entry->state_size + entry->value_size > 0);
     }
     CHECK(kind != CHECKPOINT_DATABASE || entry->database < DATABASE_COUNT);
     CHECK(kind != CHECKPOINT_PART ||

@@ -37,12 +37,14 @@ static bool is_same_dot(struct dot one, struct dot other) {
 static bool is_same_record(const struct record_parts *one, const struct record_parts *other) {
     if (one->type != other->type || one->encoding != other->encoding || one->expiry_ms != other->expiry_ms ||
         one->key_size != other->key_size || one->value_size != other->value_size ||
-        one->other_count != other->other_count || !is_same_dot(one->newest, other->newest))
+        one->other_count != other->other_count || one->state_size != other->state_size ||
+        !is_same_dot(one->newest, other->newest))
         return false;
     for (unsigned i = 0; i < one->other_count; i++)
         if (!is_same_dot(one->others[i], other->others[i]))
             return false;
     return is_same_bytes(one->key, other->key, one->key_size) &&
+           is_same_bytes(one->state, other->state, one->state_size) &&
            is_same_bytes(one->value, other->value, one->value_size);
 }
 
@@ -58,9 +60,11 @@ static void check_rules(const struct record_parts *parts, unsigned with) {
     CHECK(parts->other_count < VERSION_DOTS_MAX);
     if (!(with & RECORD_CODEC_VERSION)) {
         CHECK(parts->newest.counter == 0 && parts->newest.actor == 0 && parts->other_count == 0);
+        CHECK(parts->state_size == 0);
         return;
     }
     CHECK(parts->newest.counter != 0);
+    CHECK(parts->state_size == 0 || record_codec_takes_state(parts, parts->state, parts->state_size));
     for (unsigned i = 0; i < parts->other_count; i++) {
         struct dot dot = parts->others[i];
         CHECK(dot.counter != 0 && dot.actor != parts->newest.actor);

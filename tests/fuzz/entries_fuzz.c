@@ -27,6 +27,11 @@ struct place {
     struct entries_outcome outcome;
 };
 
+static bool keeps_siblings(const void *context, const uint8_t *key, uint32_t key_size) {
+    (void)context;
+    return key_size != 0 && key[0] == 's';
+}
+
 static void open_place(struct place *place, uint8_t number) {
     static const uint8_t seed[HASH_SEED_SIZE] = SEED;
     struct actor_identity self = {.node_id = {number}, .incarnation = 1};
@@ -38,6 +43,8 @@ static void open_place(struct place *place, uint8_t number) {
     while (ledger_walk_step(place->keyspace, JOB_STEP_UNITS) != 0)
         continue;
     actors_set_self(&place->keyspace->actors, &self);
+    /* Some keys keep the values that lose, others do not. */
+    place->keyspace->keeps_siblings = keeps_siblings;
     for (uint8_t i = 0; i < number; i++) {
         struct actor_identity other = {.node_id = {(uint8_t)(number - i)}, .incarnation = 1};
         CHECK(actors_intern(&place->keyspace->actors, &other) != ACTORS_NONE);
@@ -80,6 +87,13 @@ struct telling {
     struct buffer payload;
 };
 
+static void check_state(const struct record *record) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    CHECK(parts.state_size == 0 || merge_state_is_valid(parts.state, parts.state_size, parts.type));
+}
+
 static void compare_record(struct telling *telling, const struct record *record) {
     struct argument key = {
         .data = record_key(record), .size = record_key_size(record), .slot = ARGUMENT_NOT_PLACED};
@@ -89,6 +103,8 @@ static void compare_record(struct telling *telling, const struct record *record)
           record_encoding(other) == record_encoding(record));
     CHECK(record_value_size(other) == record_value_size(record));
     CHECK(memcmp(record_value_const(other), record_value_const(record), record_value_size(record)) == 0);
+    CHECK(record_state_size(other) == record_state_size(record)); /* its actors have other numbers */
+    check_state(record);
 }
 
 static void compare_visited(void *context, struct record *record, uint64_t hash) {
@@ -121,13 +137,12 @@ static void check_same_values(struct place *one, struct place *other) {
 
 /* One entry for each run of slots that were flushed together. */
 static void tell_flushes(struct telling *telling) {
-    const struct slot_ledger *slots = telling->from->keyspace->ledger->slots;
+    const uint64_t *counters = telling->from->keyspace->ledger->flush_counters;
     for (uint32_t first = 0, last; first < SLOT_COUNT; first = last + 1) {
-        for (last = first;
-             last + 1 < SLOT_COUNT && slots[last + 1].flush_counter == slots[first].flush_counter;)
+        for (last = first; last + 1 < SLOT_COUNT && counters[last + 1] == counters[first];)
             last++;
-        if (slots[first].flush_counter != 0)
-            CHECK(entries_add_flush(&telling->payload, first, last, slots[first].flush_counter));
+        if (counters[first] != 0)
+            CHECK(entries_add_flush(&telling->payload, first, last, counters[first]));
     }
 }
 

@@ -251,7 +251,7 @@ static void say(struct place *place, uint8_t what) {
     case 1: membership_set_address(place->node, what & 64 ? "a" : "b", what, 2, 3); break;
     case 2: membership_set_place(place->node, what & 64 ? "west" : "", what); break;
     case 3: membership_set_incarnation(place->node, roster_self(place->node)->entry.incarnation + 1); break;
-    case 4: membership_set_leaving(place->node); break;
+    case 4: membership_set_leaving(place->node, true); break;
     default: membership_set_load(place->node, what, what, what); break;
     }
 }

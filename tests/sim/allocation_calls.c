@@ -315,6 +315,8 @@ static const struct allocation_call calls[] = {
     {.call = "KV.PEEK s", .flags = VARY},
     {.call = "KV.PEEK e", .flags = VARY},
     {.call = "KV.PEEK nothing", .flags = VARY},
+    {.call = "KV.SIBLINGS s", .flags = VARY},
+    {.call = "KV.SIBLINGS nothing", .flags = VARY},
     {.call = "KV.RING"},
     {.call = "KV.RING s"},
     {.call = "KV.VERSION s", .flags = VARY},

@@ -25,6 +25,7 @@ void world_init(struct world *world, uint64_t seed) {
 void world_release(struct world *world) {
     trace_release(&world->trace, &world->mem);
     mem_free(&world->mem, world->events, world->event_capacity * sizeof *world->events);
+    mem_free(&world->mem, world->at_once, world->at_once_capacity * sizeof *world->at_once);
     CHECK(world->mem.used_bytes == 0);
 }
 
@@ -42,50 +43,70 @@ static bool is_before(const struct event *a, const struct event *b) {
     return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->sequence < b->sequence;
 }
 
-static void swap(struct event *a, struct event *b) {
-    struct event kept = *a;
-    *a = *b;
-    *b = kept;
+/* Makes room for one event more. */
+static struct event *grow(struct world *world, struct event *events, size_t *capacity) {
+    size_t more = *capacity == 0 ? EVENTS_FIRST : *capacity * 2;
+    events = mem_resize(&world->mem, events, *capacity * sizeof *events, more * sizeof *events);
+    CHECK(events != NULL);
+    *capacity = more;
+    return events;
+}
+
+static void add_at_once(struct world *world, const struct event *event) {
+    size_t capacity = world->at_once_capacity;
+    if (world->at_once_count == capacity) {
+        world->at_once = grow(world, world->at_once, &world->at_once_capacity);
+        /* What had gone round the end of the ring follows on. */
+        memcpy(world->at_once + capacity, world->at_once, world->at_once_first * sizeof *event);
+    }
+    world->at_once[(world->at_once_first + world->at_once_count++) & (world->at_once_capacity - 1)] = *event;
 }
 
 void world_at(struct world *world, uint64_t time_ns, world_action *act, void *context) {
     CHECK(time_ns >= world->now_ns);
-    if (world->event_count == world->event_capacity) {
-        size_t capacity = world->event_capacity == 0 ? EVENTS_FIRST : world->event_capacity * 2;
-        world->events = mem_resize(&world->mem, world->events, world->event_capacity * sizeof *world->events,
-                                   capacity * sizeof *world->events);
-        CHECK(world->events != NULL);
-        world->event_capacity = capacity;
-    }
-    size_t place = world->event_count++;
-    world->events[place] = (struct event){
+    struct event event = {
         .time_ns = time_ns, .sequence = world->next_sequence++, .act = act, .context = context};
-    while (place > 0 && is_before(&world->events[place], &world->events[(place - 1) / 2])) {
-        swap(&world->events[place], &world->events[(place - 1) / 2]);
-        place = (place - 1) / 2;
+    if (time_ns == world->now_ns) {
+        add_at_once(world, &event);
+        return;
     }
+    if (world->event_count == world->event_capacity)
+        world->events = grow(world, world->events, &world->event_capacity);
+    size_t place = world->event_count++;
+    for (; place > 0 && is_before(&event, &world->events[(place - 1) / 2]); place = (place - 1) / 2)
+        world->events[place] = world->events[(place - 1) / 2];
+    world->events[place] = event;
 }
 
 static struct event take_first(struct world *world) {
-    struct event first = world->events[0];
-    world->events[0] = world->events[--world->event_count];
-    size_t place = 0;
-    for (;;) {
-        size_t least = place;
-        for (size_t child = 2 * place + 1; child <= 2 * place + 2 && child < world->event_count; child++)
-            if (is_before(&world->events[child], &world->events[least]))
-                least = child;
-        if (least == place)
-            return first;
-        swap(&world->events[place], &world->events[least]);
-        place = least;
+    struct event first = world->events[0], last = world->events[--world->event_count];
+    size_t place = 0, child;
+    while ((child = 2 * place + 1) < world->event_count) {
+        if (child + 1 < world->event_count && is_before(&world->events[child + 1], &world->events[child]))
+            child++;
+        if (!is_before(&world->events[child], &last))
+            break;
+        world->events[place] = world->events[child];
+        place = child;
     }
+    world->events[place] = last;
+    return first;
+}
+
+static struct event take_at_once(struct world *world) {
+    struct event first = world->at_once[world->at_once_first];
+    world->at_once_first = (world->at_once_first + 1) & (world->at_once_capacity - 1);
+    world->at_once_count--;
+    return first;
 }
 
 bool world_step(struct world *world) {
-    if (world->event_count == 0)
+    if (world->event_count == 0 && world->at_once_count == 0)
         return false;
-    struct event event = take_first(world);
+    /* What is in the heap for this very time was asked for before the time came. */
+    bool is_at_once =
+        world->at_once_count != 0 && (world->event_count == 0 || world->events[0].time_ns > world->now_ns);
+    struct event event = is_at_once ? take_at_once(world) : take_first(world);
     world->now_ns = event.time_ns;
     world->steps++;
     event.act(event.context);

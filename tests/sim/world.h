@@ -44,6 +44,9 @@ struct world {
     int64_t wall_offset_us; /* wall clock - now */
     struct event *events;   /* a heap */
     size_t event_count, event_capacity;
+    /* Asked for at the time at which they are to run: behind all of this time that are in the heap, in order. A ring. */
+    struct event *at_once;
+    size_t at_once_first, at_once_count, at_once_capacity;
     uint64_t next_sequence;
     uint64_t steps; /* events run */
     struct rng random[CHANCE_COUNT];
@@ -61,6 +64,13 @@ void world_at(struct world *world, uint64_t time_ns, world_action *act, void *co
 
 /* Runs the next event; false: there is none. */
 bool world_step(struct world *world);
+
+/* The time of the next event; UINT64_MAX: there is none. */
+static inline uint64_t world_next_ns(const struct world *world) {
+    if (world->at_once_count != 0)
+        return world->now_ns;
+    return world->event_count == 0 ? UINT64_MAX : world->events[0].time_ns;
+}
 
 static inline struct rng *world_random(struct world *world, enum chance chance) {
     return &world->random[chance];

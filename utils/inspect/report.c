@@ -103,6 +103,10 @@ static void print_counts(const struct findings *findings) {
     for (unsigned i = 0; i < RECORD_TYPES; i++)
         if (findings->types[i] != 0)
             printf("  type %-11s%" PRIu64 "\n", type_names[i], findings->types[i]);
+    if (findings->counters != 0)
+        printf("  counters        %" PRIu64 "\n", findings->counters);
+    if (findings->with_siblings != 0)
+        printf("  with siblings   %" PRIu64 "\n", findings->with_siblings);
     for (unsigned i = 0; i < DATABASE_COUNT; i++) {
         const struct key_tally *tally = &findings->databases[i];
         if (tally->keys != 0)
@@ -284,7 +288,8 @@ static void print_json_counts(const struct findings *findings) {
             printf("%s\"%s\":%" PRIu64, comma, type_names[i], findings->types[i]);
             comma = ",";
         }
-    putchar('}');
+    printf("},\"counters\":%" PRIu64 ",\"with_siblings\":%" PRIu64, findings->counters,
+           findings->with_siblings);
 }
 
 static void print_json_slots(const struct findings *findings) {

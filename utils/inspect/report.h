@@ -42,7 +42,8 @@ struct findings {
     uint64_t file_bytes;
     uint64_t stored_bytes; /* of the packed blocks */
     struct key_tally all, databases[DATABASE_COUNT];
-    uint64_t types[RECORD_TYPES]; /* records of each */
+    uint64_t types[RECORD_TYPES];     /* records of each */
+    uint64_t counters, with_siblings; /* records with a merge state */
     struct size_tally key_sizes, value_sizes;
     uint64_t slots[SLOT_COUNT]; /* keys of all databases in each */
     struct big_key *biggest;

@@ -199,6 +199,7 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
     case 1: make_clear(conditions, rng); break;
     default: break;
     }
+    conditions->keeps_conflicts = is_on(rng);
 }
 
 void conditions_heal(struct conditions *conditions) {
@@ -215,11 +216,12 @@ void conditions_print(const struct conditions *conditions) {
     const struct weather *weather = &conditions->weather;
     const struct ring_mix *mix = &conditions->mix;
     printf(
-        "conditions: %u nodes and %u later, %u copies%s%s, %s, save %u %u, gossip %u ms, suspect after %u ms%s\n",
+        "conditions: %u nodes and %u later, %u copies%s%s, %s, save %u %u, gossip %u ms, suspect after %u ms%s%s\n",
         conditions->nodes, conditions->late_nodes, conditions->copies, conditions->is_calm ? ", calm" : "",
         conditions->is_clear ? ", clear" : "", conditions->is_framed ? "frames" : "streams",
         conditions->save_s, conditions->save_changes, conditions->gossip_interval_ms,
-        conditions->suspect_timeout_ms, conditions->begins_in_storm ? ", faults from the start" : "");
+        conditions->suspect_timeout_ms, conditions->begins_in_storm ? ", faults from the start" : "",
+        conditions->keeps_conflicts ? ", conflicts are kept" : "");
     printf(
         "network: delay %llu-%llu us, arrive %u, read %u, write %u, window %u, stalls %u/1000 up to %llu ms, cuts %u/1000 "
         "within %llu bytes; frames lost %u repeated %u overtaken %u/1000 by %llu ms\n",

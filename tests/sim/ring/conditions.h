@@ -16,6 +16,9 @@
 
 #define STATIONS_MAX 9
 
+/* Keys of which what loses is kept where conflicts are kept: all of two kinds (history.h). */
+#define KEPT_PREFIXES "s: {t"
+
 /* What happens to single frames where the network carries frames. Per thousand of them. */
 struct frame_faults {
     uint32_t lost, repeated, overtaken;
@@ -56,7 +59,7 @@ struct ring_mix {
     uint32_t reads, sets, deletes, appends, ranges, counts, expiries, conditional, many, transactions, scans,
         sizes, flushes, waits, introspection;
     uint32_t cells_max;     /* of a value */
-    uint32_t hot_permille;  /* of requests go to one key */
+    uint32_t hot_permille;  /* of requests go to a few keys */
     uint32_t hops_permille; /* after a request its user goes to another node */
 };
 
@@ -71,6 +74,7 @@ struct conditions {
     bool
         is_clear; /* neither network nor clocks have faults, nobody stands still; one process is down at a time */
     bool begins_in_storm; /* faults begin before the nodes have met */
+    bool keeps_conflicts; /* of some keys the values that lose are kept: conflict-keep */
     uint64_t duration_ns; /* about so long the users ask; 0: as long as they like */
     uint64_t help_max_ns; /* of the disk, for a piece of work */
     struct network_faults network;

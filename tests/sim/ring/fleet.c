@@ -169,7 +169,7 @@ void fleet_begin_nodes(struct fleet *fleet) {
 bool fleet_pass(struct fleet *fleet, uint64_t ns) {
     struct world *world = &fleet->world;
     uint64_t until_ns = world->now_ns + ns;
-    while (!world_has_failed(world) && world->event_count != 0 && world->events[0].time_ns <= until_ns)
+    while (!world_has_failed(world) && world_next_ns(world) <= until_ns)
         world_step(world);
     if (!world_has_failed(world) && world->now_ns < until_ns)
         world->now_ns = until_ns;
@@ -356,6 +356,9 @@ static void fill_result(const struct fleet *fleet, struct fleet_result *result) 
                                     .unseen = fleet->inspector.statistics.unseen,
                                     .merges = fleet->inspector.statistics.merges,
                                     .fresh_demands = fleet->history.fresh_demands,
+                                    .count_demands = fleet->history.count_demands,
+                                    .siblings = fleet->inspector.statistics.siblings,
+                                    .kept = fleet->inspector.statistics.kept,
                                     .gossip_frames = fleet->network.statistics.kinds[FRAME_GOSSIP],
                                     .frames = fleet->network.statistics.frames,
                                     .bytes = fleet->network.statistics.bytes};

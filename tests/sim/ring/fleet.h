@@ -114,7 +114,7 @@ struct fleet_result {
     bool has_failed;
     char failure[WORLD_FAILURE_SIZE];
     uint64_t hash, events, turns, virtual_ms, requests, unknown, final_reads, claims, excused, unseen,
-        fresh_demands, merges;
+        fresh_demands, merges, count_demands, siblings, kept;
     uint64_t clock_calls, gossip_frames, frames, bytes;
 };
 

@@ -55,7 +55,7 @@ static bool change_a_digest(struct fleet *fleet) {
     if (some_record(fleet, &station) == NULL)
         return false;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        station->node->keyspace->ledger->slots[slot].digest ^= 4;
+        station->node->keyspace->ledger->digests[slot] ^= 4;
     return true;
 }
 

@@ -127,10 +127,18 @@ static bool deletes(const struct operation *operation) {
     return operation->kind == OPERATION_DEL || operation->kind == OPERATION_FLUSH;
 }
 
+static bool resets(const struct operation *operation) {
+    return operation->kind == OPERATION_RESET || deletes(operation);
+}
+
 static void ask_key(struct history *history, struct history_key *key, struct operation *operation) {
-    (void)history;
     if (deletes(operation))
         key->open_deletes++;
+    if (resets(operation)) {
+        key->open_resets++;
+        key->last_reset_asked_ns = history->world->now_ns;
+        key->counts_told = 0;
+    }
     if (operation->kind == OPERATION_INCR)
         key->counts_asked++;
 }
@@ -159,6 +167,9 @@ void history_ask(struct history *history, struct operation *operation) {
 
 static void tell_key(struct history *history, struct history_key *key, struct operation *operation) {
     bool is_done = operation->outcome == OUTCOME_DONE;
+    key->has_unknown = key->has_unknown || operation->outcome == OUTCOME_UNKNOWN;
+    if (operation->kind == OPERATION_INCR && operation->outcome == OUTCOME_FAILED)
+        key->counts_refused++;
     if (deletes(operation)) {
         key->open_deletes--;
         if (operation->outcome == OUTCOME_UNKNOWN)
@@ -166,9 +177,18 @@ static void tell_key(struct history *history, struct history_key *key, struct op
         else if (is_done && key->last_delete_ns != NO_TIME)
             key->last_delete_ns = operation->done_ns;
     }
+    if (resets(operation)) {
+        key->open_resets--;
+        key->counts_are_excused = key->counts_are_excused || operation->outcome == OUTCOME_UNKNOWN;
+    }
     if (!is_done)
         return;
-    if (operation->kind == OPERATION_INCR)
+    if (resets(operation)) {
+        key->counts_told = 0;
+        key->last_reset_ns = operation->done_ns;
+    }
+    if (operation->kind == OPERATION_INCR && key->open_resets == 0 &&
+        operation->invoked_ns > key->last_reset_ns)
         key->counts_told++;
     if (operation_sets(operation) && key->told_ns == 0)
         key->told_ns = operation->done_ns;
@@ -204,6 +224,7 @@ void history_disturb(struct history *history) {
 void history_excuse(struct history *history, uint32_t key) {
     history->keys[key].sets = history->keys[key].overwrites = (struct ripening){0};
     history->keys[key].told_ns = 0;
+    history->keys[key].counts_are_excused = true;
 }
 
 bool history_is_there(const struct history *history, uint32_t index, uint64_t from_ns) {
@@ -250,6 +271,18 @@ struct operation *history_find_cell(const struct history *history, const uint8_t
         sequence >= history->operation_count[user])
         return NULL;
     return history->operations[user][sequence];
+}
+
+uint64_t history_reset_number(const struct operation *operation) {
+    return ((uint64_t)operation->sequence * HISTORY_USERS + operation->user + 1) * RESET_STEP;
+}
+
+struct operation *history_find_reset(const struct history *history, uint64_t number) {
+    uint64_t place = number / RESET_STEP - 1, user = place % HISTORY_USERS, sequence = place / HISTORY_USERS;
+    if (number < RESET_STEP || sequence >= history->operation_count[user])
+        return NULL;
+    struct operation *operation = history->operations[user][sequence];
+    return operation->kind == OPERATION_RESET ? operation : NULL;
 }
 
 static bool has_key(const struct operation *operation, uint32_t key) {
@@ -342,22 +375,48 @@ static void judge_freshness(struct history *history, const struct value_view *vi
     }
 }
 
+/* Whether nothing excuses that a count is not there which had been told when the reader asked. */
+static bool must_have_all(const struct history *history, const struct value_view *view) {
+    const struct history_key *key = view->key;
+    if (history->was_flushed || view->reader->keys[0] != view->index ||
+        key->last_reset_asked_ns >= view->reader->invoked_ns)
+        return false;
+    return history->is_final ? !key->counts_are_excused
+                             : history->conditions->is_calm && history->is_strict;
+}
+
+uint64_t history_counts(struct history *history, uint32_t index, int64_t number) {
+    uint64_t count = number < 0 ? 0 : (uint64_t)number % RESET_STEP;
+    const struct history_key *key = &history->keys[index];
+    const struct operation *reset = number < RESET_STEP ? NULL : history_find_reset(history, (uint64_t)number);
+    if (number < 0 || (number >= RESET_STEP && (reset == NULL || reset->keys[0] != index)))
+        world_fail(history->world, "I-PHANTOM: the counter %s is %lld", key->name, (long long)number);
+    else if (reset != NULL && reset->outcome == OUTCOME_FAILED)
+        world_fail(history->world, "I-HONEST: the counter %s is %lld, by a reset that was certainly not done",
+                   key->name, (long long)number);
+    else if (count > key->counts_asked - key->counts_refused)
+        world_fail(history->world, "I-COUNT: %s is %lld, and only %llu have counted", key->name,
+                   (long long)number, (unsigned long long)(key->counts_asked - key->counts_refused));
+    return count;
+}
+
 static void judge_count(struct history *history, const struct value_view *view, const uint8_t *data,
                         size_t size) {
     const struct history_key *key = view->key;
     int64_t number = 0;
-    if (data != NULL && (!number_parse_int64((const char *)data, size, &number) || number < 1)) {
+    if (data != NULL && !number_parse_int64((const char *)data, size, &number)) {
         char readable[64];
         world_fail(history->world, "I-PHANTOM: the counter %s is %s", key->name,
                    trace_readable(readable, sizeof readable, data, size));
-    } else if ((uint64_t)number > key->counts_asked) {
-        world_fail(history->world, "I-COUNT: %s is %lld, and only %llu have counted", key->name,
-                   (long long)number, (unsigned long long)key->counts_asked);
-    } else if (history->conditions->is_calm && history->is_strict && !history->was_flushed &&
-               view->reader->keys[0] == view->index && (uint64_t)number < view->reader->counted) {
+        return;
+    }
+    uint64_t count = history_counts(history, view->index, number);
+    if (!must_have_all(history, view))
+        return;
+    history->count_demands++;
+    if (count < view->reader->counted)
         world_fail(history->world, "I-COUNT: %s is %lld, but %llu had been told that they were counted",
                    key->name, (long long)number, (unsigned long long)view->reader->counted);
-    }
 }
 
 bool history_judge(struct history *history, const struct operation *reader, uint32_t index,

@@ -7,7 +7,9 @@
  *   I-HONEST   and not by somebody who was told that it was certainly not done
  *   I-FRESH    where no fault excuses it (calm and clear runs): a value is not read once another one, asked for after it was
  *              acknowledged, has been acknowledged itself
- *   I-COUNT    a counter is never above the number of those who counted; in calm runs never below those who were told
+ *   I-COUNT    a counter is never above the number of those who counted and were not told that it was not done; in calm runs never
+ *              below those who were told (and that no plain write can have done away with); and in the end, in no run, unless a node that had counts which nobody else had lost its
+ *              memory, or was alone, or there was a flush
  *
  * May touch: world, conditions. Must never know: nodes, connections.
  * Tests: fleet_selftest.c, the planted bugs in mutants/.
@@ -21,6 +23,7 @@
 #include "sim/world.h"
 
 #define CELL_SIZE      12
+#define RESET_STEP     1000000 /* a counter is a multiple of this, by its last reset, and what has been counted since */
 #define OPERATION_KEYS 6
 #define KEY_NAME_SIZE  24
 #define HISTORY_USERS  20 /* the last ones are the run's own */
@@ -33,7 +36,7 @@
 enum key_kind {
     KEY_PLAIN,
     KEY_VOLATILE, /* may have a time to live */
-    KEY_COUNTER,  /* INCR and GET only */
+    KEY_COUNTER,  /* INCR and GET only, and of every other one RESET and DEL */
     KEY_TAGGED,   /* as plain, in few slots: for transactions */
     KEY_PAIR      /* two keys in a slot that are always written together */
 };
@@ -49,6 +52,7 @@ enum operation_kind {
     OPERATION_INCR,
     OPERATION_EXPIRE,
     OPERATION_MSET,
+    OPERATION_RESET, /* of a counter: a plain number in its place, from which history_find_reset() finds the operation */
     OPERATION_MGET,
     OPERATION_EXISTS,
     OPERATION_FLUSH,
@@ -100,7 +104,12 @@ struct history_key {
     struct ripening sets, overwrites;
     uint32_t open_deletes;
     uint64_t last_delete_ns; /* when the last one was done; NO_TIME: nobody knows */
-    uint64_t counts_asked, counts_told;
+    uint64_t counts_asked, counts_refused;
+    uint64_t counts_told; /* of those that no reset, nor DEL, can have done away with */
+    uint32_t open_resets;
+    uint64_t last_reset_asked_ns, last_reset_ns; /* the latter: when one was done */
+    bool counts_are_excused;                     /* some may be lost */
+    bool has_unknown;        /* whoever wrote it does not know whether he did: it may have been done late */
     uint64_t told_ns; /* when a write of it was first acknowledged; 0: never */
 };
 
@@ -114,9 +123,10 @@ struct history {
     struct operation *open;      /* writes without an answer */
     uint64_t disturbed_ns;       /* when a node last had new routes, or ended */
     bool was_flushed, is_strict; /* strict: I-FRESH and I-COUNT are demanded */
+    bool is_final;               /* all writes are over, and all nodes agree */
     uint64_t marks;
     uint64_t outcomes[OPERATION_KIND_COUNT][OUTCOME_UNKNOWN + 1];
-    uint64_t values_read, fresh_demands;
+    uint64_t values_read, fresh_demands, count_demands;
 };
 
 void history_init(struct history *history, struct world *world, const struct conditions *conditions);
@@ -130,6 +140,10 @@ void history_told(struct history *history, struct operation *operation, enum out
 
 /* The cells that an operation writes. */
 void history_write_cells(const struct operation *operation, uint8_t *cells);
+/* The number that a reset writes, and the reset of a number; NULL: there is none. */
+uint64_t history_reset_number(const struct operation *operation);
+struct operation *history_find_reset(const struct history *history, uint64_t number);
+
 /* The operation of a cell; NULL: it has none. */
 struct operation *history_find_cell(const struct history *history, const uint8_t *cell);
 
@@ -142,10 +156,19 @@ bool history_is_there(const struct history *history, uint32_t key, uint64_t from
 
 /* A node has other routes, or a process has ended: writes of this moment may be in danger. */
 void history_disturb(struct history *history);
+/* What has been counted where a counter is this number. The run fails where it cannot be. */
+uint64_t history_counts(struct history *history, uint32_t key, int64_t number);
+
 /* What was written to a key so far may be lost. */
 void history_excuse(struct history *history, uint32_t key);
 
 uint32_t history_find_key(const struct history *history, const uint8_t *name, size_t size); /* or key_count */
+
+/* Whether the values of it that lose are kept. */
+static inline bool history_keeps(const struct history *history, uint32_t key) {
+    return history->conditions->keeps_conflicts &&
+           (history->keys[key].kind == KEY_PLAIN || history->keys[key].kind == KEY_TAGGED);
+}
 
 static inline bool operation_writes(const struct operation *operation) {
     return operation->kind != OPERATION_GET && operation->kind != OPERATION_MGET &&

@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "sim/ring/inspector.h"
+#include "sim/ring/inspector_inside.h"
 
+#include "data/merge_state.h"
 #include "node/cluster.h"
 #include "node/state.h"
 #include "store/keyspace.h"
@@ -11,8 +12,6 @@
 
 #include <stdio.h>
 
-#define SAMPLE_EVERY 64 /* of differing pairs */
-#define SAMPLES_MAX  400
 
 void inspector_init(struct inspector *inspector, struct world *world, const struct conditions *conditions,
                     struct history *history, struct station *stations) {
@@ -22,9 +21,13 @@ void inspector_init(struct inspector *inspector, struct world *world, const stru
         world_alloc(world, STATIONS_MAX * (size_t)history->key_count * sizeof *inspector->sights);
     inspector->claims =
         world_alloc(world, (size_t)history->key_count * CLAIMS_MAX * sizeof *inspector->claims);
+    inspector->dot_capacity = 64;
+    inspector->dots = world_alloc(world, inspector->dot_capacity * sizeof *inspector->dots);
+    inspector->dot_count = 1; /* place 0 means none */
+    inspector->hashes = world_alloc(world, history->key_count * sizeof *inspector->hashes);
+    inspector->were_full = world_alloc(world, history->key_count * sizeof *inspector->were_full);
     inspector->fact_capacity = 1024;
     inspector->facts = world_alloc(world, inspector->fact_capacity * sizeof *inspector->facts);
-    inspector->dot_count = 1; /* place 0 means none */
 }
 
 void inspector_release(struct inspector *inspector) {
@@ -42,6 +45,8 @@ void inspector_release(struct inspector *inspector) {
     world_free(world, inspector->facts, inspector->fact_capacity * sizeof *inspector->facts);
     world_free(world, inspector->sights, STATIONS_MAX * keys * sizeof *inspector->sights);
     world_free(world, inspector->claims, keys * CLAIMS_MAX * sizeof *inspector->claims);
+    world_free(world, inspector->hashes, keys * sizeof *inspector->hashes);
+    world_free(world, inspector->were_full, keys * sizeof *inspector->were_full);
 }
 
 /* Makes room for one element more. */
@@ -57,7 +62,7 @@ static void *grow(struct inspector *inspector, void *array, uint32_t count, uint
 
 /* ---- Versions ---- */
 
-static uint32_t find_actor(struct inspector *inspector, const struct actor_identity *identity) {
+uint32_t inspector_find_actor(struct inspector *inspector, const struct actor_identity *identity) {
     for (uint32_t i = 0; i < inspector->actor_count; i++)
         if (inspector->actors[i].incarnation == identity->incarnation &&
             memcmp(inspector->actors[i].node_id, identity->node_id, NODE_ID_SIZE) == 0)
@@ -77,12 +82,12 @@ static uint32_t number_of(struct inspector *inspector, const struct station *sta
     }
     /* The node may take another incarnation while it runs. */
     if (actor == ACTOR_SELF)
-        return find_actor(inspector, &actors->identities[ACTOR_SELF]);
+        return inspector_find_actor(inspector, &actors->identities[ACTOR_SELF]);
     while (inspector->number_count[at] <= actor) {
         inspector->numbers[at] = grow(inspector, inspector->numbers[at], inspector->number_count[at],
                                       &inspector->number_capacity[at], sizeof **inspector->numbers);
         uint32_t next = inspector->number_count[at]++;
-        inspector->numbers[at][next] = find_actor(inspector, &actors->identities[next]);
+        inspector->numbers[at][next] = inspector_find_actor(inspector, &actors->identities[next]);
     }
     return inspector->numbers[at][actor];
 }
@@ -102,17 +107,10 @@ void inspector_version(struct inspector *inspector, const struct station *statio
     }
 }
 
-static uint64_t counter_of(const struct known_dot *dots, uint32_t count, uint32_t actor) {
-    for (uint32_t i = 0; i < count; i++)
-        if (dots[i].actor == actor)
-            return dots[i].counter;
-    return 0;
-}
-
 static bool descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from,
                      uint32_t from_count) {
     for (uint32_t i = 0; i < from_count; i++)
-        if (counter_of(dots, count, from[i].actor) < from[i].counter)
+        if (inspector_counter_of(dots, count, from[i].actor) < from[i].counter)
             return false;
     return true;
 }
@@ -123,10 +121,11 @@ bool inspector_same_version(const struct known_version *one, const struct known_
 }
 
 /* Of those with the highest counter the one with the highest identity: so nodes decide ties. */
-static struct known_dot newest_of(const struct inspector *inspector, const struct known_version *version) {
-    struct known_dot newest = version->dots[0];
-    for (uint32_t i = 1; i < version->count; i++) {
-        struct known_dot dot = version->dots[i];
+struct known_dot inspector_newest(const struct inspector *inspector, const struct known_dot *dots,
+                                  uint32_t count) {
+    struct known_dot newest = dots[0];
+    for (uint32_t i = 1; i < count; i++) {
+        struct known_dot dot = dots[i];
         const struct actor_identity *a = &inspector->actors[dot.actor - 1],
                                     *b = &inspector->actors[newest.actor - 1];
         int order = memcmp(a->node_id, b->node_id, NODE_ID_SIZE);
@@ -151,7 +150,7 @@ const char *inspector_print_version(const struct inspector *inspector, const str
     return text;
 }
 
-static uint32_t keep_version(struct inspector *inspector, const struct known_version *version) {
+uint32_t inspector_keep_version(struct inspector *inspector, const struct known_version *version) {
     uint32_t place = inspector->dot_count;
     for (uint32_t i = 0; i <= version->count; i++) {
         inspector->dots = grow(inspector, inspector->dots, inspector->dot_count, &inspector->dot_capacity,
@@ -167,21 +166,26 @@ static uint32_t keep_version(struct inspector *inspector, const struct known_ver
 struct record *inspector_record(const struct inspector *inspector, const struct station *station,
                                 uint32_t index) {
     const struct history_key *name = &inspector->history->keys[index];
-    struct argument key = {
-        .data = (const uint8_t *)name->name, .size = name->name_size, .slot = ARGUMENT_NOT_PLACED};
-    keyspace_place(station->node->keyspace, &key);
-    return keyspace_find_record(station->node->keyspace, &key);
+    struct keyspace *keyspace = station->node->keyspace;
+    struct argument key = {.data = (const uint8_t *)name->name, .size = name->name_size, .slot = name->slot};
+    uint64_t *hash = &inspector->hashes[index];
+    /* All nodes of a cluster hash alike. */
+    if (*hash == 0)
+        *hash = hash_bytes(&keyspace->secret, key.data, key.size);
+    key.hash = *hash;
+    return keyspace_find_record(keyspace, &key);
 }
 
-static uint64_t flush_counter(const struct inspector *inspector, const struct station *station,
+uint64_t inspector_flush_counter(const struct inspector *inspector, const struct station *station,
                               uint32_t key) {
     const struct ledger *ledger = station->node->keyspace->ledger;
-    return ledger == NULL ? 0 : ledger->slots[inspector->history->keys[key].slot].flush_counter;
+    return ledger == NULL ? 0 : ledger->flush_counters[inspector->history->keys[key].slot];
 }
 
-/* Changes whenever the version does. */
-static uint64_t version_identity(const struct record *record) {
-    uint64_t mixed = record->counter * UINT64_C(0x9e3779b97f4a7c15) ^ record->actor;
+/* Changes whenever the version does, by numbers or by what they mean. */
+static uint64_t version_identity(const struct station *station, const struct record *record) {
+    const struct actor_identity *self = &station->node->keyspace->actors.identities[ACTOR_SELF];
+    uint64_t mixed = record->counter * UINT64_C(0x9e3779b97f4a7c15) ^ record->actor ^ self->incarnation << 32;
     if (record->flags & RECORD_VECTOR) {
         struct version version;
         record_version(record, &version);
@@ -203,6 +207,10 @@ static struct dot_fact *find_fact(struct dot_fact *facts, uint32_t capacity, uin
     return &facts[at % capacity];
 }
 
+struct dot_fact *inspector_find_fact(const struct inspector *inspector, uint32_t actor, uint64_t counter) {
+    return find_fact(inspector->facts, inspector->fact_capacity, actor, counter);
+}
+
 static void grow_facts(struct inspector *inspector) {
     uint32_t capacity = inspector->fact_capacity * 2;
     struct dot_fact *facts = world_alloc(inspector->world, capacity * sizeof *facts);
@@ -215,37 +223,72 @@ static void grow_facts(struct inspector *inspector) {
     inspector->fact_capacity = capacity;
 }
 
+static void fail_fact(struct inspector *inspector, const struct dot_fact *fact, const struct dot_fact *fresh,
+                      const struct known_version *version) {
+    const struct history_key *keys = inspector->history->keys;
+    const char *what = fresh->actor == FACT_OF_VERSION ? "version" : "dot";
+    char text[300];
+    inspector_print_version(inspector, version, text, sizeof text);
+    if (fact->key != fresh->key)
+        world_fail(inspector->world, "I-DOT: one %s for two keys: %s in node %u, %s in node %u: %s", what,
+                   keys[fact->key].name, fact->station, keys[fresh->key].name, fresh->station, text);
+    else
+        world_fail(inspector->world, "I-DOT: one %s for two %s of %s, in nodes %u and %u: %s", what,
+                   fact->type != fresh->type               ? "types"
+                   : fact->value_hash != fresh->value_hash ? "values"
+                                                           : "expiries",
+                   keys[fresh->key].name, fact->station, fresh->station, text);
+}
+
+static uint64_t version_hash(const struct known_version *version) {
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < version->count; i++)
+        hash = (hash ^ version->dots[i].counter ^ (uint64_t)version->dots[i].actor << 48) *
+               UINT64_C(0x9e3779b97f4a7c15);
+    return hash;
+}
+
+/* What a record says about its newest dot, or where it is merged about its version. kept: the place of this. */
 static void check_dot(struct inspector *inspector, const struct station *station, uint32_t key,
-                      const struct record *record, const struct known_version *version) {
-    struct known_dot newest = newest_of(inspector, version);
+                      const struct record *record, const struct known_version *version, uint32_t kept) {
+    struct known_dot newest = inspector_newest(inspector, version->dots, version->count);
+    struct known_version visible = {0};
+    struct buffer state;
+    buffer_init(&state, &inspector->world->mem);
+    inspector_append_state(inspector, &station->node->keyspace->actors, record, &state);
     struct dot_fact fresh = {.actor = newest.actor,
                              .key = key,
                              .counter = newest.counter,
                              .value_hash = XXH3_64bits(record_value_const(record), record_value_size(record)),
                              .expiry_ms = record_expiry_ms(record),
                              .type = record_type(record),
-                             .station = station->number};
-    struct dot_fact *fact = find_fact(inspector->facts, inspector->fact_capacity, fresh.actor, fresh.counter);
+                             .station = station->number,
+                             .version = kept};
+    if (state.size != 0) {
+        inspector_check_siblings(inspector, key, &state, version, &visible);
+        inspector_check_parts(inspector, key, &state);
+    }
+    if (state.size != 0 && merge_state_kind(state.data) == MERGE_STATE_COUNTER) {
+        fresh.actor = FACT_OF_VERSION;
+        fresh.counter = version_hash(version);
+        if (!inspector->were_full[key])
+            fresh.value_hash ^= XXH3_64bits(state.data, state.size) << 1;
+    }
+    buffer_release(&state);
+    /* Versions of so many actors forget some. */
+    if (world_has_failed(inspector->world) ||
+        (fresh.actor == FACT_OF_VERSION && inspector->actor_count > VERSION_DOTS_MAX))
+        return;
+    struct dot_fact *fact = inspector_find_fact(inspector, fresh.actor, fresh.counter);
     if (fact->actor == 0) {
+        fresh.visible = inspector_keep_version(inspector, &visible);
         *fact = fresh;
         if (++inspector->fact_count * 2 > inspector->fact_capacity)
             grow_facts(inspector);
-        return;
+    } else if (fact->key != key || fact->value_hash != fresh.value_hash ||
+               fact->expiry_ms != fresh.expiry_ms || fact->type != fresh.type) {
+        fail_fact(inspector, fact, &fresh, version);
     }
-    const struct history_key *keys = inspector->history->keys;
-    char text[300];
-    if (fact->key != key)
-        world_fail(inspector->world, "I-DOT: one dot for two keys: %s in node %u, %s in node %u: %s",
-                   keys[fact->key].name, fact->station, keys[key].name, station->number,
-                   inspector_print_version(inspector, version, text, sizeof text));
-    else if (fact->value_hash != fresh.value_hash || fact->expiry_ms != fresh.expiry_ms ||
-             fact->type != fresh.type)
-        world_fail(inspector->world, "I-DOT: one dot for two %s of %s, in nodes %u and %u: %s",
-                   fact->type != fresh.type               ? "types"
-                   : fact->value_hash != fresh.value_hash ? "values"
-                                                          : "expiries",
-                   keys[key].name, fact->station, station->number,
-                   inspector_print_version(inspector, version, text, sizeof text));
 }
 
 /* ---- I-VVMONO ---- */
@@ -260,7 +303,7 @@ static void check_progress(struct inspector *inspector, const struct station *st
     /* A full version forgets its oldest dot; what was flushed is gone. */
     if (count == VERSION_DOTS_MAX || now->count == VERSION_DOTS_MAX)
         return;
-    uint64_t flushed = flush_counter(inspector, station, key), highest = 0;
+    uint64_t flushed = inspector_flush_counter(inspector, station, key), highest = 0;
     for (uint32_t i = 1; i <= count; i++)
         highest = kept[i].counter > highest ? kept[i].counter : highest;
     if (highest <= flushed)
@@ -290,52 +333,56 @@ static void learn_dot(struct inspector *inspector, const struct record *record,
         operation->key_count != 1 || size != operation->cells * CELL_SIZE ||
         memcmp(value, value + size - CELL_SIZE, CELL_SIZE) != 0)
         return;
-    struct known_dot dot = newest_of(inspector, version);
+    struct known_dot dot = inspector_newest(inspector, version->dots, version->count);
     operation->dot_actor = dot.actor;
     operation->dot_counter = dot.counter;
+    struct dot_fact *fact = inspector_find_fact(inspector, dot.actor, dot.counter);
+    if (fact->actor != 0)
+        fact->operation = operation;
 }
 
 static void look(struct inspector *inspector, const struct station *station, uint32_t key) {
     struct sight *sight = &inspector->sights[(size_t)station->number * inspector->history->key_count + key];
     struct record *record = inspector_record(inspector, station, key);
-    uint64_t identity = record == NULL ? 0 : version_identity(record);
+    uint64_t identity = record == NULL ? 0 : version_identity(station, record);
     bool is_known = sight->process == station->process && !station->node->keyspace->is_alone;
     inspector->statistics.looks++;
     if (is_known && (record == NULL) == (sight->version == 0) && sight->identity == identity)
         return;
     inspector->statistics.changes++;
     struct known_version version = {.count = 0};
+    uint32_t kept = 0;
     if (record != NULL) {
         inspector_version(inspector, station, record, &version);
-        check_dot(inspector, station, key, record, &version);
+        kept = inspector_keep_version(inspector, &version);
+        check_dot(inspector, station, key, record, &version, kept);
         learn_dot(inspector, record, &version);
     }
     if (is_known && sight->version != 0)
         check_progress(inspector, station, key, sight, &version);
-    *sight = (struct sight){.process = station->process, .identity = identity};
-    sight->version = record == NULL ? 0 : keep_version(inspector, &version);
+    *sight = (struct sight){.process = station->process, .version = kept, .identity = identity};
+    sight->counter = record == NULL ? 0 : record->counter;
     sight->has_expiry = record != NULL && record_expiry_ms(record) != RECORD_NO_EXPIRY;
 }
 
 /* ---- I-HOLD ---- */
 
-static bool covers(struct inspector *inspector, const struct station *station, uint32_t key,
+/* By what was seen last. */
+static bool covers(const struct inspector *inspector, const struct station *station, uint32_t key,
                    const struct claim *claim) {
-    if (flush_counter(inspector, station, key) >= claim->counter)
-        return true;
-    const struct record *record = inspector_record(inspector, station, key);
-    if (record == NULL)
-        return false;
-    struct known_version version;
-    inspector_version(inspector, station, record, &version);
-    if (counter_of(version.dots, version.count, claim->actor) >= claim->counter)
+    const struct known_dot *kept = &inspector->dots[inspector_sight(inspector, station, key)->version];
+    uint32_t count = (uint32_t)kept->counter;
+    if (inspector_counter_of(kept + 1, count, claim->actor) >= claim->counter)
         return true;
     /* Versions of so many actors forget some. */
-    return inspector->actor_count > VERSION_DOTS_MAX &&
-           newest_of(inspector, &version).counter >= claim->counter;
+    if (count != 0 && inspector->actor_count > VERSION_DOTS_MAX &&
+        inspector_newest(inspector, kept + 1, count).counter >= claim->counter)
+        return true;
+    return inspector_flush_counter(inspector, station, key) >= claim->counter;
 }
 
-static uint32_t holders_of(struct inspector *inspector, uint32_t key, const struct claim *claim) {
+/* Who has a claim, of those whose record was looked at just now. */
+static uint32_t seen_holders(const struct inspector *inspector, uint32_t key, const struct claim *claim) {
     uint32_t holders = 0;
     for (uint32_t i = 0; i < inspector->station_count; i++) {
         const struct station *station = &inspector->stations[i];
@@ -345,8 +392,19 @@ static uint32_t holders_of(struct inspector *inspector, uint32_t key, const stru
     return holders;
 }
 
+static void look_everywhere(struct inspector *inspector, uint32_t key) {
+    for (uint32_t i = 0; i < inspector->station_count; i++)
+        if (station_runs(&inspector->stations[i]))
+            look(inspector, &inspector->stations[i], key);
+}
+
+static uint32_t holders_of(struct inspector *inspector, uint32_t key, const struct claim *claim) {
+    look_everywhere(inspector, key);
+    return seen_holders(inspector, key, claim);
+}
+
 /* For people: who has what of a key. */
-static void note_copies(struct inspector *inspector, uint32_t key) {
+void inspector_note_copies(struct inspector *inspector, uint32_t key) {
     for (uint32_t i = 0; i < inspector->station_count; i++) {
         const struct station *station = &inspector->stations[i];
         if (!station_runs(station))
@@ -364,7 +422,7 @@ static void note_copies(struct inspector *inspector, uint32_t key) {
         world_note(
             inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
             inspector_print_version(inspector, &version, text, sizeof text), value,
-            inspector->history->keys[key].name, (unsigned long long)flush_counter(inspector, station, key),
+            inspector->history->keys[key].name, (unsigned long long)inspector_flush_counter(inspector, station, key),
             slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
             route == ROUTE_NOBODY ? "nobody" : membership_member(cluster->membership, route)->entry.host);
     }
@@ -374,7 +432,7 @@ static void fail_claim(struct inspector *inspector, uint32_t key, const struct c
                        const char *what) {
     const struct actor_identity *actor = &inspector->actors[claim->actor - 1];
     if (!world_has_failed(inspector->world))
-        note_copies(inspector, key);
+        inspector_note_copies(inspector, key);
     world_fail(
         inspector->world,
         "I-HOLD: %s: operation %u of user %u, told at %.6f s, made it %02x%02x.%llu:%llx.%u: %s (holders were %x)",
@@ -389,7 +447,7 @@ static void check_key(struct inspector *inspector, uint32_t key) {
         struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
         if (claim->actor == 0)
             continue;
-        uint32_t holders = holders_of(inspector, key, claim);
+        uint32_t holders = seen_holders(inspector, key, claim);
         if (holders == 0) {
             fail_claim(inspector, key, claim, "nobody has it or what descends from it");
             return;
@@ -407,15 +465,16 @@ static bool somebody_is_alone(const struct inspector *inspector) {
 }
 
 void inspector_told(struct inspector *inspector, struct operation *operation) {
+    /* Alone, a counter is a number like any other. */
+    if (operation->kind == OPERATION_INCR && somebody_is_alone(inspector))
+        history_excuse(inspector->history, operation->keys[0]);
     if (!operation_sets(operation) || operation->key_count != 1 || somebody_is_alone(inspector))
         return;
     uint32_t key = operation->keys[0];
     if (inspector->history->keys[key].kind == KEY_VOLATILE)
         return;
     /* Executed where its user is connected, it is acknowledged before the turn is over. */
-    for (uint32_t i = 0; i < inspector->station_count && operation->dot_actor == 0; i++)
-        if (station_runs(&inspector->stations[i]))
-            look(inspector, &inspector->stations[i], key);
+    look_everywhere(inspector, key);
     if (operation->dot_actor == 0) {
         inspector->statistics.unseen++;
         return;
@@ -423,7 +482,7 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
     struct claim *claims = &inspector->claims[key * CLAIMS_MAX];
     struct claim fresh = {
         .actor = operation->dot_actor, .counter = operation->dot_counter, .operation = operation};
-    fresh.holders = holders_of(inspector, key, &fresh);
+    fresh.holders = seen_holders(inspector, key, &fresh);
     inspector->statistics.claims++;
     if (fresh.holders == 0) {
         /* Its coordinator has died since it answered. */
@@ -481,7 +540,7 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
     for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
          key++) {
         struct record *record = inspector_record(inspector, station, key);
-        look(inspector, station, key);
+        look_everywhere(inspector, key);
         bool is_alike = record == NULL;
         struct known_version ours = {0}, theirs;
         if (record != NULL)
@@ -503,7 +562,7 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
             struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
             if (claim->actor == 0)
                 continue;
-            uint32_t holders = holders_of(inspector, key, claim);
+            uint32_t holders = seen_holders(inspector, key, claim);
             if (holders == 0)
                 fail_claim(inspector, key, claim, "nobody has it or what descends from it");
             claim->holders = holders & ~bit;
@@ -525,133 +584,18 @@ void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t 
         uint64_t flushed = 0;
         for (uint32_t at = 0; at < inspector->station_count; at++)
             if (station_runs(&inspector->stations[at]) &&
-                flush_counter(inspector, &inspector->stations[at], key) > flushed)
-                flushed = flush_counter(inspector, &inspector->stations[at], key);
+                inspector_flush_counter(inspector, &inspector->stations[at], key) > flushed)
+                flushed = inspector_flush_counter(inspector, &inspector->stations[at], key);
         if ((claim->holders & holders) != holders && flushed < claim->counter)
             fail_claim(inspector, key, claim, "at the end not all who should hold it do");
     }
 }
 
-/* ---- I-MERGE ---- */
-
-static bool prepare_merge(struct inspector *inspector) {
-    if (inspector->samples++ == 0)
-        for (unsigned i = 0; i < 2; i++) {
-            static const uint8_t seed[HASH_SEED_SIZE] = {7};
-            inspector->merged[i] = keyspace_new(&inspector->merge_mem, seed, 1);
-            CHECK(inspector->merged[i] != NULL && ledger_attach(inspector->merged[i]));
-            keyspace_set_alone(inspector->merged[i], false);
-        }
-    return inspector->samples <= SAMPLES_MAX;
-}
-
-/* A node's record for a keyspace that has other numbers for its actors, under another name. */
-static void take_parts(const struct station *station, const struct record *record, struct keyspace *keyspace,
-                       const struct argument *name, struct record_parts *parts, struct dot *others) {
-    const struct actors *actors = &station->node->keyspace->actors;
-    record_parts(record, parts, others);
-    parts->key = name->data;
-    parts->key_size = name->size;
-    parts->newest.actor = actors_intern(&keyspace->actors, &actors->identities[parts->newest.actor]);
-    for (uint16_t i = 0; i < parts->other_count; i++) {
-        struct dot dot = others[i];
-        dot.actor = actors_intern(&keyspace->actors, &actors->identities[dot.actor]);
-        uint16_t at = i;
-        for (; at > 0 && others[at - 1].actor > dot.actor; at--)
-            others[at] = others[at - 1];
-        others[at] = dot;
-    }
-}
-
-static void merge_into(struct keyspace *keyspace, const struct station *station, const struct record *record,
-                       struct argument *name, bool *changed) {
-    struct record_parts parts;
-    struct dot others[VERSION_DOTS_MAX];
-    take_parts(station, record, keyspace, name, &parts, others);
-    CHECK(keyspace_merge(keyspace, 0, name, &parts, changed));
-}
-
-static void known_in(struct inspector *inspector, const struct keyspace *keyspace,
-                     const struct record *record, struct known_version *known) {
-    struct version version;
-    record_version(record, &version);
-    known->count = version.count;
-    for (uint32_t i = 0; i < version.count; i++)
-        known->dots[i] =
-            (struct known_dot){version.dots[i].counter,
-                               find_actor(inspector, &keyspace->actors.identities[version.dots[i].actor])};
-}
-
-static void check_merge(struct inspector *inspector, const struct station *stations[2],
-                        struct record *records[2], uint32_t key) {
-    char name[32];
-    bool changed, changed_again = false;
-    int64_t now_ms = station_wall_us(stations[0]) / 1000;
-    if (!prepare_merge(inspector))
-        return;
-    inspector->statistics.merges++;
-    int size = snprintf(name, sizeof name, "sample-%llu", (unsigned long long)inspector->samples);
-    struct record *results[2];
-    struct known_version versions[2];
-    for (unsigned order = 0; order < 2; order++) {
-        struct keyspace *keyspace = inspector->merged[order];
-        struct argument argument = {
-            .data = (uint8_t *)name, .size = (uint32_t)size, .slot = ARGUMENT_NOT_PLACED};
-        keyspace_set_time(keyspace, now_ms);
-        keyspace_place(keyspace, &argument);
-        merge_into(keyspace, stations[order], records[order], &argument, &changed);
-        merge_into(keyspace, stations[1 - order], records[1 - order], &argument, &changed);
-        merge_into(keyspace, stations[order], records[order], &argument, &changed_again);
-        results[order] = keyspace_find_record(keyspace, &argument);
-        ledger_clear_effects(keyspace->ledger);
-        if (results[order] == NULL || changed_again) {
-            world_fail(inspector->world, "I-MERGE: %s of nodes %u and %u: %s",
-                       inspector->history->keys[key].name, stations[0]->number, stations[1]->number,
-                       results[order] == NULL ? "nothing comes out"
-                                              : "what was merged already changes something");
-            return;
-        }
-        known_in(inspector, keyspace, results[order], &versions[order]);
-    }
-    if (!inspector_same_version(&versions[0], &versions[1]) ||
-        record_value_size(results[0]) != record_value_size(results[1]) ||
-        record_type(results[0]) != record_type(results[1]) ||
-        record_expiry_ms(results[0]) != record_expiry_ms(results[1]) ||
-        memcmp(record_value_const(results[0]), record_value_const(results[1]),
-               record_value_size(results[0])) != 0) {
-        char text[2][200];
-        world_fail(inspector->world, "I-MERGE: %s of nodes %u and %u gives [%s] or [%s], as it comes",
-                   inspector->history->keys[key].name, stations[0]->number, stations[1]->number,
-                   inspector_print_version(inspector, &versions[0], text[0], sizeof text[0]),
-                   inspector_print_version(inspector, &versions[1], text[1], sizeof text[1]));
-    }
-}
-
-static void sample_merge(struct inspector *inspector, uint32_t key) {
-    const struct station *stations[2] = {NULL, NULL};
-    struct record *records[2] = {NULL, NULL};
-    for (uint32_t i = 0; i < inspector->station_count && records[1] == NULL; i++) {
-        const struct station *station = &inspector->stations[i];
-        struct record *record = station_runs(station) ? inspector_record(inspector, station, key) : NULL;
-        if (record == NULL)
-            continue;
-        unsigned at = records[0] != NULL;
-        if (at == 1 && record->counter == records[0]->counter)
-            continue;
-        stations[at] = station;
-        records[at] = record;
-    }
-    if (records[1] != NULL && rng_below(world_random(inspector->world, CHANCE_MEMORY), SAMPLE_EVERY) == 0)
-        check_merge(inspector, stations, records, key);
-}
-
 void inspector_sweep(struct inspector *inspector) {
     for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
          key++) {
-        for (uint32_t i = 0; i < inspector->station_count; i++)
-            if (station_runs(&inspector->stations[i]))
-                look(inspector, &inspector->stations[i], key);
+        look_everywhere(inspector, key);
         check_key(inspector, key);
-        sample_merge(inspector, key);
+        inspector_sample_merge(inspector, key);
     }
 }

@@ -1,11 +1,15 @@
 /* inspector.h - looks into the memory of all nodes: which versions they hold of each key, and what follows from that.
  *
- *   I-DOT     one (node, incarnation, counter) names one write of one key: the same value, type and expiry wherever it is
+ *   I-DOT     one (node, incarnation, counter) names one write of one key: the same value, type and expiry wherever it is, also
+ *             among siblings; of a counter, which is merged, one version names one value and one merge state
  *   I-VVMONO  in one process the version of a key never goes back; a record goes away only by expiry, a flush,
  *             or with its slot
  *   I-HOLD    what was acknowledged is held by somebody, under its version or one that descends from it, until all who
  *             held it have lost their memory
  *   I-ACK     when WAIT says that so many have a write, they have it
+ *   I-SIB     siblings are covered by the version, none twice, none is the value itself, and they are 8 at most
+ *   I-PART    what a counter's base, a plain write, had seen of others' counts is not counted beside it
+ *   I-KEPT    where conflicts are kept: an acknowledged value that no write has seen is the value or a sibling in the end
  *   I-MERGE   (a sample) two records that two nodes hold of a key give the same, whichever comes first, and again
  * Versions are compared by the identities of their actors, never by the numbers that a node has for them.
  *
@@ -42,6 +46,7 @@ struct sight {
     uint32_t process;  /* 0: never looked */
     uint32_t version;  /* place among the dots that are kept; 0: no record */
     uint64_t identity; /* of the record's version in that process: unchanged if this is */
+    uint64_t counter;  /* the record's newest */
     bool has_expiry;
 };
 
@@ -54,16 +59,19 @@ struct claim {
 };
 
 struct dot_fact {
-    uint32_t actor; /* 0: an empty place */
+    uint32_t actor; /* 0: an empty place; FACT_OF_VERSION: `counter` is the hash of a whole version */
     uint32_t key;
     uint64_t counter, value_hash;
     int64_t expiry_ms;
     uint32_t type, station;
+    uint32_t version, visible; /* places among the dots that are kept: of the version that it was first seen with, and of the
+                                  siblings beside it. What of the version is not among these, this write or one before has seen */
+    const struct operation *operation; /* NULL: not known */
 };
 
 struct inspector_statistics {
     uint64_t looks, changes, facts, claims, excused, merges, unseen;
-    uint64_t waits, kinds_of_conflict;
+    uint64_t waits, kinds_of_conflict, siblings, kept;
 };
 
 struct inspector {
@@ -82,6 +90,8 @@ struct inspector {
     struct dot_fact *facts; /* open addressing */
     uint32_t fact_count, fact_capacity;
     struct claim *claims;           /* CLAIMS_MAX for each key */
+    uint64_t *hashes;               /* of the keys, as all nodes hash them; 0: not yet known */
+    bool *were_full;                /* the key has had as many siblings as there may be: some may have been dropped */
     uint64_t changes[STATIONS_MAX]; /* keyspace->counters.changes, as seen last */
     struct keyspace *merged[2];     /* where samples are merged; made when they are needed */
     struct mem merge_mem;
@@ -107,12 +117,19 @@ void inspector_sweep(struct inspector *inspector);
 /* At the end: all that is claimed is covered by all of those who hold the key (one bit each). */
 void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders);
 
+/* At the end: what conflicts have left is there, as a holder of the key has it. */
+void inspector_check_kept(struct inspector *inspector, uint32_t key, const struct station *holder);
+
 /* The record of a key in a node, NULL if there is none. */
 struct record *inspector_record(const struct inspector *inspector, const struct station *station,
                                 uint32_t key);
 /* Its version by the inspector's numbers. */
 void inspector_version(struct inspector *inspector, const struct station *station,
                        const struct record *record, struct known_version *version);
+/* Whether two nodes' records have the same merge state, or may have different ones: siblings beyond their limit may be others. */
+bool inspector_same_state(struct inspector *inspector, uint32_t key, const struct keyspace *one,
+                          const struct record *of_one, const struct keyspace *other,
+                          const struct record *of_other);
 bool inspector_same_version(const struct known_version *one, const struct known_version *other);
 /* "3.1:174ab.2 7.1:174ab.1": for people. */
 const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version,

@@ -10,7 +10,7 @@
 
 static bool fail(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size) {
     static const char *const names[] = {"GET",      "SET",  "GETSET", "SETNX", "DEL",   "APPEND",
-                                        "SETRANGE", "INCR", "EXPIRE", "MSET",  "MGET",  "EXISTS",
+                                        "SETRANGE", "INCR", "EXPIRE", "MSET",  "SET",   "MGET", "EXISTS",
                                         "FLUSH",    "SCAN", "DBSIZE", "WAIT",  "a look"};
     char readable[160];
     world_fail(user->world, "I-REPLY: user %u, node %u: %s%s%s: %s", user->number,
@@ -165,13 +165,11 @@ static bool judge_number(struct user *user, struct operation *operation, const u
 }
 
 static bool judge_count(struct user *user, struct operation *operation, const uint8_t *reply, size_t size) {
-    const struct history_key *key = &user->history->keys[operation->keys[0]];
     int64_t number;
     if (!reply_integer_value(reply, size, &number) || number < 1)
         return fail(user, operation, reply, size);
-    if ((uint64_t)number > key->counts_asked)
-        world_fail(user->world, "I-COUNT: INCR %s gives %lld, and only %llu have counted", key->name,
-                   (long long)number, (unsigned long long)key->counts_asked);
+    if (history_counts(user->history, operation->keys[0], number) == 0)
+        return fail(user, operation, reply, size);
     user_told(user, operation, OUTCOME_DONE);
     return !world_has_failed(user->world);
 }
@@ -198,6 +196,7 @@ bool user_judge(struct user *user, struct operation *operation, const uint8_t *r
         return told(user, operation, judge_value(user, operation, operation->keys[0], reply, size));
     case OPERATION_MGET: return told(user, operation, judge_values(user, operation, reply, size));
     case OPERATION_SET:
+    case OPERATION_RESET:
     case OPERATION_MSET:
     case OPERATION_FLUSH:
         if (!reply_is_text(reply, size, "+OK\r\n"))

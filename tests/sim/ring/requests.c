@@ -12,6 +12,7 @@
 #define WORDS_MAX       16
 #define LARGE_CELLS     90 /* long enough to be told in parts */
 #define TRANSACTION_MAX 4
+#define HOT_KEYS        4 /* values, and one counter */
 
 struct words {
     const uint8_t *data[WORDS_MAX];
@@ -82,7 +83,8 @@ static uint32_t some_key(const struct user *user, unsigned kinds) {
     const struct history *history = user->history;
     struct rng *rng = dice(user);
     uint32_t count = history->key_count;
-    uint64_t first = chance_permille(rng, user->conditions->mix.hot_permille) ? 0 : rng_below(rng, count);
+    bool is_hot = chance_permille(rng, user->conditions->mix.hot_permille);
+    uint64_t first = rng_below(rng, is_hot && count > HOT_KEYS ? HOT_KEYS : count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t key = (uint32_t)((first + i) % count);
         if (is_of(history, key, kinds))
@@ -164,7 +166,20 @@ static struct operation *say_range(struct user *user, struct words *words, uint3
     return operation;
 }
 
+static struct operation *say_reset(struct user *user, struct words *words, uint32_t key) {
+    if (chance_permille(dice(user), 300))
+        return say_delete(user, words, key);
+    struct operation *operation = new_operation(user, OPERATION_RESET, key);
+    begin_words(words, user, "SET");
+    add_key(words, user, key);
+    add_number(words, history_reset_number(operation));
+    return operation;
+}
+
 static struct operation *say_count(struct user *user, struct words *words, uint32_t key) {
+    bool may_reset = user->conditions->mix.deletes != 0 && key / 8 % 2 == 0;
+    if (may_reset && chance_permille(dice(user), 120))
+        return say_reset(user, words, key);
     begin_words(words, user, "INCR");
     add_key(words, user, key);
     return new_operation(user, OPERATION_INCR, key);
@@ -386,6 +401,8 @@ static void request_look(struct user *user) {
                                            {"PING"},
                                            {"RANDOMKEY"},
                                            {"KV.RING", "7"},
+                                           {"KV.SIBLINGS", "s:0"},
+                                           {"KV.VERSION", "s:0"},
                                            {"KEYS", "*1*"},
                                            {"COMMAND", "COUNT"}};
     user_look(user, looks[rng_below(dice(user), sizeof looks / sizeof *looks)]);

@@ -78,6 +78,9 @@ static void add_result(struct ring_tally *tally, const struct fleet_result *resu
     sum->unseen += result->unseen;
     sum->fresh_demands += result->fresh_demands;
     sum->merges += result->merges;
+    sum->count_demands += result->count_demands;
+    sum->siblings += result->siblings;
+    sum->kept += result->kept;
     sum->final_reads += result->final_reads;
 }
 
@@ -85,9 +88,10 @@ static void print_sum(const struct fleet_result *sum) {
     printf("%" PRIu64 " requests (%" PRIu64 " without a sure outcome), %" PRIu64
            " acknowledged writes watched (%" PRIu64 " lost with their last holder, %" PRIu64
            " not seen), %" PRIu64 " reads that had to be fresh, %" PRIu64 " merges tried, %" PRIu64
-           " values compared at the end\n",
+           " values compared at the end, %" PRIu64 " counters that had to be complete, %" PRIu64
+           " siblings seen, %" PRIu64 " values that a conflict had to leave\n",
            sum->requests, sum->unknown, sum->claims, sum->excused, sum->unseen, sum->fresh_demands,
-           sum->merges, sum->final_reads);
+           sum->merges, sum->final_reads, sum->count_demands, sum->siblings, sum->kept);
 }
 
 static bool run_once(const struct fleet_options *options, const char *what, bool twice,

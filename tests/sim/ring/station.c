@@ -27,6 +27,12 @@ static uint64_t host_clock_ns(void *context) {
     return station->world->now_ns + station->busy_ns;
 }
 
+/* A process that stands still does not work meanwhile. */
+static uint64_t host_cpu_ns(void *context) {
+    struct station *station = context;
+    return station->worked_ns + station->busy_ns;
+}
+
 static void host_log(void *context, enum node_log_level level, const char *text) {
     struct station *station = context;
     char readable[TRACE_LINE_SIZE];
@@ -90,6 +96,7 @@ void station_init(struct station *station, struct world *world, struct network *
                                 .conditions = conditions,
                                 .number = number,
                                 .wake_ns = UINT64_MAX,
+                                .alarm_ns = UINT64_MAX,
                                 .help_ns = UINT64_MAX};
     snprintf(station->address, sizeof station->address, STATION_ADDRESS "%u", number);
     station->last_ready = &station->first_ready;
@@ -123,6 +130,8 @@ static void configure(struct station *station) {
     }
     config->save_count = conditions->save_changes != 0;
     config->save[0] = (struct save_rule){conditions->save_s, conditions->save_changes};
+    if (conditions->keeps_conflicts)
+        CHECK(config_replace_text(config, &config->conflict_keep, KEPT_PREFIXES));
     CHECK(config_replace_text(config, &config->cluster_seeds, station->seeds));
     CHECK(config_replace_text(config, &config->cluster_secret, station->secret));
 }
@@ -131,7 +140,7 @@ static struct node *make_node(struct station *station) {
     struct world *world = station->world;
     struct node_host host = {.context = station,
                              .clock_ns = host_clock_ns,
-                             .thread_cpu_ns = host_clock_ns,
+                             .thread_cpu_ns = host_cpu_ns,
                              .log = host_log,
                              .sleep_us = host_sleep_us,
                              .random = host_random,
@@ -566,6 +575,7 @@ static void look_at_epochs(struct station *station) {
 static void turn(struct station *station) {
     struct world *world = station->world;
     station->steps.turns++;
+    station->worked_ns += station->busy_ns;
     station->busy_ns = 0;
     trace_number(&world->trace, world->now_ns + station->number);
     node_turn(station->node, world->now_ns, station_wall_us(station));
@@ -595,10 +605,16 @@ static void turn(struct station *station) {
         wake_at(station, world->now_ns + 1000);
 }
 
+static void set_alarm(struct station *station);
+
 static void wake(void *context) {
     struct station *station = context;
-    if (station->world->now_ns != station->wake_ns)
-        return; /* an earlier turn took its place */
+    if (station->world->now_ns == station->alarm_ns)
+        station->alarm_ns = UINT64_MAX;
+    if (station->world->now_ns != station->wake_ns) {
+        set_alarm(station); /* an earlier turn took its place, and wants another one later */
+        return;
+    }
     station->wake_ns = UINT64_MAX;
     if (station->node == NULL || world_has_failed(station->world))
         return;
@@ -606,6 +622,16 @@ static void wake(void *context) {
         wake_at(station, station->stands_still_until_ns);
     else
         turn(station);
+}
+
+/* Most turns come before the time that the one before has asked for: the event of that time is left to come, and goes on from
+ * there. */
+static void set_alarm(struct station *station) {
+    if (station->wake_ns >= station->alarm_ns)
+        return;
+    if (station->wake_ns > station->world->now_ns)
+        station->alarm_ns = station->wake_ns;
+    world_at(station->world, station->wake_ns, wake, station);
 }
 
 static void wake_at(struct station *station, uint64_t time_ns) {
@@ -616,5 +642,5 @@ static void wake_at(struct station *station, uint64_t time_ns) {
     if (time_ns >= station->wake_ns)
         return;
     station->wake_ns = time_ns;
-    world_at(station->world, time_ns, wake, station);
+    set_alarm(station);
 }

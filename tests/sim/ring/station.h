@@ -81,8 +81,11 @@ struct station {
     struct crash_queue helper;
     uint64_t help_ns;
     int64_t wall_shift_us; /* its clock against the world's */
-    uint64_t wake_ns, stands_still_until_ns;
+    uint64_t wake_ns;      /* when the next turn is wanted; UINT64_MAX: not */
+    uint64_t alarm_ns;     /* when an event for it is to come; UINT64_MAX: none is */
+    uint64_t stands_still_until_ns;
     uint64_t busy_ns; /* virtual time that this turn has taken so far */
+    uint64_t worked_ns; /* in all turns before */
     struct wire_end *first_ready, **last_ready;
     struct dial *dials_ended;
     struct station_client *clients, *first_client, **last_client;

@@ -181,6 +181,10 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
             : record_value_size(first) != record_value_size(record) ? "sizes"
             : memcmp(record_value_const(first), record_value_const(record), record_value_size(first)) != 0
                 ? "values"
+            : !inspector_same_state(&fleet->inspector, key,
+                                    fleet->stations[first_holder].node->keyspace, first,
+                                    fleet->stations[i].node->keyspace, record)
+                ? "merge states"
                 : NULL;
         if (what != NULL) {
             char text[2][80];
@@ -222,12 +226,11 @@ static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
             }
             uint64_t theirs = ledger_slot_digest(ledger, slot);
             if (known != STATIONS_MAX && theirs != digest) {
-                snprintf(why, 256, "nodes %u and %u have different digests of slot %u (flushes %llx, %llx)",
-                         known, i, slot,
-                         (unsigned long long)fleet->stations[known]
-                             .node->keyspace->ledger->slots[slot]
-                             .flush_counter,
-                         (unsigned long long)ledger->slots[slot].flush_counter);
+                snprintf(
+                    why, 256, "nodes %u and %u have different digests of slot %u (flushes %llx, %llx)", known,
+                    i, slot,
+                    (unsigned long long)fleet->stations[known].node->keyspace->ledger->flush_counters[slot],
+                    (unsigned long long)ledger->flush_counters[slot]);
                 return false;
             }
             known = i;
@@ -270,9 +273,9 @@ static bool digests_are_right(struct fleet *fleet, uint32_t number, char why[256
             sums[argument.slot] += ledger_record_digest(keyspace, argument.hash, record);
     }
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (ledger_is_known(keyspace->ledger, slot) && keyspace->ledger->slots[slot].digest != sums[slot]) {
+        if (ledger_is_known(keyspace->ledger, slot) && keyspace->ledger->digests[slot] != sums[slot]) {
             snprintf(why, 256, "node %u has the digest %llx of slot %u, and its records give %llx", number,
-                     (unsigned long long)keyspace->ledger->slots[slot].digest, slot,
+                     (unsigned long long)keyspace->ledger->digests[slot], slot,
                      (unsigned long long)sums[slot]);
             is_right = false;
         }
@@ -372,13 +375,20 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
     user_leave(reader);
 }
 
+static void check_holders(struct fleet *fleet, uint32_t key, uint32_t holders) {
+    inspector_check_claims(&fleet->inspector, key, holders);
+    if (holders != 0 && !world_has_failed(&fleet->world))
+        inspector_check_kept(&fleet->inspector, key, &fleet->stations[__builtin_ctz(holders)]);
+}
+
 void fleet_check_all(struct fleet *fleet) {
     struct world *world = &fleet->world;
     char why[256];
     if (!all_digests_are_right(fleet, why))
         world_fail(world, "I-CONV: %s", why);
     for (uint32_t key = 0; key < fleet->history.key_count && !world_has_failed(world); key++)
-        inspector_check_claims(&fleet->inspector, key, fleet_holders(fleet, fleet->history.keys[key].slot));
+        check_holders(fleet, key, fleet_holders(fleet, fleet->history.keys[key].slot));
+    fleet->history.is_final = true;
     struct user *reader = &fleet->users[FLEET_READER];
     reader->observer.context = fleet;
     reader->observer.read = check_read;

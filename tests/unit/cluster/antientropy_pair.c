@@ -198,7 +198,7 @@ void pair_expect_same(struct pair *pair) {
         if (likening.count != (theirs == NULL ? 0 : theirs->count))
             cr_assert_fail("slot %u has %u records at one, %u at the other", slot, likening.count,
                            theirs == NULL ? 0 : theirs->count);
-        EXPECT(one->ledger->slots[slot].digest == other->ledger->slots[slot].digest);
-        EXPECT(one->ledger->slots[slot].flush_counter == other->ledger->slots[slot].flush_counter);
+        EXPECT(one->ledger->digests[slot] == other->ledger->digests[slot]);
+        EXPECT(one->ledger->flush_counters[slot] == other->ledger->flush_counters[slot]);
     }
 }

@@ -364,10 +364,10 @@ Test(antientropy, flushes_of_both_sides_and_of_some_slots_meet) {
     cr_assert_leq(pair_converge(pair, 3), 3);
     pair_expect_same(pair);
     cr_assert_eq(keys_sent(pair), 0);
-    cr_assert_eq(pair->asker.keyspace->ledger->slots[3500].flush_counter, counter);
-    cr_assert_eq(pair->answerer.keyspace->ledger->slots[8000].flush_counter, late > counter ? late : counter);
-    cr_assert_eq(pair->answerer.keyspace->ledger->slots[9001].flush_counter, 0);
-    cr_assert_neq(pair->answerer.keyspace->ledger->slots[100].flush_counter, 0);
+    cr_assert_eq(pair->asker.keyspace->ledger->flush_counters[3500], counter);
+    cr_assert_eq(pair->answerer.keyspace->ledger->flush_counters[8000], late > counter ? late : counter);
+    cr_assert_eq(pair->answerer.keyspace->ledger->flush_counters[9001], 0);
+    cr_assert_neq(pair->answerer.keyspace->ledger->flush_counters[100], 0);
     pair_release(pair);
 }
 
@@ -728,10 +728,10 @@ Test(antientropy, places_that_make_no_sense_are_refused) {
 Test(antientropy, a_flush_from_an_impossible_clock_is_refused) {
     struct pair *pair = make();
     fill(pair, "key", 100);
-    pair->asker.keyspace->ledger->slots[7].flush_counter = UINT64_MAX - 1;
+    pair->asker.keyspace->ledger->flush_counters[7] = UINT64_MAX - 1;
     cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
     cr_assert_eq(pair->comparer.exchanged, 0);
-    cr_assert_eq(pair->answerer.keyspace->ledger->slots[7].flush_counter, 0);
+    cr_assert_eq(pair->answerer.keyspace->ledger->flush_counters[7], 0);
     cr_assert_eq(keyspace_size(pair->answerer.keyspace, 0), 100);
     pair_release(pair);
 }

@@ -98,20 +98,112 @@ Test(entries_damage, a_payload_cut_anywhere_is_told_from_a_whole_one) {
     pair_free(pair);
 }
 
-Test(entries_damage, the_slots_of_a_payload_are_those_that_it_names) {
+/* What a payload says that has not arrived. */
+struct missed {
+    char keys[64];
+    unsigned flushes;
+};
+
+static void note_missed_key(void *context, struct argument *key) {
+    struct missed *missed = context;
+    strncat(missed->keys, (const char *)key->data, key->size);
+    strcat(missed->keys, ",");
+}
+
+static void note_missed_flush(void *context) {
+    ((struct missed *)context)->flushes++;
+}
+
+Test(entries_damage, what_a_payload_would_have_told_is_shown_a_few_at_a_time) {
     struct pair *pair = pair_new();
-    uint64_t slots[SLOT_COUNT / 64] = {0};
+    struct buffer *payload = &pair->way.payload;
+    static const uint8_t other[NODE_ID_SIZE] = "other";
     put(&pair->a, "a", "value");
+    put(&pair->a, "b", "value");
+    put(&pair->a, "c", "value");
     add(&pair->way, "a");
-    cr_assert(entries_add_flush(&pair->way.payload, 62, 66, 3));
-    cr_assert(entries_add_mark(&pair->way.payload, 1000));
-    cr_assert(entries_add_fetch(&pair->way.payload, (const uint8_t *)"b", 1));
-    cr_assert(buffer_append_byte(&pair->way.payload, 99));
-    entries_slots(pair->way.payload.data, pair->way.payload.size, slots);
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        bool is_named = (slot >= 62 && slot <= 66) || slot == slot_of("a") || slot == slot_of("b");
-        cr_assert_eq(slots[slot / 64] >> slot % 64 & 1, is_named, "%u", slot);
+    cr_assert(entries_add_flush(payload, 62, 66, 3));
+    cr_assert(entries_add_mark(payload, 1000));
+    cr_assert(entries_add_fetch(payload, (const uint8_t *)"d", 1));
+    cr_assert(entries_add_for(payload, other));
+    add(&pair->way, "b");
+    add(&pair->way, "c");
+    size_t good = payload->size;
+    cr_assert(buffer_append_byte(payload, 99));
+    for (uint32_t limit = 1; limit < 12; limit++) {
+        struct missed missed = {.flushes = 0};
+        const struct entries_missed visit = {&missed, note_missed_key, note_missed_flush};
+        size_t at = 0;
+        uint32_t calls = 0;
+        while (at < good) {
+            size_t next = entries_each_missed(payload->data, payload->size, at, limit, &visit);
+            cr_assert_gt(next, at);
+            at = next;
+            calls++;
+        }
+        cr_assert_str_eq(missed.keys, "a,c,", "%u at a time", limit);
+        cr_assert_eq(missed.flushes, 1u);
+        cr_assert_leq(calls, 7 / limit + 1);
     }
+    pair_free(pair);
+}
+
+/* ---- For somebody else ---- */
+
+struct kept {
+    char text[128]; /* "owner:key," */
+};
+
+static void note_kept(void *context, const uint8_t node_id[NODE_ID_SIZE], const struct argument *key) {
+    struct kept *kept = context;
+    strcat(strcat(kept->text, (const char *)node_id), ":");
+    strncat(kept->text, (const char *)key->data, key->size);
+    strcat(kept->text, ",");
+    cr_assert_eq(key->slot, crc16_key_slot(key->data, key->size));
+}
+
+Test(entries_damage, what_is_for_another_node_is_kept_and_told_of) {
+    struct pair *pair = pair_new();
+    struct buffer *payload = &pair->way.payload;
+    static const uint8_t one[NODE_ID_SIZE] = "one", two[NODE_ID_SIZE] = "two";
+    struct kept kept = {""};
+    put(&pair->a, "a", "value");
+    put(&pair->a, "b", "value");
+    put(&pair->a, "c", "value");
+    put(&pair->a, "d", "value");
+    ledger_clear_effects(pair->a.keyspace->ledger);
+    add(&pair->way, "a");
+    cr_assert(entries_add_for(payload, one)); /* the actor is known: the record follows at once */
+    add(&pair->way, "b");
+    add(&pair->way, "c");
+    cr_assert(entries_add_for(payload, two));
+    add(&pair->way, "d");
+    cr_assert(entries_add_for(payload, one));
+    cr_assert(entries_add_mark(payload, 5)); /* which is for nobody in particular */
+    add(&pair->way, "a");
+    cr_assert(entries_add_for(payload, two)); /* and nothing behind it */
+    struct entries_options options = {.keyspace = pair->b.keyspace,
+                                      .answers_writer = &pair->way.back,
+                                      .stands_in = note_kept,
+                                      .context = &kept};
+    cr_assert_eq(entries_apply(&pair->way.reader, &options, payload->data, payload->size, &pair->way.outcome),
+                 ENTRIES_APPLIED);
+    cr_assert_str_eq(kept.text, "one:b,two:d,");
+    cr_assert_eq(pair->way.outcome.applied, 6u);
+    cr_assert_eq(pair->way.outcome.mark, 5u);
+    expect_equal(&pair->a, &pair->b);
+    /* The word may stand before an actor that is told for the first time. */
+    entries_writer_clear(&pair->way.writer);
+    buffer_clear(payload);
+    kept.text[0] = '\0';
+    cr_assert(entries_add_for(payload, one));
+    add(&pair->way, "a");
+    cr_assert_eq(entries_apply(&pair->way.reader, &options, payload->data, payload->size, &pair->way.outcome),
+                 ENTRIES_APPLIED);
+    cr_assert_str_eq(kept.text, "one:a,");
+    payload->size -= 3;
+    cr_assert_eq(entries_apply(&pair->way.reader, &options, payload->data, 15, &pair->way.outcome),
+                 ENTRIES_MALFORMED);
     pair_free(pair);
 }
 
@@ -182,7 +274,7 @@ static void expect_reported(struct way *way) {
     const struct ledger *ledger = way->to->keyspace->ledger;
     cr_assert(is_lost(way->to, "long") || way->outcome.fetches.size != 0);
     cr_assert(is_lost(way->to, "here") || way->outcome.answers.size != 0);
-    cr_assert((ledger->lost[0] >> 5 & 3) == 3 || ledger->slots[5].flush_counter == 7);
+    cr_assert((ledger->lost[0] >> 5 & 3) == 3 || ledger->flush_counters[5] == 7);
 }
 
 static enum entries_status apply_with_fuse(uint64_t fuse, bool stays_blown, bool is_of_keyspace) {

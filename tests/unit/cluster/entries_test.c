@@ -502,8 +502,8 @@ Test(entries, an_expired_key_goes_where_it_is_not_newer) {
     struct pair *pair = pair_new();
     struct way back;
     way_init(&back, &pair->b, &pair->a);
-    pair->a.keyspace->ledger->slots[slot_of("one")].flags |= SLOT_COORDINATED;
-    pair->a.keyspace->ledger->slots[slot_of("two")].flags |= SLOT_COORDINATED;
+    pair->a.keyspace->ledger->notes[slot_of("one")] |= SLOT_COORDINATED;
+    pair->a.keyspace->ledger->notes[slot_of("two")] |= SLOT_COORDINATED;
     put_bytes(&pair->a, "one", "value", 5, NOW_MS + 5);
     put_bytes(&pair->a, "two", "value", 5, NOW_MS + 5);
     add_effects(&pair->way);
@@ -544,7 +544,7 @@ Test(entries, a_flush_drops_what_is_not_newer_in_its_slots) {
     cr_assert_null(find(&pair->b, "a"));
     expect_value(&pair->b, "b", "old");
     expect_value(&pair->b, "{a}1", "new");
-    cr_assert_eq(pair->b.keyspace->ledger->slots[slot].flush_counter, counter);
+    cr_assert_eq(pair->b.keyspace->ledger->flush_counters[slot], counter);
     /* What comes in later from before is dropped, too. */
     add(&pair->way, "a");
     deliver(&pair->way);
@@ -584,6 +584,6 @@ Test(entries, what_comes_from_an_impossible_future_is_ignored) {
     cr_assert_eq(pair->way.outcome.changed, 0);
     expect_value(&pair->b, "key", "value");
     cr_assert_lt(pair->b.keyspace->counter, far);
-    cr_assert_leq(pair->b.keyspace->ledger->slots[0].flush_counter, now);
+    cr_assert_leq(pair->b.keyspace->ledger->flush_counters[0], now);
     pair_free(pair);
 }

@@ -271,7 +271,7 @@ Test(membership, what_a_member_says_about_itself_is_known_everywhere) {
     membership_set_settled(at(1), true);
     membership_set_settled(at(1), true);
     settle();
-    membership_set_leaving(at(1));
+    membership_set_leaving(at(1), true);
     settle();
     membership_set_load(at(1), 11, 22, 33);
     network_run(&network, 2000);

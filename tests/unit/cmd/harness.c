@@ -4,6 +4,8 @@
  */
 #include "cmd/harness.h"
 
+#include "store/ledger.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +151,8 @@ struct harness_answer harness_run_arguments(struct harness *harness, const struc
         call_no_memory(&call);
     }
     cr_assert_gt(harness->out.size, 0, "%s wrote no reply", call.command->name);
+    if (harness->keyspace->ledger != NULL)
+        ledger_clear_effects(harness->keyspace->ledger); /* they point to the arguments */
     for (uint32_t i = 0; i < argc; i++)
         free((void *)(uintptr_t)copies[i].data);
     free(copies);

@@ -4,6 +4,8 @@
  */
 #include "cmd/harness.h"
 
+#include "store/ledger.h"
+
 #include <criterion/criterion.h>
 
 static struct harness harness;
@@ -148,4 +150,75 @@ Test(string_number, incrbyfloat_refuses_what_is_no_number) {
     harness_put_list(&harness, "l");
     EXPECT(&harness, "INCRBYFLOAT l x",
            "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
+}
+
+/* ---- Where other nodes hold copies ---- */
+
+static uint32_t state_size(const char *name) {
+    struct argument key = {
+        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
+    return record_state_size(keyspace_find_record(harness.keyspace, &key));
+}
+
+Test(string_number, what_was_incremented_is_a_counter_where_others_hold_copies) {
+    cr_assert(ledger_attach(harness.keyspace));
+    EXPECT(&harness, "MSET a 10 text x", "+OK\r\n");
+    cr_assert_eq(state_size("a"), 0);
+    static const struct {
+        const char *line, *reply;
+    } steps[] = {
+        {"INCR a", ":11\r\n"},
+        {"DECRBY a 20", ":-9\r\n"},
+        {"INCRBY a 9223372036854775807", ":9223372036854775798\r\n"},
+        {"INCRBY a 10", "-ERR increment or decrement would overflow\r\n"},
+        {"INCRBY a -9223372036854775798", ":0\r\n"},
+        {"OBJECT ENCODING a", "$3\r\nint\r\n"},
+        {"INCRBYFLOAT a 10.5", "$4\r\n10.5\r\n"},
+        {"INCR a", "-ERR value is not an integer or out of range\r\n"},
+        {"INCRBYFLOAT a 0.5", "$2\r\n11\r\n"},
+        {"INCR a", ":12\r\n"},
+        {"GET a", "$2\r\n12\r\n"},
+        {"INCR n", ":1\r\n"},
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct harness_answer answer = harness_run(&harness, steps[i].line);
+        cr_assert(answer.size == strlen(steps[i].reply) &&
+                      memcmp(answer.data, steps[i].reply, answer.size) == 0,
+                  "%s -> %.*s", steps[i].line, (int)answer.size, (const char *)answer.data);
+        cr_assert_gt(state_size("a"), 0, "after %s", steps[i].line);
+        ledger_clear_effects(harness.keyspace->ledger);
+    }
+    cr_assert_gt(state_size("n"), 0);
+    EXPECT(&harness, "INCR text", "-ERR value is not an integer or out of range\r\n");
+    cr_assert_eq(state_size("text"), 0);
+    EXPECT(&harness, "APPEND a 0", ":3\r\n");
+    cr_assert_eq(state_size("a"), 0);
+    EXPECT(&harness, "INCR a", ":121\r\n");
+}
+
+Test(string_number, a_counter_that_finds_no_memory_stays_what_it_was) {
+    static const char *const lines[] = {"INCR a", "INCR n", "INCRBYFLOAT a 0.25", "INCRBYFLOAT n 1e4900",
+                                        "INCRBY e 100000000000000000"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        bool is_done = false;
+        unsigned failed = 0;
+        for (uint64_t fuse = 1; !is_done; fuse++) {
+            harness_release(&harness);
+            harness_init(&harness);
+            cr_assert(ledger_attach(harness.keyspace));
+            EXPECT(&harness, "SET a 10", "+OK\r\n");
+            EXPECT(&harness, "SET e 20 PXAT 4102444800123", "+OK\r\n");
+            EXPECT(&harness, "INCR e", ":21\r\n");
+            harness.mem.fuse = fuse;
+            struct harness_answer answer = harness_run(&harness, lines[i]);
+            is_done = answer.data[0] != '-';
+            harness.mem.fuse = 0;
+            failed += !is_done;
+            if (!is_done) {
+                EXPECT(&harness, "MGET a e n", "*3\r\n$2\r\n10\r\n$2\r\n21\r\n$-1\r\n");
+                EXPECT(&harness, "PEXPIRETIME e", ":4102444800123\r\n");
+            }
+        }
+        cr_assert_gt(failed, 1, "%s", lines[i]);
+    }
 }

@@ -1,4 +1,4 @@
-/* version_test.c - KV.VERSION and KV.PEEK: who wrote a key, and what this copy of it is.
+/* version_test.c - KV.VERSION, KV.PEEK and KV.SIBLINGS: who wrote a key, what this copy of it is, and what lost.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -121,6 +121,90 @@ Test(kv_peek, without_memory_it_says_so) {
     static const char *const setup[] = {"SET a 0123456789", NULL};
     harness_fail_each_allocation(setup, "KV.PEEK a");
     harness_fail_each_allocation(setup, "KV.VERSION a");
+}
+
+/* ---- Siblings ---- */
+
+/* Another node's value of a key, written without knowledge of ours, `age_s` before or (below 0) after. NULL: it is deleted. */
+static void merge_value(const char *name, uint8_t writer, const char *value, int64_t age_s) {
+    struct argument key = {(const uint8_t *)name, (uint32_t)strlen(name), ARGUMENT_NOT_PLACED, 0};
+    struct actor_identity identity = actor(writer, 1);
+    struct record_parts parts = {.key = key.data,
+                                 .key_size = key.size,
+                                 .value = (const uint8_t *)value,
+                                 .value_size = value == NULL ? 0 : (uint32_t)strlen(value),
+                                 .expiry_ms = RECORD_NO_EXPIRY,
+                                 .newest = {.actor = actors_intern(&harness.keyspace->actors, &identity),
+                                            .counter = (uint64_t)(HARNESS_NOW_MS - age_s * 1000) << 16},
+                                 .type = value == NULL ? RECORD_TOMBSTONE : RECORD_STRING};
+    bool changed;
+    cr_assert(keyspace_merge(harness.keyspace, 0, &key, &parts, &changed));
+    cr_assert(changed);
+}
+
+static bool begins_with_k(const void *context, const uint8_t *key, uint32_t key_size) {
+    (void)context;
+    return key_size != 0 && key[0] == 'k';
+}
+
+static void set_up_siblings(void) {
+    set_up();
+    harness.keyspace->keeps_siblings = begins_with_k;
+    cr_assert(ledger_attach(harness.keyspace));
+}
+
+TestSuite(kv_siblings, .init = set_up_siblings, .fini = tear_down);
+
+Test(kv_siblings, shows_the_value_and_what_lost_against_it) {
+    EXPECT(&harness, "KV.SIBLINGS k", "*0\r\n");
+    EXPECT(&harness, "SET k ours", "+OK\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*1\r\n$4\r\nours\r\n");
+    merge_value("k", 0x41, "oldest", 3);
+    merge_value("k", 0x42, "older", 2);
+    merge_value("k", 0x43, "newer", -1);
+    EXPECT(&harness, "GET k", "$5\r\nnewer\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*4\r\n$5\r\nnewer\r\n$4\r\nours\r\n$5\r\nolder\r\n$6\r\noldest\r\n");
+    EXPECT(&harness, "SET k all", "+OK\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*1\r\n$3\r\nall\r\n");
+}
+
+Test(kv_siblings, has_nobody_for_other_keys) {
+    EXPECT(&harness, "SET other ours", "+OK\r\n");
+    merge_value("other", 0x41, "older", 2);
+    EXPECT(&harness, "KV.SIBLINGS other", "*1\r\n$4\r\nours\r\n");
+}
+
+Test(kv_siblings, of_a_deleted_key_come_behind_null) {
+    EXPECT(&harness, "SET k ours", "+OK\r\n");
+    merge_value("k", 0x41, NULL, -1);
+    EXPECT(&harness, "GET k", "$-1\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*2\r\n$-1\r\n$4\r\nours\r\n");
+    EXPECT(&harness, "SET k2 ours", "+OK\r\n");
+    EXPECT(&harness, "DEL k2", ":1\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k2", "*0\r\n");
+}
+
+Test(kv_siblings, of_an_expired_key_are_hidden_with_it) {
+    EXPECT(&harness, "SET k ours PX 10", "+OK\r\n");
+    merge_value("k", 0x41, "older", 2);
+    EXPECT(&harness, "KV.SIBLINGS k", "*2\r\n$4\r\nours\r\n$5\r\nolder\r\n");
+    harness_set_time(&harness, HARNESS_NOW_MS + 11);
+    EXPECT(&harness, "KV.SIBLINGS k", "*0\r\n");
+}
+
+Test(kv_siblings, stay_with_an_expiry_and_with_an_addition) {
+    EXPECT(&harness, "SET k 1", "+OK\r\n");
+    merge_value("k", 0x41, "10", 2);
+    EXPECT(&harness, "EXPIRE k 100", ":1\r\n");
+    EXPECT(&harness, "INCR k", ":2\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*2\r\n$1\r\n2\r\n$2\r\n10\r\n");
+    EXPECT(&harness, "APPEND k 0", ":2\r\n");
+    EXPECT(&harness, "KV.SIBLINGS k", "*1\r\n$2\r\n20\r\n");
+}
+
+Test(kv_siblings, without_memory_it_says_so, .init = NULL, .fini = NULL) {
+    static const char *const setup[] = {"SET a 0123456789", NULL};
+    harness_fail_each_allocation(setup, "KV.SIBLINGS a");
 }
 
 /* ---- One database ---- */

@@ -19,9 +19,12 @@ static struct record_parts parts_of(const char *key, const void *value, uint32_t
                                  .access_s = 0x1234567};
 }
 
-static void round_trip(uint32_t key_size, uint32_t value_size, int64_t expiry_ms, uint16_t others) {
+static void round_trip(uint32_t key_size, uint32_t value_size, int64_t expiry_ms, uint16_t others,
+                       uint32_t state_size) {
     struct mem mem = {0};
     static char key[1001], value[70000];
+    static uint8_t state[70000];
+    memset(state, 's', sizeof state);
     memset(key, 'k', sizeof key);
     key[key_size] = '\0';
     memset(value, 'v', sizeof value);
@@ -31,6 +34,8 @@ static void round_trip(uint32_t key_size, uint32_t value_size, int64_t expiry_ms
     struct record_parts parts = parts_of(key, value, value_size, expiry_ms), read;
     parts.others = dots;
     parts.other_count = others;
+    parts.state = state;
+    parts.state_size = state_size;
     struct record *record = record_new(&mem, &parts);
     cr_assert_eq(record_size(record), record_parts_size(&parts));
     record_parts(record, &read, read_dots);
@@ -46,6 +51,13 @@ static void round_trip(uint32_t key_size, uint32_t value_size, int64_t expiry_ms
     cr_assert_eq(read.other_count, others);
     for (uint16_t i = 0; i < others; i++)
         cr_assert(read.others[i].actor == dots[i].actor && read.others[i].counter == dots[i].counter);
+    uint32_t read_size;
+    const uint8_t *read_state = record_state(record, &read_size);
+    cr_assert(read.state == read_state && read.state_size == state_size && read_size == state_size);
+    cr_assert_eq(record_state_size(record), state_size);
+    cr_assert_eq(read_state == NULL, state_size == 0);
+    cr_assert(state_size == 0 || memcmp(read_state, state, state_size) == 0);
+    cr_assert_eq(record_has_others(record), others != 0);
     record_free(&mem, record);
     cr_assert_eq(mem.used_bytes, 0);
 }
@@ -56,8 +68,46 @@ Test(record, gives_back_what_it_was_made_of) {
         for (unsigned v = 0; v < 8; v++)
             for (unsigned e = 0; e < 2; e++)
                 for (uint16_t o = 0; o < 4; o++)
-                    round_trip(sizes[k], sizes[v] * (v == 7 ? 70 : 1), e ? 1234567890123 : RECORD_NO_EXPIRY,
-                               o);
+                    for (unsigned s = 0; s < 8; s += 1 + (k != v))
+                        round_trip(sizes[k], sizes[v] * (v == 7 ? 70 : 1),
+                                   e ? 1234567890123 : RECORD_NO_EXPIRY, o, sizes[s] * (s == 7 ? 70 : 1));
+}
+
+Test(record, without_a_merge_state_nothing_is_paid_for_it) {
+    struct record_parts parts = parts_of("key", "value", 5, RECORD_NO_EXPIRY);
+    cr_assert_eq(record_parts_size(&parts), 16 + 3 + 5);
+    parts.state = (const uint8_t *)"state";
+    parts.state_size = 5;
+    cr_assert_eq(record_parts_size(&parts), 16 + 2 + 4 + 5 + 3 + 5);
+    struct dot other = {.counter = 1, .actor = 9};
+    parts.others = &other;
+    parts.other_count = 1;
+    cr_assert_eq(record_parts_size(&parts), 16 + 2 + 10 + 4 + 5 + 3 + 5);
+}
+
+Test(record, is_written_over_with_or_without_a_merge_state) {
+    struct mem mem = {0};
+    struct record_parts parts = parts_of("a key", "12", 2, RECORD_NO_EXPIRY), again, read;
+    struct dot dots[VERSION_DOTS_MAX];
+    parts.state = (const uint8_t *)"123456";
+    parts.state_size = 6;
+    struct record *record = record_new(&mem, &parts);
+    again = parts_of("", "a longer one", 12, RECORD_NO_EXPIRY);
+    again.key = record_key(record);
+    again.key_size = record_key_size(record);
+    cr_assert_eq(mem_class(record_parts_size(&parts)), mem_class(record_parts_size(&again)));
+    record_write(record, &again);
+    record_parts(record, &read, dots);
+    cr_assert(read.state == NULL && read.state_size == 0 && read.other_count == 0);
+    cr_assert(record_key_is(record, (const uint8_t *)"a key", 5));
+    cr_assert_eq(memcmp(record_value(record), "a longer one", 12), 0);
+    parts.key = record_key(record);
+    record_write(record, &parts);
+    record_parts(record, &read, dots);
+    cr_assert(read.state_size == 6 && memcmp(read.state, "123456", 6) == 0);
+    cr_assert(record_key_is(record, (const uint8_t *)"a key", 5));
+    cr_assert_eq(memcmp(record_value(record), "12", 2), 0);
+    record_free(&mem, record);
 }
 
 Test(record, a_small_key_pays_sixteen_bytes_and_eight_for_an_expiry) {

@@ -369,9 +369,9 @@ Test(cluster_commands, the_replication_section_has_a_line_for_each_other_node) {
     snprintf(
         expected, sizeof expected,
         "peer0:id=%s,addr=10.0.0.1:7001,state=suspect,link=down,lag_bytes=0,lag_ms=0,round_trip_us=0,records_out=0,"
-        "records_in=0,agreed=no\r\n"
+        "records_in=0,agreed=no,agreed_ms_ago=-1,hints=0\r\n"
         "peer1:id=%s,addr=10.0.0.2:7002,state=up,link=down,lag_bytes=0,lag_ms=0,round_trip_us=0,records_out=5,"
-        "records_in=6,agreed=yes\r\n"
+        "records_in=6,agreed=yes,agreed_ms_ago=-1,hints=0\r\n"
         "peers:2\r\npeers_linked:0\r\npeers_lag_bytes:0\r\npeers_records_out:5\r\npeers_records_in:6\r\n",
         cluster_stage_id(stage, 1, ids[0]), cluster_stage_id(stage, 2, ids[1]));
     const char *reply = say(&stage->world, client, "INFO replication");

@@ -227,6 +227,22 @@ Test(cluster, a_node_that_was_killed_comes_back_and_gets_what_it_missed) {
     ring_stage_end(stage);
 }
 
+Test(cluster, the_ring_of_all_members_is_made_anew_only_for_other_members) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    const struct cluster *cluster = stage->nodes[0].node->cluster;
+    const struct ring *ring = cluster->ring;
+    uint64_t route_epoch = cluster->route_epoch;
+    cr_assert_null(cluster->settled_ring);
+    ring_kill(stage, 2);
+    ring_wait(stage, 3000);
+    ring_start(stage, 2);
+    ring_settle(stage);
+    cr_assert_gt(cluster->route_epoch, route_epoch, "routes were");
+    cr_assert_eq(cluster->ring, ring);
+    cr_assert_null(cluster->settled_ring);
+    ring_stage_end(stage);
+}
+
 Test(cluster, a_node_that_starts_again_knows_the_members_from_its_file) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     ring_wait(stage, 3000); /* the file is written */

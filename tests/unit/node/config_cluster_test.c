@@ -93,6 +93,8 @@ Test(config_cluster, what_makes_no_sense_is_refused) {
                                         "gossip-interval 49",
                                         "gossip-interval 10001",
                                         "suspect-timeout 0",
+                                        "failover-timeout 9",
+                                        "failover-timeout 60001",
                                         "read-from anywhere",
                                         "cluster-redirect ask",
                                         "cluster-zone a-name-that-is-longer-than-31-bytes",
@@ -101,6 +103,7 @@ Test(config_cluster, what_makes_no_sense_is_refused) {
                                         "cluster-announce-ip \"two words\"",
                                         "cluster-announce-port 65536",
                                         "peer-output-limit 1048575",
+                                        "conflict-keep cart: \"a blank\"",
                                         "cluster-enabled perhaps"};
     struct fixture fixture;
     fixture_begin(&fixture);
@@ -140,6 +143,24 @@ Test(config_cluster, a_running_node_changes_what_its_peers_can_follow) {
     fixture_end(&fixture);
 }
 
+Test(config_cluster, hints_do_not_outlive_tombstones) {
+    struct fixture fixture;
+    fixture_begin(&fixture);
+    cr_assert(fixture_apply(&fixture, "hint-window 30000\ntombstone-grace 30001\n"), "in whatever order");
+    cr_assert_not(fixture_apply(&fixture, "hint-window 30001\n"));
+    cr_assert_str_eq(fixture.problem.reason, "hint-window must be below tombstone-grace");
+    cr_assert_not(fixture_apply(&fixture, "tombstone-grace 100\n"));
+    cr_assert_eq(fixture.config.hint_window_s, 30000u);
+    cr_assert_eq(fixture.config.tombstone_grace_s, 30001u);
+    cr_expect_not(SET(&fixture, "tombstone-grace", "30000"));
+    cr_expect_not_null(strstr(fixture.error, "hint-window must be below tombstone-grace"), "%s",
+                       fixture.error);
+    cr_expect_not(SET(&fixture, "hint-window", "0"));
+    cr_assert(SET(&fixture, "tombstone-grace", "100", "hint-window", "99"), "%s", fixture.error);
+    cr_assert_eq(fixture.config.hint_window_s, 99u);
+    fixture_end(&fixture);
+}
+
 Test(config_cluster, the_secret_does_not_show_up_in_problems) {
     struct fixture fixture;
     fixture_begin(&fixture);
@@ -162,5 +183,47 @@ Test(config_cluster, seeds_are_written_anew_as_they_are_read) {
     cr_assert_not_null(strstr((const char *)text.data, "cluster-seeds a:1 b:2@3\n"), "%s",
                        (const char *)text.data);
     buffer_release(&text);
+    fixture_end(&fixture);
+}
+
+static bool keeps(const struct fixture *fixture, const char *key) {
+    return config_keeps_conflicts(&fixture->config, (const uint8_t *)key, (uint32_t)strlen(key));
+}
+
+Test(config_cluster, keys_whose_losers_are_kept_begin_with_one_of_some_words) {
+    struct fixture fixture;
+    fixture_begin(&fixture);
+    cr_assert_not(keeps(&fixture, "") || keeps(&fixture, "cart:1"));
+    cr_assert(fixture_apply(&fixture, "conflict-keep cart: \"draft'\" x\n"), "%s", fixture.problem.reason);
+    cr_assert(keeps(&fixture, "cart:1") && keeps(&fixture, "cart:") && keeps(&fixture, "x") &&
+              keeps(&fixture, "draft'7"));
+    cr_assert_not(keeps(&fixture, "cart") || keeps(&fixture, "Cart:1") || keeps(&fixture, "draft:") ||
+                  keeps(&fixture, "acart:") || keeps(&fixture, ""));
+    static const char old_text[] = "port 6379\n";
+    struct buffer text;
+    buffer_init(&text, &fixture.mem);
+    cr_assert(config_rewrite(&fixture.config, old_text, sizeof old_text - 1, &text));
+    cr_assert(buffer_append_byte(&text, 0));
+    cr_assert_not_null(strstr((const char *)text.data, "conflict-keep cart: \"draft'\" x\n"), "%s",
+                       (const char *)text.data);
+    buffer_release(&text);
+    cr_assert(SET(&fixture, "conflict-keep", "draft:"));
+    cr_assert_str_eq(fixture_get(&fixture, "conflict-keep"), "conflict-keep=draft:\n");
+    cr_assert(keeps(&fixture, "draft:") && !keeps(&fixture, "cart:1"));
+    cr_assert(SET(&fixture, "conflict-keep", ""));
+    cr_assert_not(keeps(&fixture, "draft:"));
+    fixture_end(&fixture);
+}
+
+Test(config_cluster, there_are_at_most_64_of_these_words) {
+    struct fixture fixture;
+    fixture_begin(&fixture);
+    char line[1024] = "conflict-keep";
+    for (unsigned i = 0; i < 64; i++)
+        strcat(line, " word:");
+    cr_assert(fixture_apply(&fixture, line));
+    strcat(line, " word:");
+    cr_assert_not(fixture_apply(&fixture, line));
+    cr_assert_not_null(strstr(fixture.problem.reason, "64"), "%s", fixture.problem.reason);
     fixture_end(&fixture);
 }

@@ -337,9 +337,25 @@ Test(node, the_latency_monitor_is_told_how_long_an_expiry_kept_the_clients_waiti
     world.clock_step_ns = 5000000;
     turn_later(TICK_MS);
     say(&world, client, "CONFIG SET latency-monitor-threshold 4");
-    turn_later(TICK_MS);
+    turn_later(3 * TICK_MS);
     cr_assert_not_null(strstr(say(&world, client, "LATENCY LATEST"), "expire-cycle"), "%s", world.reply);
     cr_assert_eq(job(JOB_EXPIRE)->maximum, 1000);
+}
+
+Test(node, expired_keys_are_looked_for_when_more_of_them_may_be_due) {
+    uint64_t before = job(JOB_EXPIRE)->count;
+    for (unsigned i = 0; i < 100; i++)
+        turn_later(TICK_MS);
+    uint64_t looks = job(JOB_EXPIRE)->count - before;
+    cr_assert(looks >= 39 && looks <= 41, "%llu looks in ten seconds, one in 256 ms is enough",
+              (unsigned long long)looks);
+    /* Before 2024 the ticks of expiries stand still. */
+    world.wall_us = INT64_C(1000000000000000);
+    turn_later(TICK_MS);
+    before = job(JOB_EXPIRE)->count;
+    for (unsigned i = 0; i < 100; i++)
+        turn_later(TICK_MS);
+    cr_assert_eq(job(JOB_EXPIRE)->count - before, 100);
 }
 
 Test(node, the_time_of_all_turns_is_summed_up) {

@@ -148,7 +148,7 @@ Test(replicate, a_deleted_key_is_a_tombstone_at_all_copies) {
     for (unsigned i = 0; i < 3; i++) {
         uint32_t tombstones = 0;
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-            tombstones += stage->nodes[i].node->keyspace->ledger->slots[slot].tombstones;
+            tombstones += stage->nodes[i].node->keyspace->ledger->tombstones[slot];
         cr_assert_eq(tombstones, 3);
         cr_assert_eq(keyspace_size(stage->nodes[i].node->keyspace, 0), 27);
     }
@@ -253,9 +253,9 @@ Test(replicate, a_patch_that_does_not_fit_has_the_value_fetched) {
     keyspace_place(keyspace, &key);
     uint64_t slots[SLOT_COUNT / 64] = {0};
     slots[key.slot / 64] = UINT64_C(1) << key.slot % 64;
-    uint64_t flushed = keyspace->ledger->slots[key.slot].flush_counter;
+    uint64_t flushed = keyspace->ledger->flush_counters[key.slot];
     keyspace_flush_slots(keyspace, slots, 0); /* nothing: all is newer */
-    cr_assert_eq(keyspace->ledger->slots[key.slot].flush_counter, flushed);
+    cr_assert_eq(keyspace->ledger->flush_counters[key.slot], flushed);
     struct entry entry;
     cr_assert_not_null(keyspace_lookup(keyspace, 0, &key, LOOKUP_PEEK, &entry));
     keyspace_remove(keyspace, 0, &key, &entry, REMOVE_EXPIRED);

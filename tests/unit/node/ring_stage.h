@@ -56,6 +56,8 @@ struct ring_node {
     uint64_t random;
     const char *settings; /* beside those that the stage gives */
     int64_t wall_shift_us;
+    uint64_t cpu_ns; /* processor time that it has taken */
+    uint64_t stopped_ns; /* since when it has no turns; 0: it has */
     char log[16 * 1024]; /* its end */
 };
 
@@ -98,6 +100,10 @@ void ring_start(struct ring_stage *stage, unsigned number);
 void ring_start_alone(struct ring_stage *stage, unsigned number);
 /* Ends its process at once. Its connections are reset, and calls to it refused. Its clients are closed. */
 void ring_kill(struct ring_stage *stage, unsigned number);
+
+/* Its process stands still, and goes on: with work of its own meanwhile, or as a stopped one. What is sent to it waits in the pipes. */
+void ring_stop(struct ring_stage *stage, unsigned number);
+void ring_go_on(struct ring_stage *stage, unsigned number, bool has_worked);
 
 /* ---- Steps ---- */
 

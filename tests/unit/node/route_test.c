@@ -143,7 +143,7 @@ Test(route, where_a_node_never_answers_its_commands_end_in_an_error_and_what_was
     ring_say_format(client, "INCR %s", other.text);
     ring_say(client, "PING");
     ring_say_format(client, "GET %s", far.text);
-    ring_wait(stage, 500);
+    ring_wait(stage, 50);
     cr_assert_str_eq(ring_hear_now(client), "");
     uint64_t asked_ns = stage->now_ns;
     cr_assert(strncmp(ring_hear(client), "-INDETERMINATE ", 15) == 0, "%s", (char *)client->reply.data);
@@ -239,7 +239,7 @@ Test(route, quit_is_answered_behind_forwarded_commands_and_the_connection_closes
     ring_say_format(client, "GET %s", far.text);
     ring_say(client, "QUIT");
     ring_say(client, "SET never executed");
-    ring_wait(stage, 100);
+    ring_wait(stage, 50);
     cr_assert_not_null(client->session);
     cr_assert_str_eq(ring_hear_now(client), "");
     ring_hold(stage, 1, 0, false);

@@ -102,6 +102,24 @@ Test(peer_frame, an_empty_payload_and_the_highest_numbers_have_room) {
     peer_frame_reader_free(reader);
 }
 
+Test(peer_frame, a_head_by_a_form_is_the_head) {
+    struct rng rng;
+    rng_init(&rng, 12);
+    struct peer_frame_form form = {0};
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned bits = 1 + i / 320; /* longer and longer, and back now and then */
+        uint64_t mask = rng_below(&rng, 20) == 0 ? 15 : UINT64_MAX >> (64 - bits);
+        struct frame frame = {.kind = 1 + (unsigned)rng_below(&rng, PEER_FRAME_KIND_MAX),
+                              .number = rng_next64(&rng) & mask,
+                              .acknowledged = rng_next64(&rng) & mask,
+                              .size = rng_below(&rng, PEER_FRAME_PAYLOAD_MAX)};
+        uint8_t head[PEER_FRAME_HEAD_MAX], by_form[PEER_FRAME_HEAD_MAX];
+        size_t size = peer_frame_head(head, &frame);
+        cr_assert_eq(peer_frame_head_by_form(&form, by_form, &frame), size);
+        cr_assert_arr_eq(by_form, head, size);
+    }
+}
+
 /* Pieces of all sizes, payloads of all sizes, some of them large; many frames in one piece. */
 Test(peer_frame, what_is_written_is_read_whatever_the_pieces) {
     enum { FRAMES = 400, PAYLOAD_MAX = 300000 };

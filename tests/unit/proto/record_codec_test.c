@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/limits.h"
 #include "base/rng.h"
+#include "data/merge_state.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -46,7 +47,11 @@ static void expect_same(const struct record_parts *got, const struct record_part
             cr_assert_eq(got->others[i].actor, wanted->others[i].actor);
             cr_assert_eq(got->others[i].counter, wanted->others[i].counter);
         }
+        cr_assert_eq(got->state_size, wanted->state_size);
+        cr_assert(wanted->state_size == 0 || memcmp(got->state, wanted->state, wanted->state_size) == 0);
     } else {
+        cr_assert_eq(got->state_size, 0);
+        cr_assert_null(got->state);
         cr_assert_eq(got->newest.counter, 0);
         cr_assert_eq(got->other_count, 0);
     }
@@ -65,6 +70,22 @@ static uint8_t *round_trip(const struct record_parts *parts, unsigned with, size
     cr_assert(cursor_is_done(&cursor));
     expect_same(&got, parts, with);
     return bytes;
+}
+
+static bool reads(const uint8_t *bytes, size_t size) {
+    struct record_parts got;
+    struct dot others[VERSION_DOTS_MAX];
+    struct cursor cursor = cursor_make(bytes, size);
+    return record_codec_read(&cursor, RECORD_CODEC_ALL, &got, others);
+}
+
+/* Writes parts that no record has, and expects that they are not read. */
+static void expect_refused(const struct record_parts *parts, const char *rule) {
+    size_t size = record_codec_size(parts, RECORD_CODEC_ALL);
+    uint8_t *bytes = malloc(size);
+    cr_assert_eq(record_codec_write(bytes, parts, RECORD_CODEC_ALL), bytes + size);
+    cr_assert_not(reads(bytes, size), "%s", rule);
+    free(bytes);
 }
 
 /* A valid record of any kind, all its bytes in `storage`. */
@@ -125,6 +146,90 @@ Test(record_codec, the_layout_is_the_documented_one) {
     cr_assert_eq(size, sizeof expected_tombstone);
     cr_assert_arr_eq(bytes, expected_tombstone, sizeof expected_tombstone);
     free(bytes);
+}
+
+/* ---- Merge states ---- */
+
+/* A counter: 5 was added by actor 3, with counter 7, to what was not there. */
+static void make_counter(struct buffer *state) {
+    struct amount amount = {.integer = 5};
+    cr_assert(merge_state_add(state, NULL, true, (struct dot){.counter = 7, .actor = 3}, &amount));
+}
+
+static struct record_parts counter_parts(const struct buffer *state) {
+    struct record_parts parts = string_parts("key", "5");
+    parts.newest = (struct dot){.counter = 7, .actor = 3};
+    parts.state = state->data;
+    parts.state_size = (uint32_t)state->size;
+    return parts;
+}
+
+Test(record_codec, a_merge_state_stands_behind_the_version) {
+    struct mem mem = {0};
+    struct buffer state;
+    buffer_init(&state, &mem);
+    make_counter(&state);
+    struct record_parts parts = counter_parts(&state);
+    size_t size, plain_size;
+    uint8_t *bytes = round_trip(&parts, RECORD_CODEC_ALL, &size);
+    cr_assert_eq(bytes[0], 2, "the format");
+    cr_assert_eq(bytes[13], state.size);
+    cr_assert_arr_eq(bytes + 14, state.data, state.size);
+    cr_assert_arr_eq(bytes + 14 + state.size,
+                     "\3key\1"
+                     "5",
+                     6);
+    struct record_parts plain = parts;
+    plain.state_size = 0;
+    free(round_trip(&plain, RECORD_CODEC_ALL, &plain_size));
+    cr_assert_eq(size, plain_size + 1 + state.size);
+    free(bytes);
+    for (unsigned with = 0; with < RECORD_CODEC_VERSION; with++) {
+        bytes = round_trip(&parts, with, &size);
+        cr_assert_eq(bytes[0], 1, "without a version there is no state");
+        free(bytes);
+    }
+    buffer_release(&state);
+}
+
+Test(record_codec, a_merge_state_that_breaks_a_rule_is_refused) {
+    struct mem mem = {0};
+    struct buffer state;
+    buffer_init(&state, &mem);
+    make_counter(&state);
+    struct record_parts parts = counter_parts(&state);
+    size_t size;
+    uint8_t *good = round_trip(&parts, RECORD_CODEC_ALL, &size), *bad = malloc(size + 1);
+    for (size_t cut = 0; cut < size; cut++) {
+        uint8_t *part = malloc(cut + 1);
+        memcpy(part, good, cut);
+        cr_assert_not(reads(part, cut), "%zu of %zu bytes", cut, size);
+        free(part);
+    }
+    memcpy(bad, good, size);
+    bad[14] = 9;
+    cr_assert_not(reads(bad, size), "there is no kind 9");
+    memcpy(bad, good, size);
+    bad[13]--;
+    cr_assert_not(reads(bad, size), "a byte of the state would belong to the key");
+    memcpy(bad, good, 13);
+    bad[13] = 0;
+    memcpy(bad + 14, good + 14 + state.size, size - 14 - state.size);
+    cr_assert_not(reads(bad, size - state.size), "a state is not empty");
+    memcpy(bad, good, size);
+    bad[1] &= (uint8_t)~0x20u; /* without version */
+    memmove(bad + 2, bad + 13, size - 13);
+    cr_assert_not(reads(bad, size - 11), "no state without a version");
+    parts.newest.counter = 6;
+    expect_refused(&parts, "no dot is above the newest");
+    parts.newest.counter = 8;
+    free(round_trip(&parts, RECORD_CODEC_ALL, &size));
+    parts.type = RECORD_TOMBSTONE;
+    parts.value_size = 0;
+    expect_refused(&parts, "a tombstone is no counter");
+    free(good);
+    free(bad);
+    buffer_release(&state);
 }
 
 Test(record_codec, any_record_comes_back_whatever_is_left_out) {
@@ -235,13 +340,6 @@ Test(record_codec, what_is_asked_for_must_be_there_and_nothing_else) {
 }
 
 /* Reads `size` bytes with everything in them. */
-static bool reads(const uint8_t *bytes, size_t size) {
-    struct record_parts got;
-    struct dot others[VERSION_DOTS_MAX];
-    struct cursor cursor = cursor_make(bytes, size);
-    return record_codec_read(&cursor, RECORD_CODEC_ALL, &got, others);
-}
-
 Test(record_codec, a_record_that_breaks_a_rule_is_refused) {
     struct dot others[] = {{.counter = 5, .actor = 2}, {.counter = 6, .actor = 4}};
     struct record_parts parts = string_parts("key", "value");
@@ -258,7 +356,8 @@ Test(record_codec, a_record_that_breaks_a_rule_is_refused) {
         size_t at, count;
         uint8_t bytes[10];
     } cases[] = {
-        {"the format is 1", 0, 1, {2}},
+        {"the format is 1", 0, 1, {3}},
+        {"in format 2 there is a merge state", 0, 1, {2}},
         {"the format is not 0", 0, 1, {0}},
         {"there is no type 1 yet", 1, 1, {0x39}},
         {"there is no type 6", 1, 1, {0x3e}},
@@ -298,15 +397,6 @@ Test(record_codec, a_tie_of_counters_stands_if_the_higher_actor_is_the_newest) {
     parts.other_count = 1;
     size_t size;
     free(round_trip(&parts, RECORD_CODEC_ALL, &size));
-}
-
-/* Writes parts that no record has, and expects that they are not read. */
-static void expect_refused(const struct record_parts *parts, const char *rule) {
-    size_t size = record_codec_size(parts, RECORD_CODEC_ALL);
-    uint8_t *bytes = malloc(size);
-    cr_assert_eq(record_codec_write(bytes, parts, RECORD_CODEC_ALL), bytes + size);
-    cr_assert_not(reads(bytes, size), "%s", rule);
-    free(bytes);
 }
 
 Test(record_codec, a_record_that_is_whole_but_impossible_is_refused) {
@@ -393,12 +483,20 @@ Test(record_codec, mutated_records_are_refused_or_are_other_valid_records) {
     static uint8_t storage[2000];
     struct dot others[VERSION_DOTS_MAX], got_others[VERSION_DOTS_MAX];
     unsigned accepted = 0, refused = 0;
+    struct mem mem = {0};
+    struct buffer state;
+    buffer_init(&state, &mem);
+    make_counter(&state);
     for (int round = 0; round < 10000; round++) {
         struct record_parts parts = random_parts(&rng, storage, others), got;
         if (parts.value_size > 20)
             parts.value_size %= 20; /* or most mutations hit nothing but the value */
         if (parts.key_size > 20)
             parts.key_size %= 20;
+        if (parts.type == RECORD_STRING && parts.newest.counter >= 7 && round % 2 == 0) {
+            parts.state = state.data;
+            parts.state_size = (uint32_t)state.size;
+        }
         size_t size = record_codec_size(&parts, RECORD_CODEC_ALL);
         uint8_t *bytes = calloc(1, size + 8);
         record_codec_write(bytes, &parts, RECORD_CODEC_ALL);
@@ -420,6 +518,7 @@ Test(record_codec, mutated_records_are_refused_or_are_other_valid_records) {
         free(exact);
         free(bytes);
     }
+    buffer_release(&state);
     cr_assert_gt(accepted, 500);
     cr_assert_gt(refused, 500);
 }

@@ -4,6 +4,8 @@
  */
 #include "store/checkpoint_format.h"
 
+#include "data/merge_state.h"
+
 #include "base/checksum.h"
 #include "base/limits.h"
 
@@ -84,7 +86,7 @@ Test(checkpoint_format, frames_are_laid_out_as_the_format_says) {
     static const uint8_t begin[] = {0x5b, 0x2a, 0x4d, 0x18, 8 + 1 + 64 + 28 + 2 + 8,
                                     0,    0,    0,    'r',  'e',
                                     'd',  'i',  's',  '-',  'k',
-                                    'v',  'H',  1,    0,    0x88,
+                                    'v',  'H',  2,    0,    0x88,
                                     0x77, 0x66, 0x55, 0x44, 0x33,
                                     0x22, 0x11};
     cr_assert_eq(size, 8 + 8 + 1 + 64 + 28 + 2 + 8);
@@ -436,15 +438,45 @@ Test(checkpoint_format, actors_that_the_header_does_not_name_are_refused) {
     cr_assert_eq(read_entry(bytes, size, 4, &entry), CHECKPOINT_ENTRY_BROKEN);
 }
 
+Test(checkpoint_format, a_merge_state_stands_in_a_short_record_and_beside_a_long_one) {
+    struct mem mem = {0};
+    struct buffer state;
+    struct amount amount = {.integer = 5};
+    buffer_init(&state, &mem);
+    cr_assert(merge_state_add(&state, NULL, true, (struct dot){.counter = 7000, .actor = 2}, &amount));
+    struct record_parts parts = parts_of("key", "5");
+    parts.state = state.data;
+    parts.state_size = (uint32_t)state.size;
+    struct checkpoint_entry entry;
+    uint8_t bytes[256];
+    uint8_t *end = record_codec_write(bytes, &parts, RECORD_CODEC_ALL);
+    struct cursor cursor = cursor_make(bytes, (size_t)(end - bytes));
+    cr_assert_eq(checkpoint_entry_read(&cursor, 3, &entry), CHECKPOINT_RECORD);
+    cr_assert_eq(entry.parts.state_size, state.size);
+    cr_assert_arr_eq(entry.parts.state, state.data, state.size);
+    cr_assert_eq(read_entry(bytes, (size_t)(end - bytes), 2, &entry), CHECKPOINT_ENTRY_BROKEN,
+                 "actor 2 is not named");
+    size_t size = checkpoint_long_size(&parts, 70000);
+    cr_assert_eq(checkpoint_long_write(bytes, &parts, 70000), bytes + size);
+    cr_assert_eq(bytes[0], 0x83);
+    cr_assert_eq(bytes[1], state.size);
+    cr_assert_eq(read_entry(bytes, size, 3, &entry), CHECKPOINT_LONG);
+    cr_assert(entry.state_size == state.size && entry.value_size == 70000 && entry.key_left == 0);
+    cr_assert_eq(entry.parts.state_size, 0, "it comes in parts");
+    for (size_t cut = 0; cut < size; cut++)
+        cr_assert_eq(read_entry(bytes, cut, 3, &entry), CHECKPOINT_ENTRY_BROKEN);
+    buffer_release(&state);
+}
+
 Test(checkpoint_format, broken_entries_are_refused) {
     static const struct {
         const char *why, *bytes;
         size_t size;
     } broken[] = {
         {"nothing", "", 0},
-        {"an unknown mark", "\x02", 1},
+        {"an unknown mark", "\x03", 1},
         {"an unknown mark",
-         "\x83\x01"
+         "\x84\x01"
          "a",
          3},
         {"no number of the database", "\x80", 1},
@@ -470,6 +502,9 @@ Test(checkpoint_format, broken_entries_are_refused) {
         {"a value beyond the limit", "\x81\0\x81\x80\x80\x80\x02\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 23},
         {"a key beyond the limit", "\x81\x80\x80\x80\x80\x02\1\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 23},
         {"a value of 4 GiB and a byte", "\x81\0\x81\x80\x80\x80\x10\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 23},
+        {"a long record with a state of no bytes", "\x83\0\0\1\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 20},
+        {"a state beyond the limit", "\x83\x81\x80\x80\x80\x02\0\1\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 24},
+        {"a long state of no record", "\x83\1\0\0\x01\x30\0\0\0\0\0\0\0\0\0\0\0\1k\0", 20},
         {"a record without a version", "\x01\x10\1k\1v", 6},
         {"a counter of 0", "\x01\x30\0\0\0\0\0\0\0\0\0\0\0\1k\1v", 17},
     };
@@ -483,6 +518,8 @@ Test(checkpoint_format, broken_entries_are_refused) {
                  CHECKPOINT_LONG);
     cr_assert_eq(read_entry("\x81\0\x80\x80\x80\x80\x02\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 23, 1, &entry),
                  CHECKPOINT_LONG);
+    cr_assert_eq(read_entry("\x83\1\0\0\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\0", 20, 1, &entry), CHECKPOINT_LONG);
+    cr_assert_eq(read_entry("\x83\1\0\0\x01\x37\0\0\1\0\0\0\0\0\0\0\0\1k", 19, 1, &entry), CHECKPOINT_LONG);
     cr_assert_eq(read_entry("\x01\x30\0\0\1\0\0\0\0\0\0\0\0\1k\1v", 17, 1, &entry), CHECKPOINT_RECORD);
     cr_assert_eq(read_entry("\x01\x37\0\0\1\0\0\0\0\0\0\0\0\1k", 15, 1, &entry), CHECKPOINT_RECORD);
 }

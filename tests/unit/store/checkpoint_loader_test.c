@@ -147,6 +147,25 @@ Test(checkpoint_loader, refuses_a_later_format_and_touches_nothing) {
     cr_assert_not_null(memory_disk_find(&stage.folder, "dump"));
 }
 
+Test(checkpoint_loader, takes_a_file_of_the_first_format) {
+    stage_fill(&stage, 100);
+    stage_save(&stage);
+    const struct memory_file *file = memory_disk_find(&stage.folder, "dump");
+    size_t file_size = file->size, size = checkpoint_frame_size(file->data);
+    uint8_t *bytes = malloc(file_size);
+    memcpy(bytes, file->data, file_size);
+    cr_assert_eq(bytes[17], CHECKPOINT_VERSION);
+    bytes[17] = 1;
+    uint64_t check = checksum_bytes(bytes + 8, size - 16);
+    for (unsigned i = 0; i < 8; i++)
+        bytes[size - 8 + i] = (uint8_t)(check >> 8 * i);
+    memory_disk_put(&stage.folder, "dump", bytes, file_size);
+    free(bytes);
+    stage_restart(&stage);
+    cr_assert_eq(stage_load(&stage, true, false).state, CHECKPOINT_LOADED);
+    stage_is_filled(&stage, 100);
+}
+
 Test(checkpoint_loader, refuses_a_file_that_may_not_be_read) {
     save_twice();
     stage.folder.fail_in = 1;

@@ -1,8 +1,12 @@
-/* company.c - the helpers of ledger_test.c and copies_test.c.
+/* company.c - the helpers of ledger_test.c, copies_test.c and merge_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "company.h"
+
+#include "base/number.h"
+
+#include <stdlib.h>
 
 static struct actor_identity identity_of(uint8_t number) {
     struct actor_identity identity = {.incarnation = 1};
@@ -12,6 +16,7 @@ static struct actor_identity identity_of(uint8_t number) {
 
 void copy_open(struct copy *copy, uint8_t number) {
     copy->mem = (struct mem){0};
+    copy->state = NULL;
     uint8_t seed[HASH_SEED_SIZE] = "of the cluster.";
     copy->keyspace = keyspace_new(&copy->mem, seed, number);
     keyspace_set_time(copy->keyspace, NOW_MS);
@@ -19,7 +24,7 @@ void copy_open(struct copy *copy, uint8_t number) {
     actors_set_self(&copy->keyspace->actors, &self);
     cr_assert(ledger_attach(copy->keyspace));
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        copy->keyspace->ledger->slots[slot].flags = SLOT_COORDINATED;
+        copy->keyspace->ledger->notes[slot] = SLOT_COORDINATED;
     for (uint8_t i = 0; i < number; i++) { /* numbers differ between the copies */
         struct actor_identity stranger = identity_of((uint8_t)(200 + i));
         actors_intern(&copy->keyspace->actors, &stranger);
@@ -27,6 +32,7 @@ void copy_open(struct copy *copy, uint8_t number) {
 }
 
 void copy_close(struct copy *copy) {
+    free(copy->state);
     keyspace_free(copy->keyspace);
     cr_assert_eq(copy->mem.used_bytes, 0, "%zu bytes are left", copy->mem.used_bytes);
     cr_assert_eq(copy->mem.allocations, 0);
@@ -60,6 +66,46 @@ bool copy_delete(struct copy *copy, const char *key) {
     keyspace_remove(copy->keyspace, 0, &argument, &entry, REMOVE_DELETED);
     cr_assert_null(entry.record);
     return true;
+}
+
+static bool add(struct copy *copy, struct argument *key, struct entry *entry, const struct amount *amount,
+                const char *digits, size_t size) {
+    enum record_encoding encoding = amount->is_float ? ENCODING_EMBEDDED : ENCODING_NATURAL;
+    return keyspace_add(copy->keyspace, 0, key, entry, amount, (const uint8_t *)digits, (uint32_t)size,
+                        encoding);
+}
+
+bool copy_add(struct copy *copy, const char *key, int64_t by) {
+    struct argument argument = key_of(key);
+    struct entry entry;
+    struct amount amount = {.integer = by};
+    int64_t number = 0;
+    char digits[NUMBER_INT64_SIZE];
+    if (keyspace_lookup(copy->keyspace, 0, &argument, LOOKUP_WRITE, &entry) != NULL)
+        cr_assert(number_parse_int64((const char *)record_value(entry.record),
+                                     record_value_size(entry.record), &number));
+    size_t size = number_format_int64(digits, number + by);
+    return add(copy, &argument, &entry, &amount, digits, size);
+}
+
+bool copy_add_real(struct copy *copy, const char *key, long double by) {
+    struct argument argument = key_of(key);
+    struct entry entry;
+    struct amount amount = {.is_float = true, .real = by};
+    long double number = 0;
+    char digits[NUMBER_LONG_DOUBLE_SIZE];
+    if (keyspace_lookup(copy->keyspace, 0, &argument, LOOKUP_WRITE, &entry) != NULL)
+        cr_assert(number_parse_long_double((const char *)record_value(entry.record),
+                                           record_value_size(entry.record), &number));
+    size_t size = number_format_long_double(digits, sizeof digits, number + by);
+    return add(copy, &argument, &entry, &amount, digits, size);
+}
+
+bool copy_expire(struct copy *copy, const char *key, int64_t expiry_ms) {
+    struct argument argument = key_of(key);
+    struct entry entry;
+    cr_assert_not_null(keyspace_lookup(copy->keyspace, 0, &argument, LOOKUP_WRITE, &entry));
+    return keyspace_set_expiry(copy->keyspace, 0, &argument, &entry, expiry_ms);
 }
 
 struct record *copy_get(struct copy *copy, const char *key) {
@@ -96,7 +142,7 @@ static void count(void *context, struct record *record, uint64_t hash) {
     const struct ledger *ledger = census->copy->keyspace->ledger;
     if (ledger_covers(ledger, census->slot, hash))
         census->digest += ledger_record_digest(census->copy->keyspace, hash, record);
-    cr_assert_gt(record->counter, ledger->slots[census->slot].flush_counter);
+    cr_assert_gt(record->counter, ledger->flush_counters[census->slot]);
     if (record_type(record) == RECORD_TOMBSTONE) {
         struct record_parts parts;
         struct dot others[VERSION_DOTS_MAX];
@@ -121,8 +167,8 @@ void copy_check(struct copy *copy) {
             while (dict_scan(&database->slots[slot], &keyspace->secret, from, 1000, count, &census, &next))
                 from = next;
         if (!keyspace->is_alone)
-            cr_assert_eq(keyspace->ledger->slots[slot].digest, census.digest, "the digest of slot %u", slot);
-        cr_assert_eq(keyspace->ledger->slots[slot].tombstones, census.tombstones);
+            cr_assert_eq(keyspace->ledger->digests[slot], census.digest, "the digest of slot %u", slot);
+        cr_assert_eq(keyspace->ledger->tombstones[slot], census.tombstones);
         cr_assert_eq(keyspace_slot_size(keyspace, slot), census.keys);
         keys += census.keys;
         expiring += census.expiring;
@@ -148,6 +194,30 @@ static void translate_version(struct copy *from, struct copy *to, struct version
     *version = theirs;
 }
 
+struct renumbering {
+    struct copy *from, *to;
+};
+
+static bool renumber(void *context, uint16_t *actor) {
+    struct renumbering *renumbering = context;
+    *actor = number_at(renumbering->from, renumbering->to, *actor);
+    return true;
+}
+
+static void translate_state(struct copy *from, struct copy *to, struct record_parts *parts) {
+    free(to->state);
+    to->state = NULL;
+    if (parts->state_size == 0)
+        return;
+    struct renumbering renumbering = {from, to};
+    cr_assert(merge_state_is_valid(parts->state, parts->state_size, parts->type));
+    to->state = malloc(parts->state_size);
+    memcpy(to->state, parts->state, parts->state_size);
+    cr_assert(merge_state_renumber(to->state, parts->state_size, renumber, &renumbering));
+    cr_assert(merge_state_sort(to->state, parts->state_size));
+    parts->state = to->state;
+}
+
 void translate(struct copy *from, struct copy *to, struct record_parts *parts,
                struct dot others[VERSION_DOTS_MAX]) {
     struct version version = {.count = 0};
@@ -157,6 +227,7 @@ void translate(struct copy *from, struct copy *to, struct record_parts *parts,
     memcpy(others, version.dots, version.count * sizeof *others);
     parts->others = others;
     parts->newest.actor = number_at(from, to, parts->newest.actor);
+    translate_state(from, to, parts);
 }
 
 bool fetch(struct copy *from, struct copy *to, struct argument *key) {
@@ -210,7 +281,8 @@ void tell(struct copy *from, struct copy *const *others, unsigned count_of_other
                 ledger_effect_version(ledger, effect, &version);
                 translate_version(from, others[to], &version);
                 keyspace_apply_expired(others[to]->keyspace, &effect->key, &version);
-            } else if (record != NULL && effect->kind == EFFECT_PATCH && effect->counter == record->counter) {
+            } else if (record != NULL && effect->kind == EFFECT_PATCH && effect->counter == record->counter &&
+                       record_state_size(record) == 0) {
                 tell_patch(from, others[to], effect, record);
             } else {
                 fetch(from, others[to], &effect->key);
@@ -246,6 +318,10 @@ static void compare(void *context, struct record *record, uint64_t hash) {
     record_version(other, &their_version);
     translate_version(comparison->other, comparison->one, &their_version);
     cr_assert_eq(version_compare(&our_version, &their_version), VERSION_EQUAL);
+    cr_assert_eq(ours.state_size, theirs.state_size, "%.*s", (int)key.size, key.data);
+    translate_state(comparison->other, comparison->one, &theirs);
+    cr_assert(ours.state_size == 0 || memcmp(ours.state, theirs.state, ours.state_size) == 0,
+              "%.*s has another merge state", (int)key.size, key.data);
 }
 
 void copies_agree(struct copy *one, struct copy *other) {

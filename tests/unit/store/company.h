@@ -18,6 +18,7 @@
 struct copy {
     struct mem mem;
     struct keyspace *keyspace;
+    uint8_t *state; /* the merge state of what was translated for it last */
 };
 
 /* A shared keyspace of node `number`, which coordinates all slots. Other actors are known before it by numbers of their own. */
@@ -30,6 +31,11 @@ bool copy_put(struct copy *copy, const char *key, const char *value, int64_t exp
 /* A string of `size` bytes that depend on `fill`. */
 bool copy_put_long(struct copy *copy, const char *key, uint32_t size, uint8_t fill);
 bool copy_delete(struct copy *copy, const char *key);
+/* INCRBY and INCRBYFLOAT; false: no memory. The key is absent or holds a number. */
+bool copy_add(struct copy *copy, const char *key, int64_t by);
+bool copy_add_real(struct copy *copy, const char *key, long double by);
+/* PEXPIREAT. The key is there. */
+bool copy_expire(struct copy *copy, const char *key, int64_t expiry_ms);
 struct record *copy_get(struct copy *copy, const char *key);
 struct record *copy_find(struct copy *copy, const char *key); /* also what is hidden */
 void copy_holds(struct copy *copy, const char *key, const char *value);
@@ -39,13 +45,13 @@ void copy_check(struct copy *copy);
 
 /* Takes the list of effects of `from` to the others and empties it. */
 void tell(struct copy *from, struct copy *const *others, unsigned count);
-/* What a record of one copy looks like to another. */
+/* What a record of one copy looks like to another: until the next is translated for it. */
 void translate(struct copy *from, struct copy *to, struct record_parts *parts,
                struct dot others[VERSION_DOTS_MAX]);
 /* One record from one to the other, as a fetch would bring it. */
 bool fetch(struct copy *from, struct copy *to, struct argument *key);
 
-/* Whether two copies have the same keys with the same values and versions, and the same digests. */
+/* Whether two copies have the same keys with the same values, versions and merge states, and the same digests. */
 void copies_agree(struct copy *one, struct copy *other);
 
 #endif

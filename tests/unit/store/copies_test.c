@@ -452,7 +452,7 @@ Test(copies, a_flush_spares_what_is_newer_and_keeps_out_what_is_older) {
     cr_assert_null(copy_find(&here, "k9"));
     /* An older flush takes nothing, and lowers nothing. */
     cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, flush - 1), 0);
-    cr_assert_eq(ledger()->slots[5].flush_counter, flush);
+    cr_assert_eq(ledger()->flush_counters[5], flush);
     keyspace_flush_slots(there.keyspace, slots, flush);
     bring(&here, &there, "k2");
     bring(&here, &there, "k3");

@@ -1,0 +1,188 @@
+/* burial.c - what comparisons and checkpoints say becomes a counter for each peer, and these become floors.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/burial.h"
+
+#include "node/holders.h"
+#include "node/peers.h"
+#include "node/state.h"
+#include "store/floors.h"
+
+#define WORK_EVERY_MS 1000
+/* Tombstones of a slot are dropped together: so many times while one grows old. */
+#define TIMES_PER_GRACE 16
+/* Slots whose floors are raised in one go. */
+#define SLOTS_PER_STEP 256
+
+static uint64_t counter_of_ms(uint64_t ms) {
+    return ms << 16;
+}
+
+/* What has been stamped so far is at or below it, by this node and as far as its clock knows. */
+static uint64_t present_counter(const struct node *node) {
+    uint64_t now = counter_of_ms((uint64_t)node->keyspace->now_ms);
+    return node->keyspace->counter > now ? node->keyspace->counter : now;
+}
+
+/* ---- What comparisons tell ---- */
+
+void burial_note_round(struct node *node, struct peer *peer) {
+    peer->burial.round_counter = present_counter(node);
+}
+
+void burial_note_equal(struct node *node, struct peer *peer, uint64_t begun, uint64_t oldest) {
+    struct burial_facts *facts = &peer->burial;
+    struct cluster *cluster = node->cluster;
+    if (facts->agreed_linked_ms != peer->linked_ms)
+        facts->agreed_counter = 0; /* it may be another start, with other numbers */
+    if (facts->agreed_counter == 0) {
+        facts->agreed_counter = facts->round_counter;
+        facts->agreed_linked_ms = peer->linked_ms;
+        facts->own_checkpoint = node->persistence.last_begun;
+        facts->their_checkpoint = begun;
+    }
+    if (oldest > facts->their_checkpoint && persistence_oldest(node) > facts->own_checkpoint) {
+        facts->kept_counter = facts->agreed_counter;
+        facts->agreed_counter = 0;
+    }
+    if (!cluster->is_settled || !cluster_has_agreed(node, NULL))
+        return;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        for (uint32_t word = 0; cluster->peers[i] != NULL && word < SLOT_COUNT / 64; word++)
+            cluster->sure.bits[word] |= cluster->peers[i]->asked.bits[word] & cluster->held.bits[word];
+}
+
+void burial_note_word(struct node *node, const struct peer *peer) {
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+        node->cluster->sure.bits[word] |= peer->answered.bits[word];
+}
+
+bool burial_is_candidate(void *context, uint32_t slot) {
+    const struct node *node = context;
+    const struct cluster *cluster = node->cluster;
+    const struct peer *from = cluster->records_from;
+    if (!cluster->is_settled || from == NULL || !slot_set_has(&cluster->sure, slot))
+        return false;
+    return !membership_member(cluster->membership, from->member)->entry.is_settled ||
+           !holders_has(cluster, slot, from->member);
+}
+
+/* ---- What follows ---- */
+
+/* Slots that nobody else holds: this node's own checkpoints count. */
+static void note_own(struct node *node) {
+    struct burial_facts *facts = &node->cluster->own_burial;
+    if (facts->agreed_counter == 0) {
+        facts->agreed_counter = present_counter(node);
+        facts->own_checkpoint = node->persistence.last_begun;
+    }
+    if (persistence_oldest(node) > facts->own_checkpoint) {
+        facts->kept_counter = facts->agreed_counter;
+        facts->agreed_counter = 0;
+    }
+}
+
+/* For whom anybody keeps hints. */
+static uint64_t all_hinted(const struct node *node) {
+    const struct cluster *cluster = node->cluster;
+    uint64_t hinted = 0;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
+        const struct member *member = membership_member(cluster->membership, (uint16_t)i);
+        if (member->state <= MEMBER_SUSPECT)
+            hinted |= member->hinted;
+        if (hints_has_any(&cluster->hints, (uint16_t)i))
+            hinted |= membership_hint_bit(member);
+    }
+    return hinted;
+}
+
+/* What all members of a set have for good; 0: one of them cannot be asked. */
+static uint64_t kept_by_all(const struct node *node, const struct holder_set *set, uint64_t hinted) {
+    const struct cluster *cluster = node->cluster;
+    uint64_t kept = set->count == 0 ? cluster->own_burial.kept_counter : UINT64_MAX;
+    const struct member *self = membership_member(cluster->membership, ROUTE_SELF);
+    if (hinted & membership_hint_bit(self))
+        return 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct member *member = membership_member(cluster->membership, set->members[i]);
+        const struct peer *peer = cluster_peer(cluster, set->members[i]);
+        if (peer == NULL || !peer_is_linked(peer) || member->state != MEMBER_UP || !member->entry.is_settled ||
+            !peer->is_agreed || peer->must_compare || !list_is_empty(&peer->lost_links) ||
+            hinted & membership_hint_bit(member))
+            return 0;
+        if (peer->burial.kept_counter < kept)
+            kept = peer->burial.kept_counter;
+    }
+    return kept;
+}
+
+static void raise(struct node *node, uint32_t slot, const struct holder_set *set, uint64_t floor) {
+    if (!floors_raise(node->keyspace, slot, slot, floor))
+        return;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct peer *peer = cluster_peer(node->cluster, set->members[i]);
+        if (entries_add_floor(&peer->records, slot, slot, floor))
+            peers_mention(node, peer);
+        else
+            peer->must_compare = true;
+    }
+}
+
+/* What is known of the set that was looked at last: neighbours mostly have the same. */
+struct verdict {
+    const struct holder_set *set;
+    uint64_t kept;
+};
+
+static void look_at_slot(struct node *node, uint32_t slot, uint64_t limit, uint64_t slack, uint64_t hinted,
+                         struct verdict *verdict, uint32_t *raised) {
+    const struct ledger *ledger = node->keyspace->ledger;
+    if (LIKELY(ledger->tombstones[slot] == 0) || cluster_coordinator(node->cluster, slot) != ROUTE_SELF ||
+        ledger->oldest_tombstones[slot] > limit - slack || hints_of_slot(&node->cluster->hints, slot) != 0)
+        return;
+    const struct holder_set *set = holders_of(node->cluster, ledger, slot);
+    if (set != verdict->set) {
+        verdict->set = set;
+        verdict->kept = kept_by_all(node, set, hinted);
+    }
+    uint64_t floor = floors_round(verdict->kept < limit ? verdict->kept : limit);
+    if (floor < ledger->oldest_tombstones[slot])
+        return;
+    raise(node, slot, set, floor);
+    ++*raised;
+}
+
+static void tell_hinted(struct node *node) {
+    const struct cluster *cluster = node->cluster;
+    uint64_t hinted = 0;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
+        const struct peer *peer = cluster_peer(cluster, (uint16_t)i);
+        if (hints_has_any(&cluster->hints, (uint16_t)i) || (peer != NULL && !list_is_empty(&peer->lost_links)))
+            hinted |= membership_hint_bit(membership_member(cluster->membership, (uint16_t)i));
+    }
+    membership_set_hinted(cluster->membership, hinted);
+}
+
+uint32_t burial_work(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (node->monotonic_ms < cluster->next_burial_ms)
+        return (uint32_t)(cluster->next_burial_ms - node->monotonic_ms);
+    cluster->next_burial_ms = node->monotonic_ms + WORK_EVERY_MS;
+    tell_hinted(node);
+    uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
+    const struct keyspace *keyspace = node->keyspace;
+    if (keyspace->is_alone || cluster->ring == NULL || !cluster->is_settled || !keyspace->ledger->is_walked ||
+        floors_are_dropping(keyspace->ledger) || (uint64_t)keyspace->now_ms < 2 * grace_ms)
+        return WORK_EVERY_MS;
+    note_own(node);
+    uint64_t limit = counter_of_ms((uint64_t)keyspace->now_ms - grace_ms);
+    uint64_t slack = counter_of_ms(grace_ms / TIMES_PER_GRACE), hinted = all_hinted(node);
+    struct verdict verdict = {NULL, 0};
+    uint32_t raised = 0, looked_at = 0;
+    for (; looked_at < SLOT_COUNT && raised < SLOTS_PER_STEP; looked_at++) {
+        look_at_slot(node, cluster->burial_slot, limit, slack, hinted, &verdict, &raised);
+        cluster->burial_slot = (cluster->burial_slot + 1) % SLOT_COUNT;
+    }
+    return WORK_EVERY_MS;
+}

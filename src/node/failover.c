@@ -1,0 +1,423 @@
+/* failover.c - who does not answer, who has been told so, who stood still, who leaves.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "node/failover.h"
+
+#include "base/cursor.h"
+#include "base/encode.h"
+#include "node/forward.h"
+#include "node/peers.h"
+#include "node/quorum.h"
+#include "node/route.h"
+#include "node/state.h"
+
+/* After a gap of this node's loop requests are looked at for their age so long. */
+#define CAREFUL_MS 2000
+/* A link with a peer that is passed over ends when nothing was heard on it for so long. */
+#define SILENT_LINK_MS 5000
+/* The time is told so often; the least difference of two clocks is sought in two windows of this length, for clocks drift. */
+#define CLOCK_EVERY_MS  10000
+#define CLOCK_WINDOW_MS 30000
+/* A planned end takes no longer than this before the node saves. */
+#define LEAVE_MS       2000
+#define LEAVE_STEP_MS  10
+
+enum reach_frame { REACH_PASSED_OVER, REACH_HEARD, REACH_LEAVING, REACH_AROUND, REACH_CLOCK };
+
+static uint64_t timeout_ms(const struct node *node) {
+    return node->config->failover_timeout_ms;
+}
+
+static const struct member_entry *entry_of(const struct node *node, const struct peer *peer) {
+    return &membership_member(node->cluster->membership, peer->member)->entry;
+}
+
+static void look_soon(struct node *node, uint64_t time_ms) {
+    struct failover *failover = &node->cluster->failover;
+    if (time_ms < failover->next_ms)
+        failover->next_ms = time_ms;
+}
+
+/* A frame of one byte and up to two numbers. */
+static bool tell(struct node *node, struct peer_link *link, enum reach_frame frame, unsigned count,
+                 const uint64_t *numbers) {
+    uint8_t bytes[1 + 2 * ENCODE_VARINT_MAX], *end = bytes;
+    *end++ = (uint8_t)frame;
+    for (unsigned i = 0; i < count; i++)
+        end = encode_varint(end, numbers[i]);
+    bool is_sent = link_send(link->link, FRAME_REACH, bytes, (size_t)(end - bytes), NULL);
+    peers_raise(node, link);
+    return is_sent;
+}
+
+static void log_peer(struct node *node, const struct peer *peer, const char *what, const char *why) {
+    const struct member_entry *entry = entry_of(node, peer);
+    char id[IDENTITY_ID_SIZE];
+    identity_print_id(entry->id, id);
+    node_log(node, NODE_LOG_VERBOSE, "%s node %.12s at %s:%u%s", what, id, entry->host, entry->port, why);
+}
+
+/* ---- Reach ---- */
+
+static void pass_over(struct node *node, struct peer *peer, const char *why) {
+    struct failover *failover = &node->cluster->failover;
+    struct reach *reach = &peer->reach;
+    if (reach->is_passed_over || !membership_wants_link(node->cluster->membership, peer->member))
+        return;
+    log_peer(node, peer, "Commands go around", why);
+    reach->is_passed_over = true;
+    reach->was_told = false;
+    reach->passed_ms = node->monotonic_ms;
+    failover->passed_count++;
+    failover->passes++;
+    failover->unproved_count += !reach->must_prove;
+    /* What it says of itself counts again when it has said that it knows, or is another process. */
+    reach->must_prove = true;
+    reach->incarnation = entry_of(node, peer)->incarnation;
+    reach->version = UINT64_MAX;
+    cluster_reroute(node);
+    forward_give_up(node, peer);
+    route_retry(node);
+    look_soon(node, node->monotonic_ms);
+}
+
+static void reach_again(struct node *node, struct peer *peer) {
+    log_peer(node, peer, "Commands may go to", " again");
+    peer->reach.is_passed_over = false;
+    node->cluster->failover.passed_count--;
+    cluster_reroute(node);
+    route_retry(node);
+}
+
+void failover_note_lost(struct node *node, struct peer *peer) {
+    peer->reach.lost_ms = node->monotonic_ms + (node->monotonic_ms == 0);
+    peer->reach.was_told = false;
+    look_soon(node, node->monotonic_ms);
+}
+
+void failover_note_refused(struct node *node, struct peer *peer) {
+    if (peer->out == NULL)
+        pass_over(node, peer, ": it refuses connections");
+}
+
+/* What a peer that is passed over is to be told, if it is the process that was. */
+static void tell_passed(struct node *node, struct peer *peer) {
+    if (entry_of(node, peer)->incarnation > peer->reach.incarnation)
+        reach_again(node, peer);
+    else
+        peer->reach.was_told = tell(node, peer->out, REACH_PASSED_OVER, 0, NULL);
+}
+
+static void tell_clock(struct node *node, struct peer *peer) {
+    peer->reach.told_clock_ms = node->monotonic_ms;
+    (void)tell(node, peer->out, REACH_CLOCK, 1, &node->monotonic_ms);
+}
+
+void failover_note_linked(struct node *node, struct peer *peer) {
+    peer->reach.lost_ms = 0;
+    tell_clock(node, peer);
+    if (peer->reach.is_passed_over)
+        tell_passed(node, peer);
+    if (node->cluster->failover.leave_phase != LEAVE_NOT)
+        (void)tell(node, peer->out, REACH_LEAVING, 0, NULL);
+}
+
+static bool is_later(const struct member_entry *entry, const struct reach *reach) {
+    return entry->incarnation != reach->incarnation ? entry->incarnation > reach->incarnation
+                                                    : entry->version > reach->version;
+}
+
+void failover_note_entries(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL)
+            continue;
+        bool is_gone = !membership_wants_link(cluster->membership, peer->member);
+        if (peer->reach.must_prove && (is_gone || is_later(entry_of(node, peer), &peer->reach))) {
+            peer->reach.must_prove = false;
+            cluster->failover.unproved_count--;
+        }
+        if (peer->reach.is_passed_over && is_gone) {
+            peer->reach.is_passed_over = false;
+            cluster->failover.passed_count--;
+        }
+        if (peer->reach.owes_around)
+            look_soon(node, node->monotonic_ms);
+    }
+}
+
+/* It leaves, and no command goes there any more: what has gathered for it was the last. */
+static void go_around(struct node *node, struct peer *peer) {
+    if (!entry_of(node, peer)->is_leaving || !peer_is_linked(peer))
+        return;
+    forward_flush(node, peer);
+    peer->reach.owes_around = !tell(node, peer->out, REACH_AROUND, 0, NULL);
+}
+
+static uint64_t later(uint64_t one, uint64_t other) {
+    return one > other ? one : other;
+}
+
+/* Looks at a peer that can be reached. Returns when it is to be looked at again; UINT64_MAX: as soon as something is sent. */
+static uint64_t look_at_reached(struct node *node, struct peer *peer) {
+    uint64_t since_ms = peer->reach.lost_ms;
+    if (peer_is_linked(peer)) {
+        since_ms = forward_oldest_ms(peer);
+        if (since_ms != 0)
+            since_ms = later(since_ms, link_heard_ms(peer->out->link));
+    }
+    if (since_ms == 0)
+        return UINT64_MAX;
+    uint64_t due_ms = later(since_ms, node->cluster->failover.attentive_ms) + timeout_ms(node);
+    if (node->monotonic_ms < due_ms)
+        return due_ms;
+    pass_over(node, peer, peer_is_linked(peer) ? ": it is silent" : ": there is no link to it");
+    return node->monotonic_ms;
+}
+
+static uint64_t look_at_passed(struct node *node, struct peer *peer) {
+    if (!peer_is_linked(peer))
+        return UINT64_MAX;
+    if (!peer->reach.was_told)
+        tell_passed(node, peer);
+    uint64_t since_ms = later(peer->reach.passed_ms, link_heard_ms(peer->out->link));
+    if (node->monotonic_ms - since_ms >= SILENT_LINK_MS) {
+        link_end(peer->out->link, "it is silent");
+        peers_raise(node, peer->out);
+    }
+    return since_ms + SILENT_LINK_MS;
+}
+
+uint32_t failover_work(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct failover *failover = &cluster->failover;
+    if (LIKELY(node->monotonic_ms < failover->next_ms)) {
+        uint64_t left_ms = failover->next_ms - node->monotonic_ms;
+        return left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
+    }
+    failover->cpu_ns = node_thread_cpu_ns(node);
+    /* What is sent from now on is not late before this. */
+    uint64_t next_ms = node->monotonic_ms + timeout_ms(node);
+    failover->next_ms = next_ms;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL || !membership_wants_link(cluster->membership, peer->member))
+            continue;
+        if (peer_is_linked(peer) && node->monotonic_ms - peer->reach.told_clock_ms >= CLOCK_EVERY_MS)
+            tell_clock(node, peer);
+        if (peer->reach.owes_around)
+            go_around(node, peer);
+        uint64_t due_ms =
+            peer->reach.is_passed_over ? look_at_passed(node, peer) : look_at_reached(node, peer);
+        look_soon(node, due_ms > node->monotonic_ms ? due_ms : node->monotonic_ms + 1);
+    }
+    if (failover->leave_phase != LEAVE_NOT)
+        look_soon(node, node->monotonic_ms + LEAVE_STEP_MS);
+    return (uint32_t)(failover->next_ms - node->monotonic_ms);
+}
+
+unsigned failover_flags(const struct node *node, uint32_t slot, uint16_t member) {
+    const struct cluster *cluster = node->cluster;
+    uint16_t holders[RING_COPIES_MAX];
+    if (LIKELY(!cluster->has_detours) || slot >= SLOT_COUNT)
+        return 0;
+    uint32_t count = cluster_holders(cluster, slot, holders);
+    for (uint32_t i = 0; i < count; i++)
+        if (holders[i] == member)
+            return FORWARD_SECOND_HOP;
+    return FORWARD_SECOND_HOP | FORWARD_STAND_IN;
+}
+
+/* ---- Pauses ---- */
+
+/* Becomes unsettled; routes are still to be made. */
+static void unsettle(struct node *node, const char *reason) {
+    struct cluster *cluster = node->cluster;
+    if (!cluster->is_settled || cluster->is_joining || cluster->is_removed ||
+        membership_is_alone(cluster->membership))
+        return;
+    node_log(node, NODE_LOG_NOTICE, "This node coordinates nothing until its copies were compared: %s", reason);
+    cluster->is_settled = false;
+    membership_set_settled(cluster->membership, false);
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        struct peer *peer = cluster->peers[i];
+        if (peer == NULL)
+            continue;
+        peer->settles_us = peer->is_agreed = false;
+        peer->must_compare = true;
+        peer->next_compare_ms = node->monotonic_ms;
+    }
+    cluster->must_route = true;
+}
+
+void failover_unsettle(struct node *node, const char *reason) {
+    struct cluster *cluster = node->cluster;
+    if (cluster == NULL || node->routes == NULL)
+        return;
+    unsettle(node, reason);
+    if (!cluster->must_route)
+        return;
+    cluster_update(node);
+    cluster_announce(node);
+}
+
+void failover_note_turn(struct node *node) {
+    struct failover *failover = &node->cluster->failover;
+    uint64_t elapsed_ns = node->monotonic_ns - failover->turn_ns;
+    uint64_t timeout_ns = timeout_ms(node) * 1000000;
+    failover->turn_ns = node->monotonic_ns;
+    if (LIKELY(elapsed_ns <= timeout_ns / 2) ||
+        elapsed_ns <= timeout_ns / 2 + (uint64_t)failover->asked_wait_ms * 1000000)
+        return;
+    failover->attentive_ms = node->monotonic_ms;
+    failover->careful_until_ms = node->monotonic_ms + CAREFUL_MS;
+    uint64_t cpu_ns = node_thread_cpu_ns(node), worked_ns = cpu_ns - failover->cpu_ns;
+    failover->cpu_ns = cpu_ns;
+    if (worked_ns > elapsed_ns || elapsed_ns - worked_ns < timeout_ns)
+        return;
+    failover->pauses++;
+    failover_unsettle(node, "its process stood still");
+}
+
+static int64_t least_difference(struct link_clock *clock, int64_t difference_ms, uint64_t now_ms) {
+    if (clock->since_ms == 0 || now_ms - clock->since_ms >= CLOCK_WINDOW_MS) {
+        clock->has_last = clock->since_ms != 0;
+        clock->least_ms[1] = clock->least_ms[0];
+        clock->least_ms[0] = difference_ms;
+        clock->since_ms = now_ms;
+    }
+    if (difference_ms < clock->least_ms[0])
+        clock->least_ms[0] = difference_ms;
+    return clock->has_last && clock->least_ms[1] < clock->least_ms[0] ? clock->least_ms[1] : clock->least_ms[0];
+}
+
+bool failover_is_late(struct node *node, struct peer_link *link, uint64_t sent_ms) {
+    int64_t difference_ms = (int64_t)(node->monotonic_ms - sent_ms);
+    int64_t least_ms = least_difference(&link->clock, difference_ms, node->monotonic_ms);
+    return node->monotonic_ms < node->cluster->failover.careful_until_ms &&
+           (uint64_t)(difference_ms - least_ms) > timeout_ms(node) / 2;
+}
+
+/* ---- What others tell ---- */
+
+/* Answers with the version of our entry as it is when nothing of what it says may be from before this. */
+static void take_passed_over(struct node *node, struct peer_link *link) {
+    struct cluster *cluster = node->cluster;
+    unsettle(node, "another node has passed it over");
+    const struct member_entry *self = &membership_member(cluster->membership, ROUTE_SELF)->entry;
+    (void)tell(node, link, REACH_HEARD, 2, (const uint64_t[]){self->incarnation, self->version});
+    if (!cluster->must_route)
+        return;
+    cluster_update(node);
+    cluster_announce(node);
+}
+
+static void take_heard(struct node *node, struct peer *peer, uint64_t incarnation, uint64_t version) {
+    struct reach *reach = &peer->reach;
+    if (!reach->is_passed_over || !reach->was_told)
+        return;
+    reach->incarnation = incarnation;
+    reach->version = version;
+    failover_note_entries(node);
+    reach_again(node, peer);
+}
+
+bool failover_receive(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
+    struct cursor cursor = cursor_make(payload, size);
+    struct peer *peer = link->peer;
+    unsigned frame = cursor_u8(&cursor);
+    uint64_t numbers[2] = {0};
+    for (unsigned i = 0; i < (frame == REACH_HEARD ? 2u : frame == REACH_CLOCK ? 1u : 0u); i++)
+        numbers[i] = cursor_varint(&cursor);
+    if (cursor_failed(&cursor) || cursor_remaining(&cursor) != 0 || link->is_caller != (frame == REACH_HEARD))
+        return false;
+    switch (frame) {
+    case REACH_PASSED_OVER: take_passed_over(node, link); return true;
+    case REACH_HEARD: take_heard(node, peer, numbers[0], numbers[1]); return true;
+    case REACH_LEAVING:
+        peer->reach.owes_around = true;
+        look_soon(node, node->monotonic_ms);
+        return true;
+    case REACH_AROUND: peer->reach.goes_around = true; return true;
+    case REACH_CLOCK: (void)failover_is_late(node, link, numbers[0]); return true;
+    default: return false;
+    }
+}
+
+/* ---- A planned end ---- */
+
+static void set_leaving(struct node *node, bool is_leaving) {
+    struct cluster *cluster = node->cluster;
+    cluster->failover.leave_phase = is_leaving ? LEAVE_ANNOUNCED : LEAVE_NOT;
+    membership_set_leaving(cluster->membership, is_leaving);
+    cluster_update(node);
+    cluster_announce(node);
+    look_soon(node, node->monotonic_ms);
+}
+
+bool failover_leave(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (cluster == NULL || node->routes == NULL || cluster->is_joining || cluster->is_removed ||
+        membership_live_count(cluster->membership) < 2)
+        return false;
+    node_log(node, NODE_LOG_NOTICE, "This node leaves: the others take over what it coordinates");
+    cluster->failover.leave_until_ms = node->monotonic_ms + LEAVE_MS;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        if (cluster->peers[i] != NULL)
+            cluster->peers[i]->reach.goes_around = false;
+    set_leaving(node, true);
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        if (cluster->peers[i] != NULL && peer_is_linked(cluster->peers[i]))
+            (void)tell(node, cluster->peers[i]->out, REACH_LEAVING, 0, NULL);
+    return true;
+}
+
+void failover_stay(struct node *node) {
+    if (node->cluster != NULL && node->cluster->failover.leave_phase != LEAVE_NOT)
+        set_leaving(node, false);
+}
+
+/* Whether something may still be awaited from a peer. */
+static bool is_there(const struct cluster *cluster, const struct peer *peer) {
+    return cluster_is_up(cluster, peer->member) && !peer->reach.is_passed_over;
+}
+
+bool failover_has_left(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct failover *failover = &cluster->failover;
+    if (node->monotonic_ms < failover->leave_until_ms)
+        for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+            const struct peer *peer = cluster->peers[i];
+            if (peer != NULL && is_there(cluster, peer) && peer->in != NULL &&
+                link_state(peer->in->link) == LINK_READY && !peer->reach.goes_around)
+                return false;
+        }
+    failover->leave_phase = LEAVE_DRAINING;
+    return true;
+}
+
+static bool is_empty(const struct peer_link *link) {
+    return link_state(link->link) != LINK_READY ||
+           (link_unacknowledged_bytes(link->link) == 0 && link->replies.size == 0 && link->held.size == 0);
+}
+
+bool failover_is_drained(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    if (cluster == NULL || cluster->failover.leave_phase == LEAVE_NOT)
+        return true;
+    if (node->monotonic_ms >= cluster->failover.leave_until_ms)
+        return true;
+    if (!list_is_empty(&cluster->retries) || !list_is_empty(&cluster->gathers) || quorum_is_busy(node))
+        return false;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+        const struct peer *peer = cluster->peers[i];
+        if (peer == NULL || !is_there(cluster, peer) || !peer_is_linked(peer))
+            continue;
+        if (peer->records.size != 0 || peer->open_frame != NULL || forward_is_awaited(peer) ||
+            !is_empty(peer->out) || (peer->in != NULL && !is_empty(peer->in)))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,127 @@
+/* floors.c - floors are raised, and what lies below is dropped in steps.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "store/floors.h"
+
+#include "store/keyspace_inside.h"
+
+static void begin_dropping(struct floors *floors, uint32_t slot) {
+    uint64_t bit = UINT64_C(1) << (slot & 63);
+    if (!(floors->dropping[slot >> 6] & bit))
+        floors->dropping_count++;
+    else if (slot == floors->drop_slot)
+        floors->drop_hash = 0; /* what was passed over has to go, too */
+    floors->dropping[slot >> 6] |= bit;
+}
+
+static void end_dropping(struct floors *floors, uint32_t slot) {
+    floors->dropping[slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
+    floors->dropping_count--;
+    floors->drop_hash = 0;
+}
+
+bool floors_raise(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
+    struct ledger *ledger = keyspace->ledger;
+    struct floors *floors = &ledger->floors;
+    CHECK(first_slot <= last_slot && last_slot < SLOT_COUNT);
+    if (keyspace->is_alone)
+        return false;
+    if (counter > ((uint64_t)keyspace->now_ms + CLOCK_FUTURE_MAX_MS) << 16) {
+        keyspace->counters.refused_future++;
+        return false;
+    }
+    counter = floors_round(counter);
+    bool is_raised = false;
+    for (uint32_t slot = first_slot; slot <= last_slot; slot++) {
+        if (floors->counters[slot] >= counter)
+            continue;
+        floors->counters[slot] = counter;
+        is_raised = true;
+        if (ledger->tombstones[slot] != 0)
+            begin_dropping(floors, slot);
+    }
+    if (counter > floors->highest)
+        floors->highest = counter;
+    if (counter > ledger->highest_flush)
+        ledger->highest_flush = counter;
+    return is_raised;
+}
+
+void floors_load(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_slot, uint64_t flush_counter,
+                 uint64_t floor) {
+    struct ledger *ledger = keyspace->ledger;
+    if (ledger == NULL || keyspace->is_alone)
+        return;
+    for (uint32_t slot = first_slot; slot <= last_slot; slot++)
+        if (ledger->flush_counters[slot] < flush_counter)
+            ledger->flush_counters[slot] = flush_counter;
+    if (flush_counter > ledger->highest_flush)
+        ledger->highest_flush = flush_counter;
+    (void)floors_raise(keyspace, first_slot, last_slot, floor);
+}
+
+struct burial_walk {
+    struct ledger *ledger;
+    uint32_t slot;
+    uint64_t floor;
+};
+
+/* Those that stay tell how old the oldest of them is. */
+static bool lies_below(void *context, const struct record *record) {
+    const struct burial_walk *walk = context;
+    if (!funnel_is_tombstone(record))
+        return false;
+    if (record->counter <= walk->floor)
+        return true;
+    if (record->counter < walk->ledger->oldest_tombstones[walk->slot])
+        walk->ledger->oldest_tombstones[walk->slot] = record->counter;
+    return false;
+}
+
+static uint32_t next_slot(const struct floors *floors, uint32_t from) {
+    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
+        uint64_t bits = floors->dropping[word];
+        if (word == from >> 6)
+            bits = bits >> (from & 63) << (from & 63);
+        if (bits != 0)
+            return word << 6 | (uint32_t)__builtin_ctzll(bits);
+    }
+    return SLOT_COUNT;
+}
+
+uint32_t floors_step(struct keyspace *keyspace, uint32_t budget) {
+    struct ledger *ledger = keyspace->ledger;
+    struct floors *floors = &ledger->floors;
+    uint32_t spent = 0;
+    if (floors->dropping_count == 0)
+        return 0;
+    ledger_forget_records(ledger);
+    while (floors->dropping_count != 0 && spent < budget) {
+        if (floors->drop_hash == 0) {
+            uint32_t slot = next_slot(floors, floors->drop_slot);
+            floors->drop_slot = slot < SLOT_COUNT ? slot : next_slot(floors, 0);
+        }
+        uint32_t slot = floors->drop_slot;
+        uint32_t before = ledger->tombstones[slot];
+        spent++;
+        if (before != 0) {
+            struct burial_walk walk = {ledger, slot, floors->counters[slot]};
+            if (floors->drop_hash == 0)
+                ledger->oldest_tombstones[slot] = UINT64_MAX;
+            spent += funnel_drop_judged(keyspace, slot, &floors->drop_hash, budget - spent + 1, lies_below, &walk);
+            floors->dropped += before - ledger->tombstones[slot];
+        } else {
+            floors->drop_hash = 0;
+        }
+        if (floors->drop_hash == 0)
+            end_dropping(floors, slot);
+    }
+    return spent;
+}
+
+void floors_clear(struct ledger *ledger) {
+    uint64_t dropped = ledger->floors.dropped;
+    memset(&ledger->floors, 0, sizeof ledger->floors);
+    ledger->floors.dropped = dropped;
+}
