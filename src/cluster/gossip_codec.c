@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { ENTRY_SETTLED = 1, ENTRY_LEAVING = 2, ENTRY_REMOVED = 4, ENTRY_DOWN = 8, ENTRY_FLAGS = 15 };
+enum { ENTRY_SETTLED = 1, ENTRY_LEAVING = 2, ENTRY_REMOVED = 4, ENTRY_DOWN = 8, ENTRY_WAS_SETTLED = 16, ENTRY_FLAGS = 31 };
 
 /* ---- Entries ---- */
 
@@ -31,7 +31,7 @@ uint8_t *gossip_write_entry(uint8_t *out, const struct rumour *rumour) {
         return out + NODE_ID_SIZE;
     }
     *out++ = (uint8_t)((entry->is_settled ? ENTRY_SETTLED : 0) | (entry->is_leaving ? ENTRY_LEAVING : 0) |
-                       (rumour->is_down ? ENTRY_DOWN : 0));
+                       (entry->was_settled ? ENTRY_WAS_SETTLED : 0) | (rumour->is_down ? ENTRY_DOWN : 0));
     memcpy(out, entry->id, NODE_ID_SIZE);
     out = encode_fixed(out + NODE_ID_SIZE, entry->run, 8);
     out = encode_varint(out, entry->incarnation);
@@ -81,6 +81,7 @@ void gossip_read_entry(struct cursor *cursor, struct rumour *rumour) {
     if (rumour->is_removed || cursor_failed(cursor))
         return;
     entry->is_settled = flags & ENTRY_SETTLED;
+    entry->was_settled = flags & ENTRY_WAS_SETTLED;
     entry->is_leaving = flags & ENTRY_LEAVING;
     rumour->is_down = flags & ENTRY_DOWN;
     entry->run = cursor_u64(cursor);

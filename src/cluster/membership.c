@@ -147,6 +147,15 @@ void membership_set_settled(struct membership *membership, bool is_settled) {
     if (roster_self(membership)->entry.is_settled == is_settled)
         return;
     roster_self(membership)->entry.is_settled = is_settled;
+    roster_self(membership)->entry.was_settled |= is_settled;
+    self_changed(membership);
+}
+
+void membership_set_unsettled_ever(struct membership *membership) {
+    struct member_entry *entry = &roster_self(membership)->entry;
+    if (!entry->is_settled && !entry->was_settled)
+        return;
+    entry->is_settled = entry->was_settled = false;
     self_changed(membership);
 }
 

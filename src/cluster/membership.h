@@ -47,7 +47,8 @@ struct member_entry {
     char zone[MEMBER_ZONE_SIZE];
     uint32_t weight;
     bool is_settled; /* all slots that it holds are in agreement: it may coordinate */
-    bool is_leaving; /* its end is planned: it hands over what it coordinates */
+    bool was_settled; /* since this start: it has been compared, though it may lack something now */
+    bool is_leaving;  /* its end is planned: it hands over what it coordinates */
 };
 
 enum member_state {
@@ -178,6 +179,8 @@ void membership_note_broken(struct membership *membership, uint16_t member, uint
 
 /* This node changes its own entry, or its load (which travels with heartbeats and raises no version). */
 void membership_set_settled(struct membership *membership, bool is_settled);
+/* It is not settled, and as if it had never been: it belongs to another cluster now. */
+void membership_set_unsettled_ever(struct membership *membership);
 void membership_set_address(struct membership *membership, const char *host, uint16_t port,
                             uint16_t cluster_port, uint16_t peer_port);
 void membership_set_place(struct membership *membership, const char *zone, uint32_t weight);

@@ -36,16 +36,21 @@ void burial_note_equal(struct node *node, struct peer *peer, uint64_t begun, uin
     struct cluster *cluster = node->cluster;
     if (facts->agreed_linked_ms != peer->linked_ms)
         facts->agreed_counter = 0; /* it may be another start, with other numbers */
-    if (facts->agreed_counter == 0) {
+    if (facts->agreed_counter != 0 && oldest > facts->their_checkpoint &&
+        persistence_oldest(node) > facts->own_checkpoint) {
+        facts->kept_counter = facts->agreed_counter;
+        facts->agreed_counter = 0;
+    }
+    /* What is agreed now waits for no later checkpoints than what was before, unless one has begun in between. */
+    if (facts->agreed_counter == 0 ||
+        (begun == facts->their_checkpoint && node->persistence.last_begun == facts->own_checkpoint)) {
         facts->agreed_counter = facts->round_counter;
         facts->agreed_linked_ms = peer->linked_ms;
         facts->own_checkpoint = node->persistence.last_begun;
         facts->their_checkpoint = begun;
     }
-    if (oldest > facts->their_checkpoint && persistence_oldest(node) > facts->own_checkpoint) {
-        facts->kept_counter = facts->agreed_counter;
-        facts->agreed_counter = 0;
-    }
+    if (oldest == UINT64_MAX && persistence_oldest(node) == UINT64_MAX)
+        facts->kept_counter = facts->agreed_counter; /* there are no files to be waited for */
     if (!cluster->is_settled || !cluster_has_agreed(node, NULL))
         return;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++)
@@ -56,6 +61,24 @@ void burial_note_equal(struct node *node, struct peer *peer, uint64_t begun, uin
 void burial_note_word(struct node *node, const struct peer *peer) {
     for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
         node->cluster->sure.bits[word] |= peer->answered.bits[word];
+}
+
+void burial_greet(struct node *node, struct peer *peer) {
+    const struct cluster *cluster = node->cluster;
+    const uint64_t *floors = node->keyspace->ledger->floors.counters;
+    if (node->keyspace->ledger->floors.highest == 0 || cluster->ring == NULL ||
+        membership_member(cluster->membership, peer->member)->entry.is_settled)
+        return;
+    for (uint32_t first = 0, last; first < SLOT_COUNT; first = last + 1) {
+        last = first;
+        if (floors[first] == 0 || !holders_has(cluster, first, peer->member))
+            continue;
+        while (last + 1 < SLOT_COUNT && floors[last + 1] == floors[first])
+            last++; /* what it does not hold does no harm */
+        if (!entries_add_floor(&peer->records, first, last, floors[first]))
+            return;
+    }
+    peers_mention(node, peer);
 }
 
 bool burial_is_candidate(void *context, uint32_t slot) {
@@ -73,13 +96,13 @@ bool burial_is_candidate(void *context, uint32_t slot) {
 /* Slots that nobody else holds: this node's own checkpoints count. */
 static void note_own(struct node *node) {
     struct burial_facts *facts = &node->cluster->own_burial;
-    if (facts->agreed_counter == 0) {
-        facts->agreed_counter = present_counter(node);
-        facts->own_checkpoint = node->persistence.last_begun;
-    }
-    if (persistence_oldest(node) > facts->own_checkpoint) {
+    if (facts->agreed_counter != 0 && persistence_oldest(node) > facts->own_checkpoint) {
         facts->kept_counter = facts->agreed_counter;
         facts->agreed_counter = 0;
+    }
+    if (facts->agreed_counter == 0 || node->persistence.last_begun == facts->own_checkpoint) {
+        facts->agreed_counter = present_counter(node);
+        facts->own_checkpoint = node->persistence.last_begun;
     }
 }
 
@@ -107,9 +130,9 @@ static uint64_t kept_by_all(const struct node *node, const struct holder_set *se
     for (uint32_t i = 0; i < set->count; i++) {
         const struct member *member = membership_member(cluster->membership, set->members[i]);
         const struct peer *peer = cluster_peer(cluster, set->members[i]);
-        if (peer == NULL || !peer_is_linked(peer) || member->state != MEMBER_UP || !member->entry.is_settled ||
-            !peer->is_agreed || peer->must_compare || !list_is_empty(&peer->lost_links) ||
-            hinted & membership_hint_bit(member))
+        if (peer == NULL || !peer_is_linked(peer) || member->state != MEMBER_UP ||
+            !member->entry.is_settled || !peer->is_agreed || peer->must_compare ||
+            !list_is_empty(&peer->lost_links) || hinted & membership_hint_bit(member))
             return 0;
         if (peer->burial.kept_counter < kept)
             kept = peer->burial.kept_counter;
@@ -158,10 +181,48 @@ static void tell_hinted(struct node *node) {
     uint64_t hinted = 0;
     for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
         const struct peer *peer = cluster_peer(cluster, (uint16_t)i);
-        if (hints_has_any(&cluster->hints, (uint16_t)i) || (peer != NULL && !list_is_empty(&peer->lost_links)))
+        if (hints_has_any(&cluster->hints, (uint16_t)i) ||
+            (peer != NULL && !list_is_empty(&peer->lost_links)))
             hinted |= membership_hint_bit(membership_member(cluster->membership, (uint16_t)i));
     }
     membership_set_hinted(cluster->membership, hinted);
+}
+
+/* ---- Stubs ---- */
+
+/* Whether it may lack what the others have. */
+static bool may_lag(const struct cluster *cluster, uint16_t member, bool is_coordinated) {
+    const struct peer *peer = cluster_peer(cluster, member);
+    return peer == NULL || !peer_is_linked(peer) ||
+           (is_coordinated && (!peer->is_agreed || peer->must_compare));
+}
+
+/* Who may lag, and where which nodes hold what: stubs follow from both. */
+static uint64_t digest_lagging(const struct cluster *cluster) {
+    uint64_t digest = cluster->route_epoch;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        if (cluster->peers[i] != NULL)
+            digest =
+                (digest + may_lag(cluster, (uint16_t)i, false) * 2u + may_lag(cluster, (uint16_t)i, true)) *
+                LEDGER_MIX_KEY;
+    return digest;
+}
+
+static void note_stubs(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct ledger *ledger = node->keyspace->ledger;
+    uint64_t digest = digest_lagging(cluster);
+    if (digest == cluster->lagging_digest)
+        return;
+    cluster->lagging_digest = digest;
+    memset(ledger->stubs, 0, sizeof ledger->stubs);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        const struct holder_set *set = holders_of(cluster, ledger, slot);
+        bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF, is_lagging = false;
+        for (uint32_t i = 0; i < set->count; i++)
+            is_lagging = is_lagging || may_lag(cluster, set->members[i], is_coordinated);
+        ledger->stubs[slot >> 6] |= (uint64_t)is_lagging << (slot & 63);
+    }
 }
 
 uint32_t burial_work(struct node *node) {
@@ -170,6 +231,8 @@ uint32_t burial_work(struct node *node) {
         return (uint32_t)(cluster->next_burial_ms - node->monotonic_ms);
     cluster->next_burial_ms = node->monotonic_ms + WORK_EVERY_MS;
     tell_hinted(node);
+    if (cluster->ring != NULL)
+        note_stubs(node);
     uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
     const struct keyspace *keyspace = node->keyspace;
     if (keyspace->is_alone || cluster->ring == NULL || !cluster->is_settled || !keyspace->ledger->is_walked ||

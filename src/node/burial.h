@@ -9,6 +9,8 @@
  * So a home copy that cannot be reached keeps the tombstones of its slots where they are. The coordinator raises its own floor and tells the
  * others; whom it does not reach learns of it by comparing.
  *
+ * A key that expires while a home copy may lag behind leaves a stub, which is buried like a tombstone (ledger->stubs).
+ *
  * A node is *sure* of a slot that it has held ever since it was found equal with all who could be reached. Records at or below the floor of such
  * a slot are candidates (cluster/entries.h) where they come from a node that is not settled (it has loaded an old file) or does not hold
  * the slot (it stood in, or held it once).
@@ -22,6 +24,9 @@
 #define NODE_BURIAL_H
 
 #include "node/cluster.h"
+
+/* A link with the peer is new: one that is not settled is told all floors before any record comes to it. */
+void burial_greet(struct node *node, struct peer *peer);
 
 /* A comparison with the peer begins. */
 void burial_note_round(struct node *node, struct peer *peer);

@@ -224,7 +224,7 @@ static void take_event(struct node *node, const struct membership_event *event) 
         cluster->is_settled = false;
         cluster->sure = (struct slot_set){{0}};
         cluster->is_joining = false;
-        membership_set_settled(cluster->membership, false);
+        membership_set_unsettled_ever(cluster->membership);
         break;
     }
 }

@@ -4,8 +4,8 @@
  * this layer ask it where a command belongs, and hand it what has changed.
  *
  * Routes: the coordinator of a slot is the first member of its preference list that is up and settled (and does not leave).
- * Where there is none, it is the first that is up on the list of the ring of settled members only (those who held the slot
- * before members came that are not settled yet), else the first of the list that is up at all; else, where the whole list is
+ * Where there is none, it is the first that is up on the list of the ring of those members only that were settled once (those
+ * who held the slot before members came that are not settled yet), else the first of the list that is up at all; else, where the whole list is
  * down, a *stand-in*: the next member on the ring that is up. A member is *settled* when all slots that it holds are in
  * agreement. So a new member, and one that has just started, gets its slots by anti-entropy while those who have them go on
  * serving; then it takes over.
@@ -18,7 +18,7 @@
  * May touch: all pure layers. Must never know: sockets.
  * Invariants: node->routes is NULL while the node is alone or has no cluster: then nothing here costs a command anything;
  * routes follow from membership and reach alone, and change only in cluster_update() and cluster_reroute(). cluster->routes,
- * the detours and the notes SLOT_COORDINATED always tell the same.
+ * the detours and the notes SLOT_COORDINATED (cluster_is_open) always tell the same.
  * Inside: cluster_routes.c makes rings, routes and sets; cluster_inside.h says what it offers.
  * Tests: tests/unit/node/cluster_test.c, tests/sim/, tests/cluster/.
  *
@@ -144,6 +144,14 @@ struct seed {
     uint64_t until_ms; /* then */
 };
 
+/* Commands of one slot are executed in their order, whoever executes it: as long as some wait, or are on their way to one node, none
+ * goes to another. */
+struct slot_way {
+    uint32_t waiting;   /* in cluster->retries */
+    uint32_t in_flight; /* sent to one node, and not answered */
+    uint16_t member;    /* that one */
+};
+
 /* Distinct members, in ascending order; and how many stand in for some of them (cluster->stand_ins says who). */
 struct holder_set {
     uint8_t count, stand_in_count;
@@ -163,7 +171,7 @@ struct cluster {
     struct node *node;
     struct membership *membership;
     struct ring *ring;         /* of all members */
-    struct ring *settled_ring; /* of the settled ones; NULL where all are, or none is */
+    struct ring *settled_ring; /* of those that were settled once; NULL where all were, or none was */
     uint16_t ring_indexes[RING_MEMBERS_MAX],
         settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;
@@ -187,7 +195,7 @@ struct cluster {
         sure; /* held since it was found equal with all others that could be reached: what it lacks, and is old, was deleted */
     const struct peer *records_from; /* while its records are applied */
     struct burial_facts own_burial;  /* of slots that nobody else holds */
-    uint64_t next_burial_ms;
+    uint64_t next_burial_ms, lagging_digest;
     uint32_t burial_slot; /* where it goes on */
     int64_t repair_bytes; /* that may still be spent on comparing; less than 0: it has to wait */
     uint64_t repair_ms;   /* when that was last raised */
@@ -220,7 +228,7 @@ struct cluster {
     uint64_t forwarded, forwarded_here, redirected, retried, indeterminate;
     struct session *self; /* runs here what was to run elsewhere, or for other nodes */
     struct list retries;  /* commands that found nobody to execute them, struct forwarded (node/route.c) */
-    uint32_t waiting_of_slot[SLOT_COUNT]; /* of these */
+    struct slot_way ways[SLOT_COUNT];
     struct list gathers;                  /* those that are to be begun anew, struct gather (node/gather.c) */
     struct quorums *quorums;              /* commands that are about several copies (node/quorum.h) */
     uint64_t effects_told, patches_told;  /* to other copies; of these, parts of values */
@@ -285,6 +293,12 @@ bool cluster_may_read(const struct cluster *cluster, uint16_t member);
 
 /* The coordinator of a slot as membership alone tells it. */
 uint16_t cluster_coordinator(const struct cluster *cluster, uint32_t slot);
+
+/* Whether a client's command for a slot may be executed here at once: this node executes it, and none came before that is not done. */
+static inline bool cluster_is_open(const struct cluster *cluster, uint32_t slot) {
+    return cluster->routes[slot] == ROUTE_SELF && cluster->ways[slot].waiting == 0 &&
+           cluster->ways[slot].in_flight == 0;
+}
 
 /* Who can be reached has changed: the routes are made anew. */
 void cluster_reroute(struct node *node);

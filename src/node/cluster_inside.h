@@ -7,7 +7,7 @@
 
 #include "node/cluster.h"
 
-/* The rings of all members, and of the settled ones if these are fewer. false: no memory; an old ring of all members stays, one of
+/* The rings of all members, and of those who were settled once if these are fewer. false: no memory; an old ring of all members stays, one of
  * those settled before does not. */
 bool cluster_make_rings(struct node *node);
 /* Who executes what, and what is compared with whom, anew. There is a ring. */

@@ -79,7 +79,7 @@ bool cluster_make_rings(struct node *node) {
         if (is_fine)
             cluster->ring_count = count;
         for (uint32_t i = 0; i < count; i++)
-            if (cluster_is_able(cluster, indexes[i])) {
+            if (membership_member(cluster->membership, indexes[i])->entry.was_settled) {
                 members[settled] = members[i];
                 indexes[settled++] = indexes[i];
             }
@@ -126,8 +126,8 @@ static void mark_all(const struct cluster *cluster, struct marks *marks, bool by
 }
 
 /* The first member of a slot's list that has all of these marks. */
-static uint16_t first_of(const struct ring *ring, const uint16_t *indexes, const uint8_t *marks, uint32_t slot,
-                         unsigned wanted) {
+static uint16_t first_of(const struct ring *ring, const uint16_t *indexes, const uint8_t *marks,
+                         uint32_t slot, unsigned wanted) {
     if (ring == NULL)
         return ROUTE_NOBODY;
     const uint16_t *list = ring_list(ring, slot);
@@ -154,15 +154,21 @@ static uint16_t route_of(const struct cluster *cluster, const struct marks *mark
     static const struct {
         bool of_settled_ring;
         unsigned wanted;
-    } choices[] = {{false, IS_BEST}, {true, IS_BEST},           {false, IS_UP | IS_ABLE},
-                   {true, IS_UP},    {false, IS_UP | IS_REACHED}, {false, IS_UP}};
+    } choices[] = {{false, IS_BEST},
+                   {true, IS_BEST},
+                   {false, IS_UP | IS_ABLE},
+                   {true, IS_UP | IS_REACHED},
+                   {true, IS_UP},
+                   {false, IS_UP | IS_REACHED},
+                   {false, IS_UP}};
     if (cluster->is_joining || cluster->is_removed)
         return ROUTE_NOBODY;
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        uint16_t member = choices[i].of_settled_ring
-                              ? first_of(cluster->settled_ring, cluster->settled_indexes, marks->settled, slot,
-                                         choices[i].wanted)
-                              : first_of(cluster->ring, cluster->ring_indexes, marks->all, slot, choices[i].wanted);
+        uint16_t member =
+            choices[i].of_settled_ring
+                ? first_of(cluster->settled_ring, cluster->settled_indexes, marks->settled, slot,
+                           choices[i].wanted)
+                : first_of(cluster->ring, cluster->ring_indexes, marks->all, slot, choices[i].wanted);
         if (LIKELY(member != ROUTE_NOBODY))
             return member;
     }
@@ -249,7 +255,8 @@ static void take_ways(struct node *node) {
         uint16_t route = is_plain ? cluster->coordinators[slot] : route_of(cluster, &marks, slot);
         cluster->has_detours = cluster->has_detours || route != cluster->coordinators[slot];
         cluster->routes[slot] = route;
-        notes[slot] = (uint16_t)((notes[slot] & SLOT_NOTE_MASK) | (route == ROUTE_SELF ? SLOT_COORDINATED : 0));
+        notes[slot] = (uint16_t)((notes[slot] & SLOT_NOTE_MASK) |
+                                 (cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0));
     }
     cluster->route_epoch++;
     cluster->rerouted_ms = node->monotonic_ms;

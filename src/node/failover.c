@@ -12,18 +12,16 @@
 #include "node/route.h"
 #include "node/state.h"
 
-/* After a gap of this node's loop requests are looked at for their age so long. */
-#define CAREFUL_MS 2000
 /* A link with a peer that is passed over ends when nothing was heard on it for so long. */
 #define SILENT_LINK_MS 5000
 /* The time is told so often; the least difference of two clocks is sought in two windows of this length, for clocks drift. */
 #define CLOCK_EVERY_MS  10000
 #define CLOCK_WINDOW_MS 30000
 /* A planned end takes no longer than this before the node saves. */
-#define LEAVE_MS       2000
-#define LEAVE_STEP_MS  10
+#define LEAVE_MS      2000
+#define LEAVE_STEP_MS 10
 
-enum reach_frame { REACH_PASSED_OVER, REACH_HEARD, REACH_LEAVING, REACH_AROUND, REACH_CLOCK };
+enum reach_frame { REACH_PASSED_OVER, REACH_HEARD, REACH_LEAVING, REACH_AROUND, REACH_CLOCK, REACH_RESUME };
 
 static uint64_t timeout_ms(const struct node *node) {
     return node->config->failover_timeout_ms;
@@ -92,13 +90,17 @@ static void reach_again(struct node *node, struct peer *peer) {
 
 void failover_note_lost(struct node *node, struct peer *peer) {
     peer->reach.lost_ms = node->monotonic_ms + (node->monotonic_ms == 0);
-    peer->reach.was_told = false;
+    peer->reach.was_told = peer->reach.was_late = false;
     look_soon(node, node->monotonic_ms);
 }
 
 void failover_note_refused(struct node *node, struct peer *peer) {
-    if (peer->out == NULL)
-        pass_over(node, peer, ": it refuses connections");
+    if (peer->out != NULL)
+        return;
+    /* Nobody is there who could still execute what was awaited. */
+    route_note_gone(node, peer);
+    pass_over(node, peer, ": it refuses connections");
+    route_retry(node);
 }
 
 /* What a peer that is passed over is to be told, if it is the process that was. */
@@ -193,11 +195,12 @@ static uint64_t look_at_passed(struct node *node, struct peer *peer) {
 uint32_t failover_work(struct node *node) {
     struct cluster *cluster = node->cluster;
     struct failover *failover = &cluster->failover;
-    if (LIKELY(node->monotonic_ms < failover->next_ms)) {
+    if (LIKELY(node->monotonic_ms < failover->next_ms) && LIKELY(failover->timeout_ms == timeout_ms(node))) {
         uint64_t left_ms = failover->next_ms - node->monotonic_ms;
         return left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
     }
     failover->cpu_ns = node_thread_cpu_ns(node);
+    failover->timeout_ms = timeout_ms(node);
     /* What is sent from now on is not late before this. */
     uint64_t next_ms = node->monotonic_ms + timeout_ms(node);
     failover->next_ms = next_ms;
@@ -238,7 +241,8 @@ static void unsettle(struct node *node, const char *reason) {
     if (!cluster->is_settled || cluster->is_joining || cluster->is_removed ||
         membership_is_alone(cluster->membership))
         return;
-    node_log(node, NODE_LOG_NOTICE, "This node coordinates nothing until its copies were compared: %s", reason);
+    node_log(node, NODE_LOG_NOTICE, "This node coordinates nothing until its copies were compared: %s",
+             reason);
     cluster->is_settled = false;
     membership_set_settled(cluster->membership, false);
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
@@ -272,7 +276,6 @@ void failover_note_turn(struct node *node) {
         elapsed_ns <= timeout_ns / 2 + (uint64_t)failover->asked_wait_ms * 1000000)
         return;
     failover->attentive_ms = node->monotonic_ms;
-    failover->careful_until_ms = node->monotonic_ms + CAREFUL_MS;
     uint64_t cpu_ns = node_thread_cpu_ns(node), worked_ns = cpu_ns - failover->cpu_ns;
     failover->cpu_ns = cpu_ns;
     if (worked_ns > elapsed_ns || elapsed_ns - worked_ns < timeout_ns)
@@ -281,23 +284,57 @@ void failover_note_turn(struct node *node) {
     failover_unsettle(node, "its process stood still");
 }
 
-static int64_t least_difference(struct link_clock *clock, int64_t difference_ms, uint64_t now_ms) {
-    if (clock->since_ms == 0 || now_ms - clock->since_ms >= CLOCK_WINDOW_MS) {
+/* ---- Lateness ---- */
+
+void failover_note_clock(const struct node *node, struct peer_link *link, uint64_t sent_ms) {
+    struct link_clock *clock = &link->clock;
+    int64_t difference_ms = (int64_t)(node->monotonic_ms - sent_ms);
+    if (UNLIKELY(clock->since_ms == 0) || node->monotonic_ms - clock->since_ms >= CLOCK_WINDOW_MS) {
         clock->has_last = clock->since_ms != 0;
         clock->least_ms[1] = clock->least_ms[0];
         clock->least_ms[0] = difference_ms;
-        clock->since_ms = now_ms;
+        clock->since_ms = node->monotonic_ms + (node->monotonic_ms == 0);
     }
     if (difference_ms < clock->least_ms[0])
         clock->least_ms[0] = difference_ms;
-    return clock->has_last && clock->least_ms[1] < clock->least_ms[0] ? clock->least_ms[1] : clock->least_ms[0];
 }
 
-bool failover_is_late(struct node *node, struct peer_link *link, uint64_t sent_ms) {
-    int64_t difference_ms = (int64_t)(node->monotonic_ms - sent_ms);
-    int64_t least_ms = least_difference(&link->clock, difference_ms, node->monotonic_ms);
-    return node->monotonic_ms < node->cluster->failover.careful_until_ms &&
-           (uint64_t)(difference_ms - least_ms) > timeout_ms(node) / 2;
+uint64_t failover_age(const struct node *node, const struct peer_link *link, uint64_t sent_ms) {
+    const struct link_clock *clock = &link->clock;
+    int64_t least_ms = clock->least_ms[0];
+    if (clock->has_last && clock->least_ms[1] < least_ms)
+        least_ms = clock->least_ms[1];
+    return (uint64_t)((int64_t)(node->monotonic_ms - sent_ms) - least_ms);
+}
+
+bool failover_is_late(struct node *node, struct peer_link *link, unsigned flags, uint64_t age_ms) {
+    uint64_t allowed_ms = timeout_ms(node) / 2 * (flags & FORWARD_PATIENT ? FAILOVER_PATIENCE : 1);
+    if (LIKELY(age_ms <= allowed_ms) && LIKELY(!link->clock.refuses))
+        return false;
+    link->clock.refuses = true;
+    node->cluster->failover.refused_late++;
+    return true;
+}
+
+void failover_note_late(struct node *node, struct peer *peer) {
+    struct reach *reach = &peer->reach;
+    if (reach->was_late)
+        return;
+    /* What has gathered was sent in this order, and is refused like the rest. */
+    forward_flush(node, peer);
+    reach->was_late = true;
+    reach->resume_number = peer->awaited_next;
+    if (peer_is_linked(peer) && !tell(node, peer->out, REACH_RESUME, 0, NULL)) {
+        link_end(peer->out->link, "too much waits");
+        peers_raise(node, peer->out);
+    }
+}
+
+void failover_note_answers(struct node *node, struct peer *peer) {
+    if (LIKELY(!peer->reach.was_late) || forward_awaits_before(peer, peer->reach.resume_number))
+        return;
+    peer->reach.was_late = false;
+    route_retry(node);
 }
 
 /* ---- What others tell ---- */
@@ -341,7 +378,11 @@ bool failover_receive(struct node *node, struct peer_link *link, const uint8_t *
         look_soon(node, node->monotonic_ms);
         return true;
     case REACH_AROUND: peer->reach.goes_around = true; return true;
-    case REACH_CLOCK: (void)failover_is_late(node, link, numbers[0]); return true;
+    case REACH_CLOCK: failover_note_clock(node, link, numbers[0]); return true;
+    case REACH_RESUME:
+        link->clock.resumes = link->held.size != 0;
+        link->clock.refuses = link->clock.refuses && link->clock.resumes;
+        return true;
     default: return false;
     }
 }

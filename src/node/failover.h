@@ -12,9 +12,14 @@
  * over it counts as settled from a later version on. A node that has begun anew meanwhile was compared anyway.
  *
  * Pauses. A node that finds that its loop stood still for failover-timeout (not with work of its own: by the processor time)
- * may have been passed over, and becomes unsettled before it looks at anything else. Requests that have waited in its sockets
- * since then are refused, not executed late: who sent them has looked elsewhere meanwhile. Requests tell the time of their
- * sender for this; the least difference seen between the two clocks is that of a request which did not wait.
+ * may have been passed over, and becomes unsettled before it looks at anything else.
+ *
+ * Lateness. No write is executed at one node when it may have been executed at another one, and followed by others there: what was
+ * sent more than failover-timeout / 2 ago is refused as late, wherever it has waited; and what may have run is not sent elsewhere
+ * before failover-timeout is over, unless the process is gone that could execute it. Requests tell the time of their sender for
+ * this; the least difference seen between the two clocks is that of a request which did not wait. So that commands stay in their order, a
+ * link on which one was late refuses all that follow, until its caller, who has sent nothing more by then, says that it knows.
+ * What was late once is patient: both times are ten times as long for it, or a node with too much to do would never do anything.
  *
  * A planned end. A node that is asked to end says so to all (entry.is_leaving), they route around it, and each tells it behind
  * its last request that this was the last. Then its clients are held, what it awaits is answered, what it has written is
@@ -26,6 +31,7 @@
  *   LEAVING      on a link that the sender has called: nothing follows
  *   AROUND       on a link that the sender has called: no request follows, unless the other end stays after all
  *   CLOCK        on a link that the sender has called: its monotonic milliseconds (varint)
+ *   RESUME       on a link that the sender has called: what follows is in order again
  *
  * May touch: cluster, forward, route, peers. Must never know: sockets.
  * Invariants: what a peer is counted in is in failover->passed_count; routes are made anew with every change of who is passed over.
@@ -53,25 +59,28 @@ enum leave_phase {
 /* Of a peer. */
 struct reach {
     bool is_passed_over;
-    bool was_told;      /* of it, on the present link */
-    bool must_prove;    /* its entry counts as settled only when it is later than this: */
+    bool was_told;   /* of it, on the present link */
+    bool must_prove; /* its entry counts as settled only when it is later than this: */
     uint64_t incarnation, version;
     uint64_t lost_ms;   /* since when there is no link where there was one; 0: there is one, or never was */
     uint64_t passed_ms; /* since when it is passed over */
     uint64_t told_clock_ms; /* when it was last told the time */
-    bool owes_around;   /* it leaves, and was not yet told that no request follows */
-    bool goes_around;   /* it has told us so, who leave */
+    bool owes_around;       /* it leaves, and was not yet told that no request follows */
+    bool goes_around;       /* it has told us so, who leave */
+    bool
+        was_late; /* it has refused requests as late: nothing is sent before all up to this one are answered */
+    uint64_t resume_number;
 };
 
 /* Of a node. */
 struct failover {
-    uint32_t passed_count;       /* peers that are passed over */
-    uint32_t unproved_count;     /* peers that must prove themselves */
-    uint64_t next_ms;            /* when reach is to be looked at again */
-    uint64_t attentive_ms;       /* since when the loop has turned in time: silence before it is this node's own */
-    uint64_t careful_until_ms;   /* requests are looked at for their age until then */
-    uint64_t turn_ns, cpu_ns;    /* the last turn; processor time then, or some milliseconds before */
-    uint32_t asked_wait_ms;      /* what the node has asked the world to wait */
+    uint32_t passed_count;   /* peers that are passed over */
+    uint32_t unproved_count; /* peers that must prove themselves */
+    uint64_t next_ms;        /* when reach is to be looked at again */
+    uint64_t timeout_ms;     /* failover-timeout then */
+    uint64_t attentive_ms; /* since when the loop has turned in time: silence before it is this node's own */
+    uint64_t turn_ns, cpu_ns; /* the last turn; processor time then, or some milliseconds before */
+    uint32_t asked_wait_ms;   /* what the node has asked the world to wait */
     enum leave_phase leave_phase;
     uint64_t leave_until_ms;
     /* Statistics */
@@ -83,7 +92,11 @@ struct link_clock {
     int64_t least_ms[2];
     uint64_t since_ms; /* the present window; 0: there is none */
     bool has_last;
+    bool refuses, resumes; /* requests, until the caller resumes; it has, behind some that are held */
 };
+
+/* What a patient request may take, and how long it is waited for: so many times as much as another one. */
+#define FAILOVER_PATIENCE 10
 
 /* ---- Reach ---- */
 
@@ -109,8 +122,16 @@ unsigned failover_flags(const struct node *node, uint32_t slot, uint16_t member)
 
 /* A turn begins: was there a gap before it? */
 void failover_note_turn(struct node *node);
-/* A request was sent at sent_ms by the clock of the other end: whether it has waited for too long. */
-bool failover_is_late(struct node *node, struct peer_link *link, uint64_t sent_ms);
+/* Something was sent at sent_ms by the clock of the other end, and has come now: notes the difference. */
+void failover_note_clock(const struct node *node, struct peer_link *link, uint64_t sent_ms);
+/* How long it has been on its way, and waited. */
+uint64_t failover_age(const struct node *node, const struct peer_link *link, uint64_t sent_ms);
+/* Whether a request of this age is to be refused (flags: FORWARD_*). Then all that follow on the link are, too. */
+bool failover_is_late(struct node *node, struct peer_link *link, unsigned flags, uint64_t age_ms);
+/* The peer has refused a request as late. */
+void failover_note_late(struct node *node, struct peer *peer);
+/* Answers have come: perhaps requests can be sent again. */
+void failover_note_answers(struct node *node, struct peer *peer);
 /* This node may lack what others have written meanwhile: it coordinates nothing until it has been compared. */
 void failover_unsettle(struct node *node, const char *reason);
 

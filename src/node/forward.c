@@ -94,7 +94,7 @@ static struct awaited *take_awaited(struct peer *peer, uint64_t number) {
 
 /* Whether a request can be added to what gathers for the peer; makes the frame that it is to stand in. */
 static bool may_gather(struct node *node, struct peer *peer) {
-    if (!peer_is_reached(peer))
+    if (!peer_is_reached(peer) || UNLIKELY(peer->reach.was_late))
         return false;
     if (peer->awaited_next - peer->awaited_first == peer->awaited_capacity && !ring_grow(node, peer))
         return false;
@@ -215,13 +215,16 @@ bool forward_answered(struct node *node, struct peer *peer, const uint8_t *paylo
         unsigned outcome = cursor_u8(&cursor);
         uint32_t reply_size = cursor_u32(&cursor);
         const uint8_t *reply = cursor_bytes(&cursor, reply_size);
-        if (cursor_failed(&cursor) || outcome > FORWARD_REFUSED ||
+        if (cursor_failed(&cursor) || outcome > FORWARD_LATE ||
             (outcome == FORWARD_DONE && reply_size == 0))
             return false;
         struct awaited *awaited = take_awaited(peer, number);
+        if (UNLIKELY(outcome == FORWARD_LATE) && awaited != NULL)
+            failover_note_late(node, peer);
         if (awaited != NULL)
             awaited->done(node, awaited, (enum forward_outcome)outcome, reply, reply_size);
     }
+    failover_note_answers(node, peer);
     return true;
 }
 
@@ -269,6 +272,11 @@ uint64_t forward_oldest_ms(const struct peer *peer) {
 
 bool forward_is_awaited(const struct peer *peer) {
     return oldest_awaited(peer) != NULL;
+}
+
+bool forward_awaits_before(const struct peer *peer, uint64_t number) {
+    const struct awaited *oldest = oldest_awaited(peer);
+    return oldest != NULL && oldest->number < number;
 }
 
 void forward_tick(struct node *node) {
@@ -499,8 +507,19 @@ static void execute_or_refuse(struct node *node, struct peer_link *link, unsigne
     answer_end(&answer);
 }
 
+/* It has come too late, or behind such a one. */
+static void refuse_late(struct peer_link *link, uint64_t number) {
+    struct answer answer;
+    if (!answer_begin(&answer, &link->replies, number)) {
+        link_end(link->link, "no memory");
+        return;
+    }
+    link->replies.data[answer.size_at - 1] = FORWARD_LATE;
+    encode_fixed(link->replies.data + answer.size_at, 0, 4);
+}
+
 static void execute_one(struct node *node, struct peer_link *link, unsigned flags, uint64_t number,
-                        struct batched_request *request) {
+                        struct batched_request *request, uint64_t age_ms) {
     struct argument *argv = node->arguments + request->first;
     struct slot_set set;
     bool is_good = true;
@@ -511,6 +530,10 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
     }
     if (UNLIKELY(flags & FORWARD_FETCH)) {
         quorum_answer_fetch(node, link, number, argv, request->argc);
+        return;
+    }
+    if (UNLIKELY(failover_is_late(node, link, flags, age_ms))) {
+        refuse_late(link, number);
         return;
     }
     if (UNLIKELY(flags & FORWARD_PART && flags & FORWARD_SECOND_HOP)) {
@@ -528,11 +551,11 @@ static bool is_clogged(const struct node *node, const struct peer_link *link) {
     return link_unacknowledged_bytes(link->link) > node->config->peer_output_limit;
 }
 
-/* Requests that are to be executed: where they stand, and the number of the first. */
+/* Requests that are to be executed: where they stand, the number of the first, and when they were sent by the sender's clock. */
 struct requests {
     const uint8_t *at;
     size_t size;
-    uint64_t number;
+    uint64_t number, sent_ms;
 };
 
 /* Executes requests up to the end, or until replies have to leave first: then the rest is in *requests. false: they make no
@@ -542,6 +565,7 @@ static bool execute(struct node *node, struct peer_link *link, struct requests *
     struct cursor cursor = cursor_make(requests->at, requests->size);
     uint64_t number = requests->number;
     const uint8_t *end = requests->at + requests->size;
+    uint64_t age_ms = failover_age(node, link, requests->sent_ms);
     struct forwarded_batch batch;
     while (cursor_remaining(&cursor) != 0 && !is_clogged(node, link)) {
         if (!collect(node, session, &cursor, &number, &batch))
@@ -550,7 +574,7 @@ static bool execute(struct node *node, struct peer_link *link, struct requests *
         uint64_t started_ns = node_clock_ns(node);
         uint32_t i = 0;
         while (i < batch.count) {
-            execute_one(node, link, batch.flags[i], batch.numbers[i], &node->batch[i]);
+            execute_one(node, link, batch.flags[i], batch.numbers[i], &node->batch[i], age_ms);
             i++;
             if (link->replies.size <= GATHERED_MAX)
                 continue;
@@ -562,7 +586,9 @@ static bool execute(struct node *node, struct peer_link *link, struct requests *
         if (link->peer != NULL)
             link->peer->requests_in += i;
         if (i < batch.count) {
-            *requests = (struct requests){end - batch.left[i], batch.left[i], batch.numbers[i]};
+            requests->at = end - batch.left[i];
+            requests->size = batch.left[i];
+            requests->number = batch.numbers[i];
             return true;
         }
         if (link_state(link->link) != LINK_READY) {
@@ -570,51 +596,33 @@ static bool execute(struct node *node, struct peer_link *link, struct requests *
             return true;
         }
     }
-    *requests = (struct requests){end - cursor_remaining(&cursor), cursor_remaining(&cursor), number};
-    return true;
-}
-
-/* Refuses requests that have come too late: who sent them has not waited for them. false: they make no sense. */
-static bool refuse_all(struct node *node, struct peer_link *link, const struct requests *requests) {
-    struct cursor cursor = cursor_make(requests->at, requests->size);
-    for (uint64_t number = requests->number; cursor_remaining(&cursor) != 0; number++) {
-        (void)cursor_varint(&cursor);
-        for (uint64_t count = cursor_varint(&cursor); count > 0 && !cursor_failed(&cursor); count--)
-            (void)cursor_bytes(&cursor, cursor_varint(&cursor));
-        struct answer answer;
-        if (cursor_failed(&cursor))
-            return false;
-        if (!answer_begin(&answer, &link->replies, number)) {
-            link_end(link->link, "no memory");
-            return true;
-        }
-        answer_end(&answer);
-        node->cluster->failover.refused_late++;
-    }
+    requests->at = end - cursor_remaining(&cursor);
+    requests->size = cursor_remaining(&cursor);
+    requests->number = number;
     return true;
 }
 
 bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size) {
     struct cursor cursor = cursor_make(payload, size);
     struct requests requests = {.number = cursor_varint(&cursor)};
-    uint64_t sent_ms = cursor_varint(&cursor);
+    requests.sent_ms = cursor_varint(&cursor);
     if (cursor_failed(&cursor))
         return false;
     requests.size = cursor_remaining(&cursor);
     requests.at = payload + size - requests.size;
     peers_raise(node, link);
-    if (UNLIKELY(failover_is_late(node, link, sent_ms)))
-        return refuse_all(node, link, &requests);
+    failover_note_clock(node, link, requests.sent_ms);
     if (link->held.size == 0 && !execute(node, link, &requests))
         return false;
     if (requests.size == 0)
         return true;
     struct buffer *held = &link->held;
-    if (!buffer_reserve(held, 4 + ENCODE_VARINT_MAX + requests.size)) {
+    if (!buffer_reserve(held, 4 + 2 * ENCODE_VARINT_MAX + requests.size)) {
         link_end(link->link, "no memory for requests that have to wait");
         return true;
     }
     uint8_t *at = encode_varint(held->data + held->size + 4, requests.number);
+    at = encode_varint(at, requests.sent_ms);
     memcpy(at, requests.at, requests.size);
     encode_fixed(held->data + held->size, (size_t)(at - (held->data + held->size + 4)) + requests.size, 4);
     held->size = (size_t)(at - held->data) + requests.size;
@@ -630,6 +638,7 @@ void forward_resume(struct node *node, struct peer_link *link) {
         size_t size = load_u32(frame);
         struct cursor cursor = cursor_make(frame + 4, size);
         struct requests requests = {.number = cursor_varint(&cursor)};
+        requests.sent_ms = cursor_varint(&cursor);
         requests.size = cursor_remaining(&cursor);
         requests.at = frame + 4 + size - requests.size;
         if (!execute(node, link, &requests)) {
@@ -642,8 +651,8 @@ void forward_resume(struct node *node, struct peer_link *link) {
             continue;
         }
         /* The rest, with a head of its own: there is room for it where the requests stood that are done. */
-        uint8_t head[4 + ENCODE_VARINT_MAX];
-        size_t number_size = (size_t)(encode_varint(head + 4, requests.number) - (head + 4));
+        uint8_t head[4 + 2 * ENCODE_VARINT_MAX], *head_end = encode_varint(head + 4, requests.number);
+        size_t number_size = (size_t)(encode_varint(head_end, requests.sent_ms) - (head + 4));
         uint8_t *rest = frame + 4 + size - requests.size;
         if ((size_t)(rest - frame) < 4 + number_size)
             break; /* not even one was executed */
@@ -655,4 +664,6 @@ void forward_resume(struct node *node, struct peer_link *link) {
         return;
     buffer_release(held);
     link->held_at = 0;
+    if (link->clock.resumes)
+        link->clock.refuses = link->clock.resumes = false;
 }

@@ -30,6 +30,7 @@
 #define FORWARD_NO_TOUCH 16u /* CLIENT NO-TOUCH */
 #define FORWARD_EXEC     32u /* a whole transaction, see transaction.h */
 #define FORWARD_WAIT     64u /* WAIT: for what this node has written so far as a coordinator */
+#define FORWARD_PATIENT (1u << 17) /* it was late once, and may be later now */
 #define FORWARD_STAND_IN \
     128u /* nobody who holds the slot can be reached: execute it if you are settled, though you do not hold it */
 #define FORWARD_FETCH    (1u << 16) /* what this copy has of some keys: node/quorum.h */
@@ -42,6 +43,7 @@
 enum forward_outcome {
     FORWARD_DONE,     /* executed: here is the reply */
     FORWARD_REFUSED,  /* certainly not executed: the node sees the ring otherwise, or is not ready */
+    FORWARD_LATE,     /* likewise: it has come too late, or behind such a one (node/failover.h) */
     FORWARD_NOT_SENT, /* likewise: there is no link, or its queue is full */
     FORWARD_UNKNOWN   /* the link ended, or time ran out, after it was sent */
 };
@@ -109,8 +111,9 @@ void forward_give_up(struct node *node, struct peer *peer);
 
 /* When the oldest request was sent that the peer should answer at once; 0: there is none, or the peer may be busy with a slow one. */
 uint64_t forward_oldest_ms(const struct peer *peer);
-/* Whether any request is awaited, but for WAIT. */
+/* Whether any request is awaited, but for WAIT; and whether any with a lower number than this. */
 bool forward_is_awaited(const struct peer *peer);
+bool forward_awaits_before(const struct peer *peer, uint64_t number);
 
 /* Requests that have waited for too long. */
 void forward_tick(struct node *node);

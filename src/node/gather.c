@@ -44,7 +44,7 @@ struct gather {
     unsigned flags;
     struct awaited request; /* its copy */
     uint64_t deadline_ms, retry_ms;
-    bool has_lost; /* a part */
+    bool has_lost;            /* a part */
     struct list_node waiting; /* cluster->gathers */
 };
 
@@ -462,7 +462,8 @@ static void spread_until(struct node *node, const struct command *command, unsig
     struct gather *gather = gather_new(node, command, sink, membership_count(cluster->membership), 0);
     struct spread *spread = mem_alloc(node->mem, sizeof *spread);
     struct argument *copy = mem_alloc(node->mem, (argc + 3) * sizeof *copy);
-    if (gather == NULL || spread == NULL || copy == NULL || !forward_keep(node, argv, argc, &gather->request)) {
+    if (gather == NULL || spread == NULL || copy == NULL ||
+        !forward_keep(node, argv, argc, &gather->request)) {
         if (gather != NULL)
             gather_free(gather);
         mem_free(node->mem, spread, sizeof *spread);

@@ -4,6 +4,7 @@
  */
 #include "node/peers.h"
 
+#include "node/burial.h"
 #include "node/forward.h"
 #include "node/handoff.h"
 #include "node/quorum.h"
@@ -180,6 +181,7 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         peer->must_compare = true;
         peer->failed_calls = 0;
         handoff_link_ready(node, peer);
+        burial_greet(node, peer);
     } else {
         peer->in = peer_link;
         peer->next_call_ms = 0; /* it is there: call it, too */
@@ -285,6 +287,7 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         handoff_link_ended(node, peer);
         peer->must_compare = true;
         peer->is_agreed = false;
+        cluster->next_burial_ms = node->monotonic_ms; /* expired keys leave stubs from now on */
         comparer_reset(&peer->comparer);
         comparer_reset(&peer->handover);
         peer->next_call_ms = node->monotonic_ms;

@@ -301,7 +301,7 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
 /* ---- Comparing ----
  *
  * A frame begins with a byte that says which comparison it is of, and goes on as cluster/antientropy.h writes it. Of COMPARE_HANDOVER
- * a question has the set of slots in between, one bit each: the answerer cannot know what the asker has left over. Of COMPARE_HOME an answer
+ * a question has the set of slots in between: the answerer cannot know what the asker has left over. Of COMPARE_HOME an answer
  * has the number of the answerer's last checkpoint, and that of the oldest it might load, plus 1 (0: none), in between (varints). */
 
 enum comparison { COMPARE_HOME = 0, COMPARE_HANDOVER = 1 };
@@ -352,17 +352,32 @@ static void note_state(struct node *node, struct peer *peer, const struct checkp
     }
 }
 
+/* A set is usually small: how many slots (varint), and for each how many there are between it and the one before (varints). Of more than
+ * LISTED_MAX the number is 0, and one bit for each slot follows. */
+#define LISTED_MAX 1024
+
+static void write_set(struct buffer *frame, const struct slot_set *set) {
+    uint8_t bytes[ENCODE_VARINT_MAX];
+    uint32_t count = slot_set_count(set), behind = 0;
+    bool is_list = count <= LISTED_MAX && count != 0;
+    buffer_append(frame, bytes, (size_t)(encode_varint(bytes, is_list ? count : 0) - bytes));
+    for (uint32_t slot = slot_set_next(set, 0); is_list && slot < SLOT_COUNT; slot = slot_set_next(set, behind)) {
+        buffer_append(frame, bytes, (size_t)(encode_varint(bytes, slot - behind) - bytes));
+        behind = slot + 1;
+    }
+    for (uint32_t word = 0; !is_list && word < SLOT_COUNT / 64; word++) {
+        encode_fixed(bytes, set->bits[word], 8);
+        buffer_append(frame, bytes, 8);
+    }
+}
+
 /* Begins a frame of a comparison; `head` is the caller's to append to. */
 static void begin_frame(struct buffer *frame, struct node *node, enum comparison comparison,
                         const struct slot_set *set) {
     buffer_init(frame, node->mem);
     buffer_append_byte(frame, (uint8_t)comparison);
     if (set != NULL)
-        for (uint32_t word = 0; word < SLOT_COUNT / 64; word++) {
-            uint8_t bytes[8];
-            encode_fixed(bytes, set->bits[word], sizeof bytes);
-            buffer_append(frame, bytes, sizeof bytes);
-        }
+        write_set(frame, set);
 }
 
 /* Sends the frame if anything was appended behind its head. */
@@ -472,7 +487,19 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
 
 /* The set that a question of COMPARE_HANDOVER names: of slots that this node coordinates. */
 static bool read_set(struct node *node, struct cursor *cursor, struct slot_set *set) {
-    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+    uint64_t count = cursor_varint(cursor), slot = 0;
+    *set = (struct slot_set){{0}};
+    if (count > LISTED_MAX)
+        cursor_fail(cursor);
+    for (uint64_t i = 0; i < count && !cursor_failed(cursor); i++, slot++) {
+        uint64_t skipped = cursor_varint(cursor);
+        slot += skipped < SLOT_COUNT ? skipped : SLOT_COUNT;
+        if (slot >= SLOT_COUNT)
+            cursor_fail(cursor);
+        else
+            slot_set_add(set, (uint32_t)slot);
+    }
+    for (uint32_t word = 0; count == 0 && word < SLOT_COUNT / 64; word++)
         set->bits[word] = cursor_u64(cursor);
     if (cursor_failed(cursor))
         return false;

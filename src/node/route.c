@@ -9,6 +9,8 @@
 #include "node/replicate.h"
 #include "node/transaction.h"
 #include "node/wait.h"
+#include "store/expire.h"
+#include "store/ledger.h"
 
 #include <stdio.h>
 
@@ -24,11 +26,14 @@ struct forwarded {
     const struct command *command;
     struct sink sink;
     uint64_t deadline_ms, retry_ms;
-    uint64_t order; /* among all commands that were forwarded */
-    uint32_t slot;  /* of its first key; ARGUMENT_NOT_PLACED: it has none */
+    uint64_t not_before_ms; /* it may be executed elsewhere until then */
+    uint64_t order;         /* among all commands that were forwarded */
+    uint32_t slot;          /* of its first key; ARGUMENT_NOT_PLACED: it has none */
     unsigned flags;
     uint16_t at_member; /* only there; ROUTE_NOBODY: wherever its keys are executed */
     bool was_refused, may_have_run;
+    bool is_patient; /* it came too late once */
+    bool is_booked;  /* in the slot's way */
 };
 
 /* ---- Which member ---- */
@@ -37,7 +42,8 @@ bool route_may_execute(const struct node *node, uint32_t slot, unsigned flags) {
     const struct cluster *cluster = node->cluster;
     if (node->routes == NULL || node->routes[slot] == ROUTE_SELF)
         return true;
-    unsigned wanted = slot_set_has(&cluster->held, slot) ? FORWARD_SECOND_HOP | FORWARD_REPLICA : FORWARD_STAND_IN;
+    unsigned wanted =
+        slot_set_has(&cluster->held, slot) ? FORWARD_SECOND_HOP | FORWARD_REPLICA : FORWARD_STAND_IN;
     return flags & wanted && cluster_is_able(cluster, ROUTE_SELF);
 }
 
@@ -173,18 +179,54 @@ static void wait_again(struct node *node, struct forwarded *forwarded) {
     while (before != &retries->end && LIST_ENTRY(before, struct forwarded, retry)->order > forwarded->order)
         before = before->previous;
     list_insert_before(before->next, &forwarded->retry);
-    if (forwarded->slot != ARGUMENT_NOT_PLACED)
-        node->cluster->waiting_of_slot[forwarded->slot]++;
+    if (forwarded->slot != ARGUMENT_NOT_PLACED) {
+        node->cluster->ways[forwarded->slot].waiting++;
+        node->keyspace->ledger->notes[forwarded->slot] &= (uint16_t)~SLOT_COORDINATED;
+    }
 }
 
 static void take_waiting(struct node *node, struct forwarded *forwarded) {
     list_remove(&forwarded->retry);
     if (forwarded->slot != ARGUMENT_NOT_PLACED)
-        node->cluster->waiting_of_slot[forwarded->slot]--;
+        node->cluster->ways[forwarded->slot].waiting--;
 }
 
-static bool must_wait(const struct node *node, uint32_t slot) {
-    return slot != ARGUMENT_NOT_PLACED && node->cluster->waiting_of_slot[slot] != 0;
+/* The last command of a slot on this way is done, perhaps. */
+static void note_done(struct node *node, uint32_t slot) {
+    struct cluster *cluster = node->cluster;
+    uint16_t *note = &node->keyspace->ledger->notes[slot];
+    if (cluster_is_open(cluster, slot) && !(*note & SLOT_COORDINATED)) {
+        *note |= SLOT_COORDINATED;
+        keyspace_expire_anew(node->keyspace);
+    }
+    if (UNLIKELY(cluster->ways[slot].waiting != 0) && cluster->ways[slot].in_flight == 0)
+        cluster->must_work = true;
+}
+
+static void book(struct node *node, struct forwarded *forwarded, uint16_t member) {
+    if (forwarded->at_member != ROUTE_NOBODY || UNLIKELY(forwarded->slot == ARGUMENT_NOT_PLACED) ||
+        UNLIKELY(forwarded->flags & FORWARD_REPLICA))
+        return;
+    struct slot_way *way = &node->cluster->ways[forwarded->slot];
+    way->in_flight++;
+    way->member = member;
+    forwarded->is_booked = true;
+}
+
+static void unbook(struct node *node, struct forwarded *forwarded) {
+    if (!forwarded->is_booked)
+        return;
+    forwarded->is_booked = false;
+    if (--node->cluster->ways[forwarded->slot].in_flight == 0)
+        note_done(node, forwarded->slot);
+}
+
+/* Whether a command is to wait for others of its slot before it goes to a member. */
+static inline bool must_wait(const struct node *node, uint32_t slot, uint16_t member) {
+    if (slot == ARGUMENT_NOT_PLACED)
+        return false;
+    const struct slot_way *way = &node->cluster->ways[slot];
+    return way->waiting != 0 || (way->in_flight != 0 && way->member != member);
 }
 
 static void try_later(struct node *node, struct forwarded *forwarded) {
@@ -231,6 +273,7 @@ static void try_elsewhere(struct node *node, struct forwarded *forwarded) {
 static void answered(struct node *node, struct awaited *awaited, enum forward_outcome outcome,
                      const uint8_t *reply, size_t size) {
     struct forwarded *forwarded = (struct forwarded *)(void *)awaited;
+    unbook(node, forwarded);
     switch (outcome) {
     case FORWARD_DONE: finish(node, forwarded, reply, size); return;
     case FORWARD_UNKNOWN:
@@ -240,8 +283,12 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
             return;
         }
         forwarded->may_have_run = forwarded->command->flags & COMMAND_WRITE;
+        if (forwarded->may_have_run)
+            forwarded->not_before_ms = awaited->sent_ms + (uint64_t)node->config->failover_timeout_ms *
+                                                              (forwarded->is_patient ? FAILOVER_PATIENCE : 1);
         break;
     case FORWARD_REFUSED: forwarded->was_refused = true; break;
+    case FORWARD_LATE: forwarded->is_patient = true; break;
     case FORWARD_NOT_SENT: break;
     }
     /* A part that speaks for certain slots is of no use where the other node does not see them as its own. */
@@ -272,15 +319,22 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
     forwarded->order = node->cluster->forwarded;
     forwarded->at_member = at_member;
     forwarded->was_refused = forwarded->may_have_run = false;
+    forwarded->is_patient = forwarded->is_booked = false;
+    forwarded->not_before_ms = 0;
     struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
     node->cluster->forwarded++;
-    if (LIKELY(peer != NULL) && LIKELY(!must_wait(node, slot)) &&
+    bool is_behind = must_wait(node, slot, member);
+    if (LIKELY(peer != NULL) && LIKELY(!is_behind) &&
         LIKELY(forward_send(node, peer, flags | failover_flags(node, slot, member), argv, argc,
-                            &forwarded->awaited)))
+                            &forwarded->awaited))) {
+        book(node, forwarded, member);
         return;
-    if (forward_keep(node, argv, argc, &forwarded->awaited))
+    }
+    if (forward_keep(node, argv, argc, &forwarded->awaited)) {
         try_later(node, forwarded);
-    else
+        if (is_behind)
+            forwarded->retry_ms = node->monotonic_ms;
+    } else
         give_up(node, forwarded, ERROR_NO_MEMORY);
 }
 
@@ -297,7 +351,7 @@ void route_execute(struct node *node, const struct command *command, unsigned fl
     struct keys keys = look_at_keys(node, command, argv, argc);
     if (!keys.one_member && command->flags & COMMAND_SPLIT)
         gather_split(node, command, flags, argv, argc, sink);
-    else if (keys.member == ROUTE_SELF)
+    else if (keys.member == ROUTE_SELF && !must_wait(node, keys.slot, ROUTE_SELF))
         execute_here(node, command, flags, argv, argc, sink);
     else
         send_to(node, keys.member, ROUTE_NOBODY, keys.slot, command, flags, argv, argc, sink);
@@ -306,7 +360,7 @@ void route_execute(struct node *node, const struct command *command, unsigned fl
 void route_execute_slot(struct node *node, uint32_t slot, const struct command *command, unsigned flags,
                         struct argument *argv, uint32_t argc, struct sink sink) {
     uint16_t member = node->routes == NULL ? ROUTE_SELF : node->routes[slot];
-    if (member == ROUTE_SELF)
+    if (member == ROUTE_SELF && !must_wait(node, slot, ROUTE_SELF))
         execute_here(node, command, flags, argv, argc, sink);
     else
         send_to(node, member, ROUTE_NOBODY, slot, command, flags, argv, argc, sink);
@@ -338,29 +392,45 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
     unsigned flags = forwarded->flags | failover_flags(node, forwarded->slot, member);
     if (forwarded->was_refused && !(flags & FORWARD_PART))
         flags |= FORWARD_SECOND_HOP;
+    if (forwarded->is_patient)
+        flags |= FORWARD_PATIENT;
     if (must_split || member == ROUTE_SELF) {
         const struct command *command = forwarded->command;
+        uint32_t slot = forwarded->slot;
         if (must_split)
             gather_split(node, command, forwarded->flags, argv, argc, forwarded->sink);
         else
             execute_here(node, command, forwarded->flags, argv, argc, forwarded->sink);
         forward_release(&forwarded->awaited);
         mem_free(node->mem, forwarded, sizeof *forwarded);
+        if (slot != ARGUMENT_NOT_PLACED)
+            note_done(node, slot);
     } else {
         struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
         if (forwarded->at_member != ROUTE_NOBODY && is_lost(node, forwarded))
             give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
         else if (peer == NULL || !forward_resend(node, peer, flags, &forwarded->awaited))
             try_later(node, forwarded);
-        else
+        else {
+            book(node, forwarded, member);
             node->cluster->failover.resends++;
+        }
     }
     mem_free(node->mem, argv, argc * sizeof *argv);
+}
+
+/* Where it would go now, as far as its order is concerned. */
+static uint16_t way_of(const struct node *node, const struct forwarded *forwarded) {
+    bool is_for_slot = forwarded->at_member == ROUTE_NOBODY && forwarded->slot != ARGUMENT_NOT_PLACED;
+    return !is_for_slot           ? forwarded->at_member
+           : node->routes == NULL ? ROUTE_SELF
+                                  : node->routes[forwarded->slot];
 }
 
 uint32_t route_work(struct node *node) {
     struct cluster *cluster = node->cluster;
     struct list waiting;
+    uint64_t next_ms = node->monotonic_ms + RETRY_MS;
     if (list_is_empty(&cluster->retries))
         return UINT32_MAX;
     /* Those that come back while this list is walked are for the next time. */
@@ -373,14 +443,27 @@ uint32_t route_work(struct node *node) {
     while ((link = list_first(&waiting)) != NULL) {
         struct forwarded *forwarded = LIST_ENTRY(link, struct forwarded, retry);
         list_remove(link);
-        if (node->monotonic_ms >= forwarded->deadline_ms)
+        uint64_t due_ms =
+            forwarded->retry_ms > forwarded->not_before_ms ? forwarded->retry_ms : forwarded->not_before_ms;
+        if (node->monotonic_ms >= forwarded->deadline_ms) {
             give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
-        else if (node->monotonic_ms < forwarded->retry_ms || must_wait(node, forwarded->slot))
+        } else if (node->monotonic_ms < due_ms || must_wait(node, forwarded->slot, way_of(node, forwarded))) {
             wait_again(node, forwarded);
-        else
+            if (node->monotonic_ms < due_ms && due_ms < next_ms)
+                next_ms = due_ms;
+        } else {
             try_again(node, forwarded);
+        }
     }
-    return list_is_empty(&cluster->retries) ? UINT32_MAX : RETRY_MS;
+    return list_is_empty(&cluster->retries) ? UINT32_MAX : (uint32_t)(next_ms - node->monotonic_ms);
+}
+
+void route_note_gone(struct node *node, const struct peer *peer) {
+    LIST_FOR_EACH(link, &node->cluster->retries) {
+        struct forwarded *forwarded = LIST_ENTRY(link, struct forwarded, retry);
+        if (forwarded->awaited.peer == peer)
+            forwarded->not_before_ms = 0;
+    }
 }
 
 void route_retry(struct node *node) {
@@ -478,12 +561,13 @@ static enum route to_one(struct node *node, struct session *session, const struc
     }
     if (command->flags & COMMAND_WRITE)
         note_written(node, session, keys->slot);
-    if (member == ROUTE_SELF)
+    bool is_open = flags & FORWARD_REPLICA || !must_wait(node, keys->slot, ROUTE_SELF);
+    if (member == ROUTE_SELF && LIKELY(is_open))
         return LIKELY(!quorum_concerns(node, session))
                    ? ROUTE_HERE
                    : take_with_quorum(node, session, command, flags, argv, argc);
     if (session->flags & SESSION_CLUSTER_VIEW && node->config->cluster_redirect_moved &&
-        member != ROUTE_NOBODY)
+        member != ROUTE_NOBODY && member != ROUTE_SELF)
         return send_client(node, session, command, keys->slot);
     if (node->cluster->is_joining) {
         reply_error(&session->reply, "CLUSTERDOWN this node has not met any node of its cluster yet");

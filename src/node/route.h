@@ -3,7 +3,8 @@
  * The node asks for each command of a client once it has passed all checks, while node->routes is not NULL. What is not
  * executed here gets its reply later: a place is kept among the session's replies, so that they leave in the order of the requests.
  * A command that its coordinator refuses, or that cannot be sent, is tried again until ROUTE_PATIENCE_MS have passed, at once
- * where the routes lead to another node now (node/failover.h); so is one
+ * where the routes lead to another node now (node/failover.h; a write that may have run not before it is sure that it does not run
+ * any more); so is one
  * of which nobody knows whether it was executed, if the command table says that it may be repeated. Otherwise the
  * client is told: -INDETERMINATE.
  * May touch: cluster, forward, sessions. Must never know: sockets.
@@ -89,6 +90,8 @@ void route_release(struct node *node);
 
 /* The routes have changed: tries all that wait again now. */
 void route_retry(struct node *node);
+/* What may have been executed by a peer will not be any more: its process is gone. */
+void route_note_gone(struct node *node, const struct peer *peer);
 
 /* ---- Several nodes (gather.c) ---- */
 

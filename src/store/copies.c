@@ -9,8 +9,9 @@
 #include "store/keyspace_inside.h"
 #include "store/reclaim.h"
 
-/* Records that funnel_drop_judged() looks at, and can condemn, at a time. */
+/* Records that funnel_drop_judged() can condemn at a time; it asks for fewer, as the last bucket may bring some along. */
 #define TRIAL_RECORDS 64
+#define TRIAL_VISITS  48
 /* Slots with so few records are emptied at once: tables need not be given away and made again. */
 #define FLUSH_AT_ONCE_MAX 1000
 
@@ -440,11 +441,12 @@ uint32_t funnel_drop_judged(struct keyspace *keyspace, uint32_t slot, uint64_t *
     struct database *database = keyspace->databases[0];
     struct trial trial = {.judge = judge, .context = context};
     bool has_more = true;
-    while (has_more && (limit == 0 || trial.looked_at < limit)) {
+    /* A stretch that was not taken as a whole is gone over again in any case: its begin may be the slot's, which would read as "done". */
+    while (has_more && (limit == 0 || trial.looked_at < limit || trial.is_full)) {
         uint64_t next;
         trial.condemned_count = 0;
         trial.is_full = false;
-        has_more = dict_scan(&database->slots[slot], &keyspace->secret, *from, TRIAL_RECORDS, try_record,
+        has_more = dict_scan(&database->slots[slot], &keyspace->secret, *from, TRIAL_VISITS, try_record,
                              &trial, &next);
         for (uint32_t i = 0; i < trial.condemned_count; i++) {
             struct record *record = trial.condemned[i];

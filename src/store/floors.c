@@ -109,7 +109,8 @@ uint32_t floors_step(struct keyspace *keyspace, uint32_t budget) {
             struct burial_walk walk = {ledger, slot, floors->counters[slot]};
             if (floors->drop_hash == 0)
                 ledger->oldest_tombstones[slot] = UINT64_MAX;
-            spent += funnel_drop_judged(keyspace, slot, &floors->drop_hash, budget - spent + 1, lies_below, &walk);
+            spent +=
+                funnel_drop_judged(keyspace, slot, &floors->drop_hash, budget - spent + 1, lies_below, &walk);
             floors->dropped += before - ledger->tombstones[slot];
         } else {
             floors->drop_hash = 0;

@@ -733,17 +733,25 @@ static RARELY void bury_in_place(struct keyspace *keyspace, struct database *dat
     funnel_account_add(keyspace, database, key, record);
 }
 
-/* Puts a tombstone in the place of a record, in any case. */
+/* Puts a tombstone in the place of a record, in any case: of a new version or, if the time of the key has come, of the one that it has. */
 static RARELY void bury(struct keyspace *keyspace, struct database *database, const struct argument *key,
-                        struct entry *entry) {
+                        struct entry *entry, bool has_expired) {
     struct record *record = entry->record;
     struct dot others[VERSION_DOTS_MAX];
+    struct record_parts old;
     struct record_parts parts = {.key = key->data,
                                  .key_size = key->size,
                                  .expiry_ms = RECORD_NO_EXPIRY,
                                  .type = RECORD_TOMBSTONE,
                                  .access_s = keyspace->now_s};
-    (void)stamp(keyspace, database, key->slot, record, &parts, others);
+    if (has_expired) {
+        record_parts(record, &old, others);
+        parts.newest = old.newest;
+        parts.others = old.others;
+        parts.other_count = old.other_count;
+    } else {
+        (void)stamp(keyspace, database, key->slot, record, &parts, others);
+    }
     bool is_allowed = funnel_image_allows(keyspace, database, key, record);
     if (is_allowed && mem_class(record_parts_size(&parts)) == mem_class(record_size(record))) {
         bury_in_place(keyspace, database, key, record, &parts);
@@ -774,9 +782,15 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         watch_touch_expired(keyspace->watch, database_index, key);
     else
         watch_touch(keyspace->watch, database_index, key);
-    if (UNLIKELY(shared != NULL) && reason != REMOVE_EXPIRED) {
-        bury(keyspace, database, key, entry);
-        ledger_note_write(shared, key, entry->record);
+    bool is_stub =
+        UNLIKELY(shared != NULL) && reason == REMOVE_EXPIRED && ledger_keeps_stubs(shared, key->slot);
+    if (UNLIKELY(shared != NULL) && (reason != REMOVE_EXPIRED || is_stub)) {
+        bool is_own_key = key->data == record_key(record); /* of the active expiry: the bytes go with the record */
+        bury(keyspace, database, key, entry, is_stub);
+        if (is_own_key)
+            key->data = record_key(entry->record);
+        if (!is_stub || shared->notes[key->slot] & SLOT_COORDINATED)
+            ledger_note_write(shared, key, entry->record);
     } else {
         if (UNLIKELY(shared != NULL) && shared->notes[key->slot] & SLOT_COORDINATED)
             ledger_note_expired(shared, key, record);

@@ -13,8 +13,8 @@
 #define VISIT_RECORDS 64
 
 /* As LEDGER_MIX_*. */
-#define MIX_SLOT    UINT64_C(0xa4093822299f31d1)
-#define MIX_FLUSH   UINT64_C(0x082efa98ec4e6c89)
+#define MIX_SLOT  UINT64_C(0xa4093822299f31d1)
+#define MIX_FLUSH UINT64_C(0x082efa98ec4e6c89)
 
 bool ledger_attach(struct keyspace *keyspace) {
     CHECK(keyspace->ledger == NULL);

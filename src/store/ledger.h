@@ -30,8 +30,9 @@
 #include "store/keyspace.h"
 
 /* What is noted of a slot from outside (ledger->notes): the highest bit, and beside it a number that means nothing here. */
-#define SLOT_NOTE_MASK   0x7fffu
-#define SLOT_COORDINATED 0x8000u /* this node executes its commands: it reclaims what has expired, and says so */
+#define SLOT_NOTE_MASK 0x7fffu
+#define SLOT_COORDINATED \
+    0x8000u /* this node executes its commands: it reclaims what has expired, and says so */
 
 /* How long an expired key of a slot that somebody else coordinates is merely hidden: then this copy reclaims it by itself. */
 #define LEDGER_EXPIRY_GRACE_MS 60000
@@ -66,7 +67,8 @@ struct effect {
 struct floors {
     uint64_t counters[SLOT_COUNT];
     uint64_t highest;
-    uint64_t dropping[SLOT_COUNT / 64]; /* slots that may have tombstones at or below their floors; one bit each */
+    uint64_t
+        dropping[SLOT_COUNT / 64]; /* slots that may have tombstones at or below their floors; one bit each */
     uint32_t dropping_count;
     uint32_t drop_slot; /* of these, where the dropping goes on, from drop_hash on */
     uint64_t drop_hash;
@@ -81,7 +83,8 @@ struct ledger {
     uint64_t flush_counters[SLOT_COUNT];
     uint32_t tombstones[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
-    uint64_t highest_flush; /* of all flush counters and floors: what is stamped above it is above those of its slot */
+    uint64_t
+        highest_flush; /* of all flush counters and floors: what is stamped above it is above those of its slot */
     struct floors floors;
     struct effect *effects;
     uint32_t effect_count, effect_capacity;
@@ -89,6 +92,9 @@ struct ledger {
     /* Slots with an effect that found no memory to be noted: their copies may differ now. One bit each; the reader clears them. */
     uint64_t lost[SLOT_COUNT / 64];
     bool has_lost;
+    /* Slots with a home copy that may have missed something: a key that expires there leaves a *stub*, a tombstone of the very version that has
+     * expired, so that no older one comes back. One bit each, set from outside. */
+    uint64_t stubs[SLOT_COUNT / 64];
     uint64_t highest_counter; /* of any record that came in: a flush at or above it takes whole tables */
     uint32_t
         editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
@@ -132,6 +138,10 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
     return ledger_fold(version ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
 }
 
+static inline bool ledger_keeps_stubs(const struct ledger *ledger, uint32_t slot) {
+    return ledger->stubs[slot >> 6] >> (slot & 63) & 1;
+}
+
 /* Called by the keyspace when it gets company (is_alone becomes false): digests are to be made. */
 void ledger_begin_walk(struct keyspace *keyspace);
 /* One bounded step of it; returns the units spent, 0: it is complete. Of a keyspace that is alone, tombstones that are left from
@@ -164,7 +174,8 @@ void ledger_effect_version(const struct ledger *ledger, const struct effect *eff
  * that is empty, was never flushed and has no floor. */
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot);
 static inline bool ledger_slot_is_untouched(const struct ledger *ledger, uint32_t slot) {
-    return ledger->digests[slot] == 0 && ledger->flush_counters[slot] == 0 && ledger->floors.counters[slot] == 0;
+    return ledger->digests[slot] == 0 && ledger->flush_counters[slot] == 0 &&
+           ledger->floors.counters[slot] == 0;
 }
 
 /* ---- For the funnel (keyspace.c, copies.c, walk.c) only: of a shared database ---- */

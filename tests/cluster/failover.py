@@ -30,9 +30,9 @@ SLOWEST_KILLED_S, LONGEST_PAUSE_S, SLOWEST_STOPPED_S = 0.9, 0.45, 1.5
 class Connection(threading.Thread):
     """One that asks one node, one request at a time, with keys that nobody else writes."""
 
-    def __init__(self, number, node, ends):
+    def __init__(self, name, number, node, ends):
         super().__init__(daemon=True)
-        self.number, self.ends = number, ends
+        self.name, self.number, self.ends = name, number, ends
         self.resp = harness.Resp(("127.0.0.1", node.port))
         self.resp.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.resp.socket.settimeout(REQUEST_SECONDS_MAX)
@@ -41,7 +41,7 @@ class Connection(threading.Thread):
         self.failure = None
 
     def request(self, kind, count):
-        key = f"failover:{self.number}:{count // len(KINDS) % KEYS}"
+        key = f"{self.name}:{self.number}:{count // len(KINDS) % KEYS}"
         if kind == "SET":
             self.values[key] = None  # until it is acknowledged, either may be there
             expect_equal(self.resp("SET", key, count), "OK")
@@ -76,9 +76,10 @@ class Connection(threading.Thread):
 class Load:
     """Connections to some nodes, as long as the `with` lasts; then their findings."""
 
-    def __init__(self, nodes):
+    def __init__(self, name, nodes):
         self.nodes, self.ends = nodes, threading.Event()
-        self.connections = [Connection(number, nodes[number % len(nodes)], self.ends) for number in range(CONNECTIONS)]
+        self.connections = [Connection(name, number, nodes[number % len(nodes)], self.ends)
+                            for number in range(CONNECTIONS)]
 
     def __enter__(self):
         for connection in self.connections:
@@ -145,7 +146,7 @@ def killed(world):
     cluster = world.add_cluster(5)
     cluster.start("--save", "")
     victim, others = cluster.nodes[2], cluster.nodes[:2] + cluster.nodes[3:]
-    with Load(others) as load:
+    with Load("killed", others) as load:
         since = time.monotonic()
         os.kill(victim.pid(), signal.SIGKILL)
         load.run(3)
@@ -164,7 +165,7 @@ def stopped(world):
     cluster.start("--save", "")
     victim, others = cluster.nodes[3], cluster.nodes[:3] + cluster.nodes[4:]
     for seconds in (0.3, 3):
-        with Load(others) as load:
+        with Load(f"stopped:{seconds}", others) as load:
             since = time.monotonic()
             pid = victim.pid()
             os.kill(pid, signal.SIGSTOP)
@@ -194,7 +195,7 @@ def rolled(world):
     cluster.start("--save", "")
     for victim in cluster.nodes:
         others = [node for node in cluster.nodes if node is not victim]
-        with Load(others) as load:
+        with Load(f"rolled:{victim.number}", others) as load:
             since = time.monotonic()
             cluster.tool("restart", victim.number)
             load.run(0.3)

@@ -163,6 +163,32 @@ static void make_clear(struct conditions *conditions, struct rng *rng) {
         conditions->late_nodes = STATIONS_MAX - conditions->nodes;
 }
 
+/* The network falls apart again and again, for so long that each part goes on by itself, and all parts write the same few keys. */
+static void make_divided(struct conditions *conditions, struct rng *rng) {
+    struct weather *weather = &conditions->weather;
+    struct ring_mix *mix = &conditions->mix;
+    conditions->nodes = conditions->nodes < 3 ? 3 : conditions->nodes;
+    if (conditions->late_nodes > STATIONS_MAX - conditions->nodes)
+        conditions->late_nodes = STATIONS_MAX - conditions->nodes;
+    conditions->copies = conditions->copies < 3 ? 3 : conditions->copies;
+    conditions->gossip_interval_ms = magnitude(rng, 50, 200);
+    conditions->suspect_timeout_ms = conditions->gossip_interval_ms * 5;
+    conditions->begins_in_storm = false;
+    conditions->duration_ns = chance_magnitude(rng, 30 * S, 90 * S);
+    weather->partition_every_ns = chance_magnitude(rng, 2 * S, 10 * S);
+    weather->partition_max_ns = chance_magnitude(rng, 5 * S, 30 * S);
+    weather->shapes = 1u << PARTITION_HALVES | (uint32_t)rng_below(rng, 1u << PARTITION_SHAPE_COUNT);
+    mix->keys = (uint32_t)chance_between(rng, 8, 64);
+    mix->users = mix->users < 6 ? 6 : mix->users;
+    mix->requests = magnitude(rng, 1000, 3000);
+    mix->counts = magnitude(rng, 100, 1000);
+    mix->deletes = magnitude(rng, 10, 100);
+    mix->flushes = 0;
+    mix->cells_max = mix->cells_max < 8 ? mix->cells_max : 8;
+    mix->think_max_ns =
+        2 * conditions->duration_ns * mix->users * ((mix->pipeline_max + 1) / 2) / mix->requests;
+}
+
 void conditions_draw(struct conditions *conditions, struct rng *rng) {
     *conditions = (struct conditions){0};
     conditions->nodes = (uint32_t)(chance_permille(rng, 700) ? chance_between(rng, 2, 5)
@@ -197,6 +223,7 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
     switch (rng_below(rng, 8)) {
     case 0: make_calm(conditions); break;
     case 1: make_clear(conditions, rng); break;
+    case 2: make_divided(conditions, rng); break;
     default: break;
     }
     conditions->keeps_conflicts = is_on(rng);

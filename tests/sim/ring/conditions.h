@@ -2,7 +2,7 @@
  *
  * Drawn from the seed: each class of faults is there in half of the runs, its size over all magnitudes. Every eighth run is
  * calm (no fault at all), every eighth has a network and clocks without faults in which processes die and come:
- * there more is demanded of the answers.
+ * there more is demanded of the answers. In every eighth the network is divided for long.
  * May touch: chance. Must never know: who acts upon it.
  *
  * SPDX-License-Identifier: BSD-3-Clause

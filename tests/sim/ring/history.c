@@ -167,7 +167,8 @@ void history_ask(struct history *history, struct operation *operation) {
 
 static void tell_key(struct history *history, struct history_key *key, struct operation *operation) {
     bool is_done = operation->outcome == OUTCOME_DONE;
-    key->has_unknown = key->has_unknown || operation->outcome == OUTCOME_UNKNOWN;
+    if (operation->kind != OPERATION_INCR && operation->outcome == OUTCOME_UNKNOWN)
+        key->has_unknown = true;
     if (operation->kind == OPERATION_INCR && operation->outcome == OUTCOME_FAILED)
         key->counts_refused++;
     if (deletes(operation)) {
@@ -381,14 +382,14 @@ static bool must_have_all(const struct history *history, const struct value_view
     if (history->was_flushed || view->reader->keys[0] != view->index ||
         key->last_reset_asked_ns >= view->reader->invoked_ns)
         return false;
-    return history->is_final ? !key->counts_are_excused
-                             : history->conditions->is_calm && history->is_strict;
+    return history->is_final ? !key->counts_are_excused : history->conditions->is_calm && history->is_strict;
 }
 
 uint64_t history_counts(struct history *history, uint32_t index, int64_t number) {
     uint64_t count = number < 0 ? 0 : (uint64_t)number % RESET_STEP;
     const struct history_key *key = &history->keys[index];
-    const struct operation *reset = number < RESET_STEP ? NULL : history_find_reset(history, (uint64_t)number);
+    const struct operation *reset =
+        number < RESET_STEP ? NULL : history_find_reset(history, (uint64_t)number);
     if (number < 0 || (number >= RESET_STEP && (reset == NULL || reset->keys[0] != index)))
         world_fail(history->world, "I-PHANTOM: the counter %s is %lld", key->name, (long long)number);
     else if (reset != NULL && reset->outcome == OUTCOME_FAILED)

@@ -22,8 +22,9 @@
 #include "sim/ring/conditions.h"
 #include "sim/world.h"
 
-#define CELL_SIZE      12
-#define RESET_STEP     1000000 /* a counter is a multiple of this, by its last reset, and what has been counted since */
+#define CELL_SIZE 12
+#define RESET_STEP \
+    1000000 /* a counter is a multiple of this, by its last reset, and what has been counted since */
 #define OPERATION_KEYS 6
 #define KEY_NAME_SIZE  24
 #define HISTORY_USERS  20 /* the last ones are the run's own */
@@ -109,7 +110,7 @@ struct history_key {
     uint32_t open_resets;
     uint64_t last_reset_asked_ns, last_reset_ns; /* the latter: when one was done */
     bool counts_are_excused;                     /* some may be lost */
-    bool has_unknown;        /* whoever wrote it does not know whether he did: it may have been done late */
+    bool has_unknown; /* whoever wrote a value does not know whether he did: it may have been done late */
     uint64_t told_ns; /* when a write of it was first acknowledged; 0: never */
 };
 

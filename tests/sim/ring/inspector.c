@@ -12,7 +12,6 @@
 
 #include <stdio.h>
 
-
 void inspector_init(struct inspector *inspector, struct world *world, const struct conditions *conditions,
                     struct history *history, struct station *stations) {
     *inspector = (struct inspector){
@@ -177,7 +176,7 @@ struct record *inspector_record(const struct inspector *inspector, const struct 
 }
 
 uint64_t inspector_flush_counter(const struct inspector *inspector, const struct station *station,
-                              uint32_t key) {
+                                 uint32_t key) {
     const struct ledger *ledger = station->node->keyspace->ledger;
     return ledger == NULL ? 0 : ledger->flush_counters[inspector->history->keys[key].slot];
 }
@@ -248,6 +247,22 @@ static uint64_t version_hash(const struct known_version *version) {
     return hash;
 }
 
+/* Whether one is what is left of the other when its time has come: a stub, a tombstone of the same version. */
+static bool is_stub_of(const struct inspector *inspector, const struct dot_fact *one,
+                       const struct dot_fact *other) {
+    const struct dot_fact *value = one->type == RECORD_TOMBSTONE ? other : one;
+    bool is_pair = one->type != other->type &&
+                   (one->type == RECORD_TOMBSTONE || other->type == RECORD_TOMBSTONE) &&
+                   one->key == other->key && value->expiry_ms != RECORD_NO_EXPIRY;
+    int64_t latest_ms = INT64_MIN;
+    for (uint32_t i = 0; i < inspector->station_count; i++) {
+        const struct node *node = inspector->stations[i].node;
+        if (node != NULL && node->keyspace->now_ms > latest_ms)
+            latest_ms = node->keyspace->now_ms;
+    }
+    return is_pair && value->expiry_ms < latest_ms;
+}
+
 /* What a record says about its newest dot, or where it is merged about its version. kept: the place of this. */
 static void check_dot(struct inspector *inspector, const struct station *station, uint32_t key,
                       const struct record *record, const struct known_version *version, uint32_t kept) {
@@ -287,6 +302,14 @@ static void check_dot(struct inspector *inspector, const struct station *station
             grow_facts(inspector);
     } else if (fact->key != key || fact->value_hash != fresh.value_hash ||
                fact->expiry_ms != fresh.expiry_ms || fact->type != fresh.type) {
+        if (is_stub_of(inspector, fact, &fresh)) {
+            fact->type = RECORD_STRING; /* the value's facts are those that others are held against */
+            if (fresh.type == RECORD_STRING) {
+                fact->value_hash = fresh.value_hash;
+                fact->expiry_ms = fresh.expiry_ms;
+            }
+            return;
+        }
         fail_fact(inspector, fact, &fresh, version);
     }
 }
@@ -308,8 +331,9 @@ static void check_progress(struct inspector *inspector, const struct station *st
         highest = kept[i].counter > highest ? kept[i].counter : highest;
     if (highest <= flushed)
         return;
-    /* Who does not hold the slot any more may drop what the others have: see I-HOLD for whether they do. */
-    if (now->count == 0 && !slot_set_has(&station->node->cluster->held, name->slot))
+    /* Who does not hold the slot (any more) may drop what the others have, and get another version to keep for them before it is
+     * looked at again: see I-HOLD for whether they have it. */
+    if (!slot_set_has(&station->node->cluster->held, name->slot))
         return;
     struct known_version old = {.count = count};
     memcpy(old.dots, kept + 1, count * sizeof *kept);
@@ -419,12 +443,13 @@ void inspector_note_copies(struct inspector *inspector, uint32_t key) {
             trace_readable(value, sizeof value, record_value_const(record),
                            record_value_size(record) > CELL_SIZE ? CELL_SIZE : record_value_size(record));
         }
-        world_note(
-            inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
-            inspector_print_version(inspector, &version, text, sizeof text), value,
-            inspector->history->keys[key].name, (unsigned long long)inspector_flush_counter(inspector, station, key),
-            slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
-            route == ROUTE_NOBODY ? "nobody" : membership_member(cluster->membership, route)->entry.host);
+        world_note(inspector->world, "node %u has [%s] %s of %s, flush %llx, %s, executed by %s", i,
+                   inspector_print_version(inspector, &version, text, sizeof text), value,
+                   inspector->history->keys[key].name,
+                   (unsigned long long)inspector_flush_counter(inspector, station, key),
+                   slot_set_has(&cluster->held, inspector->history->keys[key].slot) ? "held" : "not held",
+                   route == ROUTE_NOBODY ? "nobody"
+                                         : membership_member(cluster->membership, route)->entry.host);
     }
 }
 

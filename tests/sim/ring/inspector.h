@@ -64,7 +64,8 @@ struct dot_fact {
     uint64_t counter, value_hash;
     int64_t expiry_ms;
     uint32_t type, station;
-    uint32_t version, visible; /* places among the dots that are kept: of the version that it was first seen with, and of the
+    uint32_t version,
+        visible; /* places among the dots that are kept: of the version that it was first seen with, and of the
                                   siblings beside it. What of the version is not among these, this write or one before has seen */
     const struct operation *operation; /* NULL: not known */
 };
@@ -89,9 +90,9 @@ struct inspector {
     uint32_t dot_count, dot_capacity;
     struct dot_fact *facts; /* open addressing */
     uint32_t fact_count, fact_capacity;
-    struct claim *claims;           /* CLAIMS_MAX for each key */
-    uint64_t *hashes;               /* of the keys, as all nodes hash them; 0: not yet known */
-    bool *were_full;                /* the key has had as many siblings as there may be: some may have been dropped */
+    struct claim *claims; /* CLAIMS_MAX for each key */
+    uint64_t *hashes;     /* of the keys, as all nodes hash them; 0: not yet known */
+    bool *were_full;      /* the key has had as many siblings as there may be: some may have been dropped */
     uint64_t changes[STATIONS_MAX]; /* keyspace->counters.changes, as seen last */
     struct keyspace *merged[2];     /* where samples are merged; made when they are needed */
     struct mem merge_mem;

@@ -30,7 +30,7 @@ static bool translate(void *context, uint16_t *actor) {
 
 /* Appends the merge state of a record, its actors by the inspector's numbers; nothing where there is none. */
 void inspector_append_state(struct inspector *inspector, const struct actors *actors,
-                         const struct record *record, struct buffer *out) {
+                            const struct record *record, struct buffer *out) {
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
@@ -64,13 +64,12 @@ bool inspector_same_state(struct inspector *inspector, uint32_t key, const struc
 
 /* A sibling is the value that its dot has named, wherever it was the value. */
 void inspector_check_siblings(struct inspector *inspector, uint32_t key, const struct buffer *state,
-                           const struct known_version *version, struct known_version *visible) {
+                              const struct known_version *version, struct known_version *visible) {
     struct sibling sibling;
     struct known_dot newest = inspector_newest(inspector, version->dots, version->count);
     for (size_t at = 0; merge_state_next_sibling(state->data, state->size, &at, &sibling);) {
         struct known_dot dot = {sibling.dot.counter, sibling.dot.actor};
-        const struct dot_fact *fact =
-            inspector_find_fact(inspector, dot.actor, dot.counter);
+        const struct dot_fact *fact = inspector_find_fact(inspector, dot.actor, dot.counter);
         inspector->statistics.siblings++;
         const char *wrong = NULL;
         if (inspector_counter_of(version->dots, version->count, dot.actor) < dot.counter)
@@ -123,12 +122,13 @@ void inspector_check_parts(struct inspector *inspector, uint32_t key, const stru
         CHECK(kind >= 1 && kind <= 3 && cursor_bytes(&cursor, sizes[kind]) != NULL);
         if (inspector_counter_of(seen + 1, (uint32_t)seen->counter, part.actor) < part.counter)
             continue;
-        world_fail(inspector->world,
-                   "I-PART: %s has the counts of %02x%02x.%llu up to %llx, which the write below them had seen and done away with",
-                   inspector->history->keys[key].name, inspector->actors[part.actor - 1].node_id[0],
-                   inspector->actors[part.actor - 1].node_id[1],
-                   (unsigned long long)inspector->actors[part.actor - 1].incarnation,
-                   (unsigned long long)part.counter);
+        world_fail(
+            inspector->world,
+            "I-PART: %s has the counts of %02x%02x.%llu up to %llx, which the write below them had seen and done away with",
+            inspector->history->keys[key].name, inspector->actors[part.actor - 1].node_id[0],
+            inspector->actors[part.actor - 1].node_id[1],
+            (unsigned long long)inspector->actors[part.actor - 1].incarnation,
+            (unsigned long long)part.counter);
         return;
     }
 }
@@ -168,8 +168,7 @@ void inspector_check_kept(struct inspector *inspector, uint32_t key, const struc
     uint64_t flushed = inspector_flush_counter(inspector, holder, key);
     for (uint32_t i = 0; i < version.count; i++) {
         struct known_dot dot = version.dots[i];
-        const struct dot_fact *fact =
-            inspector_find_fact(inspector, dot.actor, dot.counter);
+        const struct dot_fact *fact = inspector_find_fact(inspector, dot.actor, dot.counter);
         if (dot.actor == newest.actor || dot.counter <= flushed || fact->actor == 0 ||
             fact->operation == NULL || fact->operation->outcome != OUTCOME_DONE)
             continue;
@@ -179,10 +178,11 @@ void inspector_check_kept(struct inspector *inspector, uint32_t key, const struc
             continue;
         char text[300];
         inspector_note_copies(inspector, key);
-        world_fail(inspector->world,
-                   "I-KEPT: %s: the value of operation %u of user %u, which no write has seen, is no sibling in node %u: [%s]",
-                   inspector->history->keys[key].name, fact->operation->sequence, fact->operation->user,
-                   holder->number, inspector_print_version(inspector, &version, text, sizeof text));
+        world_fail(
+            inspector->world,
+            "I-KEPT: %s: the value of operation %u of user %u, which no write has seen, is no sibling in node %u: [%s]",
+            inspector->history->keys[key].name, fact->operation->sequence, fact->operation->user,
+            holder->number, inspector_print_version(inspector, &version, text, sizeof text));
         return;
     }
 }
@@ -262,9 +262,9 @@ static void known_in(struct inspector *inspector, const struct keyspace *keyspac
     record_version(record, &version);
     known->count = version.count;
     for (uint32_t i = 0; i < version.count; i++)
-        known->dots[i] =
-            (struct known_dot){version.dots[i].counter,
-                               inspector_find_actor(inspector, &keyspace->actors.identities[version.dots[i].actor])};
+        known->dots[i] = (struct known_dot){
+            version.dots[i].counter,
+            inspector_find_actor(inspector, &keyspace->actors.identities[version.dots[i].actor])};
 }
 
 static void check_merge(struct inspector *inspector, const struct station *stations[2],
@@ -275,8 +275,9 @@ static void check_merge(struct inspector *inspector, const struct station *stati
     if (!prepare_merge(inspector))
         return;
     inspector->statistics.merges++;
-    int size = snprintf(name, sizeof name, "%s-%llu", history_keeps(inspector->history, key) ? "kept" : "sample",
-                        (unsigned long long)inspector->samples);
+    int size =
+        snprintf(name, sizeof name, "%s-%llu", history_keeps(inspector->history, key) ? "kept" : "sample",
+                 (unsigned long long)inspector->samples);
     struct record *results[2];
     struct known_version versions[2];
     for (unsigned order = 0; order < 2; order++) {

@@ -9,9 +9,9 @@
 #define SCAN_CALLS_MAX 20000
 
 static bool fail(struct user *user, const struct operation *operation, const uint8_t *reply, size_t size) {
-    static const char *const names[] = {"GET",      "SET",  "GETSET", "SETNX", "DEL",   "APPEND",
-                                        "SETRANGE", "INCR", "EXPIRE", "MSET",  "SET",   "MGET", "EXISTS",
-                                        "FLUSH",    "SCAN", "DBSIZE", "WAIT",  "a look"};
+    static const char *const names[] = {"GET",      "SET",   "GETSET", "SETNX",  "DEL",  "APPEND",
+                                        "SETRANGE", "INCR",  "EXPIRE", "MSET",   "SET",  "MGET",
+                                        "EXISTS",   "FLUSH", "SCAN",   "DBSIZE", "WAIT", "a look"};
     char readable[160];
     world_fail(user->world, "I-REPLY: user %u, node %u: %s%s%s: %s", user->number,
                user->client.station == NULL ? 99 : user->client.station->number, names[operation->kind],

@@ -12,7 +12,8 @@
 #define WORDS_MAX       16
 #define LARGE_CELLS     90 /* long enough to be told in parts */
 #define TRANSACTION_MAX 4
-#define HOT_KEYS        4 /* values, and one counter */
+#define HOT_KEYS        4  /* values, and one counter */
+#define BUSY_KEYS       32 /* four counters among them */
 
 struct words {
     const uint8_t *data[WORDS_MAX];
@@ -166,6 +167,16 @@ static struct operation *say_range(struct user *user, struct words *words, uint3
     return operation;
 }
 
+/* Of few, so that several nodes count at a time. key_count: there is none. */
+static uint32_t some_busy_counter(const struct user *user) {
+    uint32_t count = user->history->key_count < BUSY_KEYS ? user->history->key_count : BUSY_KEYS;
+    uint64_t first = rng_below(dice(user), count);
+    for (uint32_t i = 0; i < count; i++)
+        if (is_of(user->history, (uint32_t)((first + i) % count), KIND(KEY_COUNTER)))
+            return (uint32_t)((first + i) % count);
+    return user->history->key_count;
+}
+
 static struct operation *say_reset(struct user *user, struct words *words, uint32_t key) {
     if (chance_permille(dice(user), 300))
         return say_delete(user, words, key);
@@ -216,9 +227,12 @@ static struct operation *say_one(struct user *user, struct words *words, unsigne
         return say_range(user, words, key);
     if ((draw -= mix->ranges) < mix->conditional)
         return say_set(user, words, draw % 2 == 0 ? OPERATION_GETSET : OPERATION_SETNX, key);
-    if ((draw -= mix->conditional) < mix->expiries && is_of(user->history, key, KIND(KEY_VOLATILE)))
-        return say_expiry(user, words, key);
-    return say_get(user, words, key);
+    if ((draw -= mix->conditional) < mix->expiries)
+        return is_of(user->history, key, KIND(KEY_VOLATILE)) ? say_expiry(user, words, key)
+                                                             : say_get(user, words, key);
+    uint32_t counter =
+        (draw -= mix->expiries) < mix->counts ? some_busy_counter(user) : user->history->key_count;
+    return counter != user->history->key_count ? say_count(user, words, counter) : say_get(user, words, key);
 }
 
 /* ---- Several keys ---- */

@@ -84,7 +84,7 @@ struct station {
     uint64_t wake_ns;      /* when the next turn is wanted; UINT64_MAX: not */
     uint64_t alarm_ns;     /* when an event for it is to come; UINT64_MAX: none is */
     uint64_t stands_still_until_ns;
-    uint64_t busy_ns; /* virtual time that this turn has taken so far */
+    uint64_t busy_ns;   /* virtual time that this turn has taken so far */
     uint64_t worked_ns; /* in all turns before */
     struct wire_end *first_ready, **last_ready;
     struct dial *dials_ended;

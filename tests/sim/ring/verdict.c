@@ -181,9 +181,8 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
             : record_value_size(first) != record_value_size(record) ? "sizes"
             : memcmp(record_value_const(first), record_value_const(record), record_value_size(first)) != 0
                 ? "values"
-            : !inspector_same_state(&fleet->inspector, key,
-                                    fleet->stations[first_holder].node->keyspace, first,
-                                    fleet->stations[i].node->keyspace, record)
+            : !inspector_same_state(&fleet->inspector, key, fleet->stations[first_holder].node->keyspace,
+                                    first, fleet->stations[i].node->keyspace, record)
                 ? "merge states"
                 : NULL;
         if (what != NULL) {

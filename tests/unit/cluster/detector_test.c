@@ -98,7 +98,7 @@ static void tell(uint16_t teller, enum gossip_heartbeats form, uint64_t roster_d
         uint64_t value = (heartbeats[i] & GOSSIP_HEARTBEAT_MASK) | (is_suspected[i] ? GOSSIP_SUSPECT_BIT : 0);
         cr_assert(gossip_append_fixed(&message, value, 3));
     }
-    cr_assert(buffer_append(&message, "\0\0\0\0", 4)); /* no loads */
+    cr_assert(buffer_append(&message, "\0\0\0\0\0", 5)); /* no loads */
     cr_assert(membership_receive(node, teller, message.data, message.size, now_ms));
     buffer_release(&message);
     drain();

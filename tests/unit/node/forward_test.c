@@ -123,13 +123,14 @@ Test(forward, requests_that_make_no_sense_are_refused_whatever_they_are_cut_to) 
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
     struct peer_link *link = peer_at(stage, 0, 1)->in;
-    static const uint8_t frame[] = {7,                                1, /* number, time */
+    uint8_t frame[] = {7,                                0, 0, /* number, time */
                                     0, 2, 3, 'G', 'E', 'T', 1,   'k', /* flags, count, arguments */
                                     0, 1, 4, 'P', 'I', 'N', 'G', 4,   2, 4, 'S', 'C', 'A', 'N', 1, '0'};
+    cr_assert_eq(encode_varint(frame + 1, node->monotonic_ms), frame + 3);
     for (size_t size = 0; size < sizeof frame; size++) {
         uint8_t *cut = malloc(size == 0 ? 1 : size); /* so that a read behind the end is noticed */
         memcpy(cut, frame, size);
-        bool is_whole = size == 2 || size == 10 || size == 17;
+        bool is_whole = size == 3 || size == 11 || size == 18;
         cr_assert_eq(forward_execute(node, link, cut, size), is_whole, "%zu bytes", size);
         free(cut);
     }
@@ -166,7 +167,7 @@ Test(forward, only_commands_that_belong_here_are_executed_for_others) {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         uint8_t frame[128], *at = frame;
         *at++ = (uint8_t)(i + 1);
-        *at++ = 1; /* time */
+        at = encode_varint(at, node->monotonic_ms);
         *at++ = (uint8_t)refused[i].flags;
         uint8_t *count = at++;
         for (*count = 0; *count < 4 && refused[i].words[*count] != NULL; ++*count) {
@@ -221,7 +222,7 @@ Test(forward, transactions_and_waits_that_make_no_sense_are_answered_with_errors
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         uint8_t frame[256], *at = frame;
         *at++ = (uint8_t)(i + 1);
-        *at++ = 1; /* time */
+        at = encode_varint(at, node->monotonic_ms);
         *at++ = (uint8_t)wrong[i].flags;
         uint8_t *count = at++;
         for (*count = 0; *count < 10 && wrong[i].words[*count] != NULL; ++*count) {

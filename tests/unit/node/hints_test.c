@@ -526,6 +526,21 @@ Test(hints, a_stand_in_keeps_a_copy_hands_it_over_and_deletes_it) {
     ring_stage_end(stage);
 }
 
+Test(hints, a_copy_that_somebody_will_want_is_not_left_over) {
+    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct triple triple = find_triple(stage, 0);
+    isolate(stage, triple.second, true);
+    expect_down(stage, 0, triple.second);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s value", triple.key.text), "+OK\r\n");
+    ring_wait(stage, 60000); /* its coordinator has it, and has been compared often enough */
+    cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 5);
+    isolate(stage, triple.second, false);
+    expect_converged(stage, 5000);
+    cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), -1);
+    ring_stage_end(stage);
+}
+
 Test(hints, a_write_outlives_its_coordinator_at_the_stand_in) {
     struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
     struct ring_client *client = ring_connect(stage, 0);

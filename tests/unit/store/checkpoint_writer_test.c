@@ -4,6 +4,7 @@
  */
 #include "checkpoint_stage.h"
 #include "store/checkpoint_format.h"
+#include "store/floors.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -176,4 +177,52 @@ Test(checkpoint_writer, fails_softly_at_every_allocation) {
         }
         stage.mem.fuse = 0;
     }
+}
+
+/* Floors and flush counters are of slots where others have copies. */
+static void in_company(void) {
+    cr_assert(ledger_attach(stage.keyspace));
+    stage.keyspace->is_alone = false;
+}
+
+Test(checkpoint_writer, keeps_what_is_known_of_slots) {
+    in_company();
+    uint64_t slots[SLOT_COUNT / 64] = {0};
+    slots[1] = 0xf0; /* 68 to 71 */
+    keyspace_flush_slots(stage.keyspace, slots, (uint64_t)STAGE_NOW_MS << 16);
+    uint64_t floor = (uint64_t)(STAGE_NOW_MS - 100000) << 16;
+    cr_assert(floors_raise(stage.keyspace, 70, 100, floor));
+    cr_assert(floors_raise(stage.keyspace, SLOT_COUNT - 1, SLOT_COUNT - 1, floor - 5 * FLOOR_STEP));
+    stage_fill(&stage, 50);
+    cr_assert_eq(stage_save(&stage).state, CHECKPOINT_DONE);
+    stage_restart(&stage);
+    in_company();
+    cr_assert_eq(stage_load(&stage, true, false).state, CHECKPOINT_LOADED);
+    const struct ledger *ledger = stage.keyspace->ledger;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        cr_assert_eq(ledger->flush_counters[slot],
+                     slot >= 68 && slot <= 71 ? (uint64_t)STAGE_NOW_MS << 16 : 0, "slot %u", slot);
+        uint64_t expected = slot >= 70 && slot <= 100 ? floor
+                            : slot == SLOT_COUNT - 1  ? floor - 5 * FLOOR_STEP
+                                                      : 0;
+        cr_assert_eq(ledger->floors.counters[slot], floors_round(expected), "slot %u", slot);
+    }
+    stage_is_filled(&stage, 50);
+    /* Alone, they mean nothing. */
+    stage_restart(&stage);
+    cr_assert_eq(stage_load(&stage, true, false).state, CHECKPOINT_LOADED);
+    stage_is_filled(&stage, 50);
+}
+
+Test(checkpoint_writer, keeps_something_else_of_each_slot) {
+    in_company();
+    uint64_t floor = (uint64_t)(STAGE_NOW_MS - 100000000) << 16;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        cr_assert(floors_raise(stage.keyspace, slot, slot, floor + slot * FLOOR_STEP));
+    cr_assert_eq(stage_save(&stage).state, CHECKPOINT_DONE);
+    stage_restart(&stage);
+    in_company();
+    cr_assert_eq(stage_load(&stage, true, false).state, CHECKPOINT_LOADED);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        cr_assert_eq(stage.keyspace->ledger->floors.counters[slot], floors_round(floor + slot * FLOOR_STEP));
 }
