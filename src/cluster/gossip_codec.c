@@ -12,7 +12,14 @@
 
 #include <string.h>
 
-enum { ENTRY_SETTLED = 1, ENTRY_LEAVING = 2, ENTRY_REMOVED = 4, ENTRY_DOWN = 8, ENTRY_WAS_SETTLED = 16, ENTRY_FLAGS = 31 };
+enum {
+    ENTRY_SETTLED = 1,
+    ENTRY_LEAVING = 2,
+    ENTRY_REMOVED = 4,
+    ENTRY_DOWN = 8,
+    ENTRY_WAS_SETTLED = 16,
+    ENTRY_FLAGS = 31
+};
 
 /* ---- Entries ---- */
 

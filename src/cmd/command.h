@@ -45,7 +45,8 @@ struct mem;
 #define COMMAND_MOVABLE_KEYS      (UINT32_C(1) << 20)
 #define COMMAND_ALLOW_BUSY        (UINT32_C(1) << 21)
 /* Not printed: */
-#define COMMAND_SLOW      (UINT32_C(1) << 22) /* may take long: the node that runs it is not lost while it is silent */
+#define COMMAND_SLOW \
+    (UINT32_C(1) << 22) /* may take long: the node that runs it is not lost while it is silent */
 #define COMMAND_TIMED     (UINT32_C(1) << 24) /* a short request may take long: its own duration is measured */
 #define COMMAND_RESEND    (UINT32_C(1) << 25) /* may be sent again after it may have run (idempotent) */
 #define COMMAND_CONTAINER (UINT32_C(1) << 26) /* has subcommands */

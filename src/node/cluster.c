@@ -289,7 +289,8 @@ void cluster_settle(struct node *node) {
         return;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         const struct peer *peer = cluster->peers[i];
-        if (peer != NULL && peer->answered_count != 0 && !peer->settles_us && cluster_is_up(cluster, peer->member))
+        if (peer != NULL && peer->answered_count != 0 && !peer->settles_us &&
+            cluster_is_up(cluster, peer->member))
             return;
     }
     node_log(node, NODE_LOG_NOTICE, "All slots of this node are in agreement with the other copies");

@@ -53,7 +53,7 @@ struct peer_link {
     int64_t created_ms; /* wall clock */
     bool is_caller;     /* this node has called */
     bool is_listed;
-    bool was_ready; /* when it was last looked at */
+    bool was_ready;               /* when it was last looked at */
     uint64_t call_id;             /* that led to it, if is_caller */
     struct entries_reader reader; /* of the records that come on it */
     struct buffer replies;        /* of commands of the other end, since the last frame */
@@ -84,7 +84,7 @@ struct peer {
     uint64_t next_call_ms; /* not before */
     uint32_t failed_calls;
     struct reach reach;
-    bool was_settled;          /* by its entry, when routes were last made */
+    bool was_settled;           /* by its entry, when routes were last made */
     uint64_t end_ms;            /* it was removed: its links end then, when it has been told; 0: it was not */
     struct list_node mentioned; /* cluster->mentioned, if is_mentioned */
     uint64_t mentioned_ns;      /* since when */
@@ -175,11 +175,12 @@ struct cluster {
     uint16_t ring_indexes[RING_MEMBERS_MAX],
         settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;
-    uint16_t routes[SLOT_COUNT]; /* who executes the commands of each slot, as this node can reach them: index in the membership,
+    uint16_t routes
+        [SLOT_COUNT]; /* who executes the commands of each slot, as this node can reach them: index in the membership,
                                     or ROUTE_NOBODY */
     uint16_t coordinators[SLOT_COUNT]; /* the same as membership alone tells it */
-    bool has_detours;    /* some of them are not as membership alone would have them */
-    uint64_t rerouted_ms; /* when they last changed */
+    bool has_detours;                  /* some of them are not as membership alone would have them */
+    uint64_t rerouted_ms;              /* when they last changed */
     struct failover failover;
     /* The other nodes that hold a slot: ledger->notes of the slot says which of these sets. */
     struct holder_set holder_sets[SLOT_COUNT];
@@ -189,8 +190,9 @@ struct cluster {
     struct hints hints;             /* which keys others have missed, by member */
     struct handoff_file *hints_file;
     struct slot_set coordinated; /* by this node, as membership tells it */
-    const struct slot_set *spoken; /* what a command on the whole database is about while it runs; NULL: `coordinated` */
-    struct slot_set held;        /* this node is on the preference list */
+    const struct slot_set
+        *spoken; /* what a command on the whole database is about while it runs; NULL: `coordinated` */
+    struct slot_set held; /* this node is on the preference list */
     struct slot_set
         sure; /* held since it was found equal with all others that could be reached: what it lacks, and is old, was deleted */
     const struct peer *records_from; /* while its records are applied */
@@ -229,10 +231,10 @@ struct cluster {
     struct session *self; /* runs here what was to run elsewhere, or for other nodes */
     struct list retries;  /* commands that found nobody to execute them, struct forwarded (node/route.c) */
     struct slot_way ways[SLOT_COUNT];
-    struct list gathers;                  /* those that are to be begun anew, struct gather (node/gather.c) */
-    struct quorums *quorums;              /* commands that are about several copies (node/quorum.h) */
-    uint64_t effects_told, patches_told;  /* to other copies; of these, parts of values */
-    struct list waiters;                  /* WAIT, struct waiter (node/wait.c) */
+    struct list gathers;                 /* those that are to be begun anew, struct gather (node/gather.c) */
+    struct quorums *quorums;             /* commands that are about several copies (node/quorum.h) */
+    uint64_t effects_told, patches_told; /* to other copies; of these, parts of values */
+    struct list waiters;                 /* WAIT, struct waiter (node/wait.c) */
     uint64_t moments;      /* counts the beginnings of waits and comparisons, to tell which was first */
     struct list watching;  /* sessions whose WATCH another node is to answer */
     struct list mentioned; /* peers for which something has gathered in this turn: see peer->mentioned */

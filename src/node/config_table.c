@@ -185,7 +185,8 @@ static const struct setting settings[] = {
     ACTS_MEMORY("hint-memory", hint_memory, 0, 0, INT64_MAX, "67108864",
                 .help = "bytes of such notes; nodes that miss more are compared with"),
     ACTS_INTEGER("hint-window", hint_window_s, 0, 1, INT32_MAX, "10800",
-                 .help = "seconds of absence after which a node's notes are dropped; less than tombstone-grace"),
+                 .help =
+                     "seconds of absence after which a node's notes are dropped; less than tombstone-grace"),
     ACTS_INTEGER("tombstone-grace", tombstone_grace_s, 0, 1, INT32_MAX, "21600",
                  .help = "seconds for which the note that a key was deleted is kept at least"),
     ACTS_BOOLEAN("anti-entropy", anti_entropy, 0, "yes",

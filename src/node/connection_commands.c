@@ -283,8 +283,8 @@ void handle_reset(struct node *node, struct session *session, struct call *call)
     monitor_stop(session);
     buffer_release(&session->name);
     session->database = 0;
-    session->flags &= ~(SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_READONLY | SESSION_NO_TOUCH |
-                        SESSION_QUORUM);
+    session->flags &=
+        ~(SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_READONLY | SESSION_NO_TOUCH | SESSION_QUORUM);
     session->read_quorum = session->write_quorum = 0;
     if (node->config->requirepass[0] == '\0')
         session->flags |= SESSION_AUTHENTICATED;

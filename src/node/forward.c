@@ -215,8 +215,7 @@ bool forward_answered(struct node *node, struct peer *peer, const uint8_t *paylo
         unsigned outcome = cursor_u8(&cursor);
         uint32_t reply_size = cursor_u32(&cursor);
         const uint8_t *reply = cursor_bytes(&cursor, reply_size);
-        if (cursor_failed(&cursor) || outcome > FORWARD_LATE ||
-            (outcome == FORWARD_DONE && reply_size == 0))
+        if (cursor_failed(&cursor) || outcome > FORWARD_LATE || (outcome == FORWARD_DONE && reply_size == 0))
             return false;
         struct awaited *awaited = take_awaited(peer, number);
         if (UNLIKELY(outcome == FORWARD_LATE) && awaited != NULL)
@@ -493,8 +492,7 @@ static void execute_or_refuse(struct node *node, struct peer_link *link, unsigne
     forward_set_session(session, &link->replies, flags);
     if (flags & FORWARD_EXEC) {
         transaction_run_forwarded(node, session, flags, argv, request->argc);
-    } else if (!is_good || request->command == NULL ||
-               !command_arity_fits(request->command, request->argc) ||
+    } else if (!is_good || request->command == NULL || !command_arity_fits(request->command, request->argc) ||
                !accepts(node, request->command, flags, argv, request->argc)) {
         node->cluster->redirected++;
     } else {

@@ -26,18 +26,18 @@
 #define FORWARD_PART \
     4u /* speak for the slots that you coordinate: DBSIZE, KEYS, SCAN, FLUSHALL, RANDOMKEY. With FORWARD_SECOND_HOP: for those of
           the set of slots that is the last argument, one bit each */
-#define FORWARD_REPLICA  8u  /* a copy in agreement may answer, it need not be the coordinator */
-#define FORWARD_NO_TOUCH 16u /* CLIENT NO-TOUCH */
-#define FORWARD_EXEC     32u /* a whole transaction, see transaction.h */
-#define FORWARD_WAIT     64u /* WAIT: for what this node has written so far as a coordinator */
-#define FORWARD_PATIENT (1u << 17) /* it was late once, and may be later now */
+#define FORWARD_REPLICA  8u         /* a copy in agreement may answer, it need not be the coordinator */
+#define FORWARD_NO_TOUCH 16u        /* CLIENT NO-TOUCH */
+#define FORWARD_EXEC     32u        /* a whole transaction, see transaction.h */
+#define FORWARD_WAIT     64u        /* WAIT: for what this node has written so far as a coordinator */
+#define FORWARD_PATIENT  (1u << 17) /* it was late once, and may be later now */
 #define FORWARD_STAND_IN \
     128u /* nobody who holds the slot can be reached: execute it if you are settled, though you do not hold it */
-#define FORWARD_FETCH    (1u << 16) /* what this copy has of some keys: node/quorum.h */
+#define FORWARD_FETCH (1u << 16) /* what this copy has of some keys: node/quorum.h */
 /* How many copies reads and writes are about (node/quorum.h); 0: as the settings of the node that executes it say. */
-#define FORWARD_QUORUM                0xff00u
-#define FORWARD_READ_QUORUM(flags)    ((flags) >> 8 & 15u)
-#define FORWARD_WRITE_QUORUM(flags)   ((flags) >> 12 & 15u)
+#define FORWARD_QUORUM                 0xff00u
+#define FORWARD_READ_QUORUM(flags)     ((flags) >> 8 & 15u)
+#define FORWARD_WRITE_QUORUM(flags)    ((flags) >> 12 & 15u)
 #define FORWARD_QUORUM_OF(read, write) ((unsigned)(read) << 8 | (unsigned)(write) << 12)
 
 enum forward_outcome {

@@ -151,8 +151,8 @@ void holders_place(struct node *node) {
     cluster->reachable_digest = digest_reachable(cluster, placing.may_stand_in);
     cluster->holder_set_count = 0;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        notes[slot] = place_slot(&placing, slot) |
-                      (uint16_t)(cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0);
+        notes[slot] =
+            place_slot(&placing, slot) | (uint16_t)(cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0);
 }
 
 void holders_work(struct node *node) {

@@ -50,13 +50,13 @@ static void append_traffic(const struct cluster *cluster, struct buffer *text) {
         (unsigned long long)cluster->indeterminate);
     const struct failover *failover = &cluster->failover;
     double resent = cluster->forwarded == 0 ? 0 : (double)failover->resends / (double)cluster->forwarded;
-    buffer_append_format(text,
-                         "passed_over_peers:%u\r\nfailovers:%llu\r\nresent_commands:%llu\r\nresent_percent:%.2f\r\n"
-                         "refused_late_commands:%llu\r\npauses:%llu\r\nleaving:%u\r\n",
-                         failover->passed_count, (unsigned long long)failover->passes,
-                         (unsigned long long)failover->resends, 100 * resent,
-                         (unsigned long long)failover->refused_late, (unsigned long long)failover->pauses,
-                         failover->leave_phase != LEAVE_NOT);
+    buffer_append_format(
+        text,
+        "passed_over_peers:%u\r\nfailovers:%llu\r\nresent_commands:%llu\r\nresent_percent:%.2f\r\n"
+        "refused_late_commands:%llu\r\npauses:%llu\r\nleaving:%u\r\n",
+        failover->passed_count, (unsigned long long)failover->passes, (unsigned long long)failover->resends,
+        100 * resent, (unsigned long long)failover->refused_late, (unsigned long long)failover->pauses,
+        failover->leave_phase != LEAVE_NOT);
     buffer_append_format(text, "gossip_output_bytes:%llu\r\ngossip_input_bytes:%llu\r\n",
                          (unsigned long long)membership_bytes_out(cluster->membership),
                          (unsigned long long)membership_bytes_in(cluster->membership));

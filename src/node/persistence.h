@@ -68,10 +68,11 @@ struct persistence {
     uint64_t saved_changes;   /* the keyspace's count of changes that is durable */
     int64_t last_duration_s;  /* of the last save in the background; -1: there was none */
     uint64_t last_copied_bytes;
-    uint64_t saves;          /* begun */
-    uint64_t last_begun, last_done; /* numbers of checkpoints of this start, whatever they were for; from 1, 0: none */
-    bool has_file;           /* there is a checkpoint that the next start would load */
-    bool is_scheduled;       /* BGSAVE within a transaction */
+    uint64_t saves; /* begun */
+    uint64_t last_begun,
+        last_done;     /* numbers of checkpoints of this start, whatever they were for; from 1, 0: none */
+    bool has_file;     /* there is a checkpoint that the next start would load */
+    bool is_scheduled; /* BGSAVE within a transaction */
     uint32_t retry_delay_ms; /* behind a failure; 0: the last one was none */
     uint64_t retry_ms;       /* monotonic: not before */
     char last_error[PERSISTENCE_ERROR_SIZE];

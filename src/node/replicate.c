@@ -215,7 +215,7 @@ void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t c
  * What comparisons cost is counted by who asks, records among it, and its next question waits while there was more than repair-rate allows. */
 
 /* So long it may be quiet before, and then make up for it. */
-#define SAVED_MS       250
+#define SAVED_MS        250
 #define SAVED_BYTES_MIN 65536
 
 static bool is_comparing(const struct peer *peer) {
@@ -265,8 +265,8 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
         .answers_writer = &peer->writer,
         .stands_in = handoff_stand_in,
         .is_candidate = burial_is_candidate,
-        .gives_way = !cluster->is_settled &&
-                     membership_member(cluster->membership, peer->member)->entry.is_settled,
+        .gives_way =
+            !cluster->is_settled && membership_member(cluster->membership, peer->member)->entry.is_settled,
         .context = node};
     if (is_comparing(peer))
         spend(node, size);
@@ -361,7 +361,8 @@ static void write_set(struct buffer *frame, const struct slot_set *set) {
     uint32_t count = slot_set_count(set), behind = 0;
     bool is_list = count <= LISTED_MAX && count != 0;
     buffer_append(frame, bytes, (size_t)(encode_varint(bytes, is_list ? count : 0) - bytes));
-    for (uint32_t slot = slot_set_next(set, 0); is_list && slot < SLOT_COUNT; slot = slot_set_next(set, behind)) {
+    for (uint32_t slot = slot_set_next(set, 0); is_list && slot < SLOT_COUNT;
+         slot = slot_set_next(set, behind)) {
         buffer_append(frame, bytes, (size_t)(encode_varint(bytes, slot - behind) - bytes));
         behind = slot + 1;
     }

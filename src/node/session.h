@@ -80,11 +80,11 @@ struct session {
     struct list places; /* of replies that are to come, and of those behind them: node/route.h */
     uint32_t place_count;
     uint8_t read_quorum, write_quorum; /* KV.QUORUM; 0: as the node's settings say */
-    struct buffer parked;            /* the bytes of the latter */
-    size_t parked_live;              /* of these, still to leave */
-    struct reply reply;              /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */
-    struct session_cluster *cluster; /* what only sessions of a cluster's node need; NULL until they do */
-    uint64_t soft_limit_since_ms;    /* monotonic; 0: not above the soft limit */
+    struct buffer parked;              /* the bytes of the latter */
+    size_t parked_live;                /* of these, still to leave */
+    struct reply reply;                /* its `out` is `outgoing`, or `parked` if SESSION_ORDERED */
+    struct session_cluster *cluster;   /* what only sessions of a cluster's node need; NULL until they do */
+    uint64_t soft_limit_since_ms;      /* monotonic; 0: not above the soft limit */
     const struct command *last_command;
     uint64_t created_ms, active_ms; /* monotonic: a wall clock that jumps closes nobody */
     uint64_t commands, input_bytes, output_bytes;

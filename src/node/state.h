@@ -57,11 +57,11 @@ struct node {
     uint64_t reads_before_turn; /* statistics.reads: whether clients have sent anything in this turn */
     struct slowlog *slowlog;
     struct latency_monitor *latency;
-    uint64_t next_tick_ms;        /* monotonic: the next 100 ms tick */
-    bool active_expiry_is_off;    /* DEBUG SET-ACTIVE-EXPIRE 0 */
-    uint32_t expire_units_left;   /* of this tick's allowance */
-    uint32_t expire_due;          /* the tick of expiries (store/expire.h) of the last pass that was allowed */
-    bool expire_is_cut;           /* it has used up its allowance */
+    uint64_t next_tick_ms;      /* monotonic: the next 100 ms tick */
+    bool active_expiry_is_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    uint32_t expire_units_left; /* of this tick's allowance */
+    uint32_t expire_due;        /* the tick of expiries (store/expire.h) of the last pass that was allowed */
+    bool expire_is_cut;         /* it has used up its allowance */
     uint64_t move_started_cpu_ns; /* of the table that is being moved */
     struct argument *batch_keys[BATCH_KEYS];
     const struct record

@@ -785,7 +785,8 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
     bool is_stub =
         UNLIKELY(shared != NULL) && reason == REMOVE_EXPIRED && ledger_keeps_stubs(shared, key->slot);
     if (UNLIKELY(shared != NULL) && (reason != REMOVE_EXPIRED || is_stub)) {
-        bool is_own_key = key->data == record_key(record); /* of the active expiry: the bytes go with the record */
+        bool is_own_key =
+            key->data == record_key(record); /* of the active expiry: the bytes go with the record */
         bury(keyspace, database, key, entry, is_stub);
         if (is_own_key)
             key->data = record_key(entry->record);

@@ -20,7 +20,7 @@ from harness import Suite, expect, expect_equal
 SUITE = Suite("a client of the other nodes")
 
 CONNECTIONS = 8
-KEYS = 200
+KEYS = 50
 KINDS = ("SET", "GET", "INCR")
 REQUEST_SECONDS_MAX = 15
 # Three times what a quiet machine is held to.

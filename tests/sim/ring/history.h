@@ -167,8 +167,9 @@ uint32_t history_find_key(const struct history *history, const uint8_t *name, si
 
 /* Whether the values of it that lose are kept. */
 static inline bool history_keeps(const struct history *history, uint32_t key) {
+    const char *name = history->keys[key].name;
     return history->conditions->keeps_conflicts &&
-           (history->keys[key].kind == KEY_PLAIN || history->keys[key].kind == KEY_TAGGED);
+           ((name[0] == 's' && name[1] == ':') || (name[0] == '{' && name[1] == 't'));
 }
 
 static inline bool operation_writes(const struct operation *operation) {

@@ -123,9 +123,9 @@ Test(forward, requests_that_make_no_sense_are_refused_whatever_they_are_cut_to) 
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
     struct peer_link *link = peer_at(stage, 0, 1)->in;
-    uint8_t frame[] = {7,                                0, 0, /* number, time */
-                                    0, 2, 3, 'G', 'E', 'T', 1,   'k', /* flags, count, arguments */
-                                    0, 1, 4, 'P', 'I', 'N', 'G', 4,   2, 4, 'S', 'C', 'A', 'N', 1, '0'};
+    uint8_t frame[] = {7, 0, 0,                          /* number, time */
+                       0, 2, 3, 'G', 'E', 'T', 1,   'k', /* flags, count, arguments */
+                       0, 1, 4, 'P', 'I', 'N', 'G', 4,   2, 4, 'S', 'C', 'A', 'N', 1, '0'};
     cr_assert_eq(encode_varint(frame + 1, node->monotonic_ms), frame + 3);
     for (size_t size = 0; size < sizeof frame; size++) {
         uint8_t *cut = malloc(size == 0 ? 1 : size); /* so that a read behind the end is noticed */
@@ -134,7 +134,8 @@ Test(forward, requests_that_make_no_sense_are_refused_whatever_they_are_cut_to) 
         cr_assert_eq(forward_execute(node, link, cut, size), is_whole, "%zu bytes", size);
         free(cut);
     }
-    static const uint8_t huge_count[] = {1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 'x'};
+    static const uint8_t huge_count[] = {1,    1,    0,    0xff, 0xff, 0xff, 0xff,
+                                         0xff, 0xff, 0xff, 0xff, 0x7f, 1,    'x'};
     static const uint8_t huge_size[] = {1, 1, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 'x'};
     static const uint8_t no_arguments[] = {1, 1, 0, 0};
     cr_assert_not(forward_execute(node, link, huge_count, sizeof huge_count));

@@ -56,7 +56,7 @@ struct ring_node {
     uint64_t random;
     const char *settings; /* beside those that the stage gives */
     int64_t wall_shift_us;
-    uint64_t cpu_ns; /* processor time that it has taken */
+    uint64_t cpu_ns;     /* processor time that it has taken */
     uint64_t stopped_ns; /* since when it has no turns; 0: it has */
     char log[16 * 1024]; /* its end */
 };

@@ -577,7 +577,8 @@ Test(ledger, what_another_node_coordinates_is_hidden_first_and_reclaimed_later) 
             units += spent;
         cr_assert_leq(units, SLOT_COUNT / 16, "nothing is walked that may not be reclaimed yet");
         if (i > 0)
-            cr_assert_leq(units, SLOT_COUNT / EXPIRE_GROUP / 16, "nor are the slots beside it looked at again");
+            cr_assert_leq(units, SLOT_COUNT / EXPIRE_GROUP / 16,
+                          "nor are the slots beside it looked at again");
     }
     set_time(NOW_MS + 10 + LEDGER_EXPIRY_GRACE_MS);
     while (keyspace_expire_step(here.keyspace, 100) != 0)
