@@ -304,6 +304,7 @@ void cluster_take_incarnation(struct node *node, uint64_t seen) {
     struct cluster *cluster = node->cluster;
     if (seen < cluster->self_identity.incarnation)
         return;
+    bool is_outdated = !node->keyspace->has_dropped_own;
     struct identity *identity = node->persistence.identity.identity;
     int error = identity_raise(identity, &node->host.disk, seen);
     uint64_t incarnation = identity->actor.incarnation;
@@ -313,10 +314,12 @@ void cluster_take_incarnation(struct node *node, uint64_t seen) {
     uint16_t actor = actors_intern(&node->keyspace->actors, &cluster->self_identity);
     if (actor != ACTORS_NONE)
         node->keyspace->actor = actor;
+    node->keyspace->has_dropped_own = false;
     membership_set_incarnation(cluster->membership, incarnation);
-    node_log(node, NODE_LOG_WARNING,
-             "Other nodes know a later start of this node than its folder does: it goes on as its start %llu",
-             (unsigned long long)incarnation);
+    node_log(node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s",
+             (unsigned long long)incarnation,
+             is_outdated ? "other nodes know a later one than its folder does"
+                         : "it has dropped copies that it had written, and may have to write their keys again");
     cluster->must_update = true;
 }
 

@@ -610,6 +610,7 @@ uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLO
             records += database->slots[slot].count;
     if (records == 0)
         return 0;
+    keyspace->has_dropped_own = true; /* perhaps */
     ledger_forget_records(keyspace->ledger);
     watch_touch_database(keyspace->watch, 0, takes_key, &flush);
     if (keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX)
@@ -624,6 +625,8 @@ void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key) {
     struct record *record = funnel_find(keyspace, 0, key, &position);
     if (record == NULL)
         return;
+    if (record->actor == keyspace->actor || record->flags & RECORD_VECTOR)
+        keyspace->has_dropped_own = true;
     ledger_forget_records(keyspace->ledger);
     watch_touch(keyspace->watch, 0, key);
     funnel_drop(keyspace, keyspace->databases[0], key, &position, record);

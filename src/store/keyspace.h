@@ -80,6 +80,9 @@ struct keyspace {
     bool is_silent; /* the change at hand is none to watchers and counters (BITFIELD that only makes room) */
     uint32_t
         value_size_max;    /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
+    /* Records that name `actor` were dropped here while others keep them. Made anew from nothing, such a key would have a version that
+     * covers theirs: before that may happen the owner of the keyspace gives it another actor, and clears this. */
+    bool has_dropped_own;
     bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
     /* Which keys keep the losers of concurrent writes as siblings (conflict-keep): set from outside. NULL: none. */
     bool (*keeps_siblings)(const void *context, const uint8_t *key, uint32_t key_size);
