@@ -47,10 +47,11 @@ struct roster_member {
     struct witness witnesses[WITNESSES_KEPT];
 
     /* What is known of it as a partner in gossip. */
-    uint64_t their_roster_digest; /* 0: not heard of yet */
-    uint64_t summary_ms;          /* when a summary last went there */
-    uint64_t notice_ms;           /* when it was last told what is known of itself */
-    uint64_t rival_run;           /* the run of another process with its id, reported already */
+    uint64_t their_roster_digest;        /* 0: not heard of yet */
+    uint64_t summary_ms;                 /* when a summary last went there */
+    uint64_t notice_ms;                  /* when it was last told what is known of itself */
+    uint8_t foreign_id[CLUSTER_ID_SIZE]; /* the cluster that it has named as its own, if is_foreign */
+    uint64_t rival_run;                  /* the run of another process with its id, reported already */
     struct roster_member *next_spare;
 
     uint8_t tells_left; /* messages that shall still carry its entry */
@@ -58,6 +59,7 @@ struct roster_member {
     uint8_t witness_count;
     bool
         is_stranger; /* it is to take over this cluster's id, and has not shown yet that it did: no member so far */
+    bool is_foreign; /* a member of this cluster, as far as is known here, that says it belongs to another */
     bool is_heartbeat_known;
     bool is_accused;
     bool is_broken;         /* a connection to it broke */

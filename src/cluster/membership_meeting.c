@@ -65,6 +65,26 @@ void meeting_report_foreign(struct membership *membership, uint16_t member) {
     roster_add_event(membership, MEMBERSHIP_FOREIGN, member, 0);
 }
 
+/* A member says that it belongs to another cluster. Where all others say so, and name the same one, it is this node that has been left
+ * behind (it ended before it had kept what it had agreed to, say). Of two that are apart so the lower id stays. */
+static bool is_left_behind(struct membership *membership, uint16_t index, const uint8_t id[CLUSTER_ID_SIZE]) {
+    struct roster_member *speaker = roster_at(membership, index);
+    uint32_t others = 0;
+    if (speaker->is_stranger)
+        return false;
+    speaker->is_foreign = true;
+    memcpy(speaker->foreign_id, id, CLUSTER_ID_SIZE);
+    for (uint32_t i = 1; i < membership_count(membership); i++) {
+        const struct roster_member *one = roster_at(membership, (uint16_t)i);
+        if (one->is_stranger || one->member.state == MEMBER_REMOVED)
+            continue;
+        if (!one->is_foreign || memcmp(one->foreign_id, id, CLUSTER_ID_SIZE) != 0)
+            return false;
+        others++;
+    }
+    return others > 1 || memcmp(id, membership->cluster_id, CLUSTER_ID_SIZE) < 0;
+}
+
 /* ---- Introductions ---- */
 
 bool membership_write_introduction(const struct membership *membership, struct buffer *introduction) {
@@ -169,6 +189,11 @@ enum introduction membership_introduce(struct membership *membership, const uint
             return INTRODUCTION_REMOVED;
     }
     enum meeting meeting = meeting_judge(membership, fields.cluster_id, fields.rank);
+    if (meeting == MEETING_FOREIGN && index != RING_NOBODY &&
+        is_left_behind(membership, index, fields.cluster_id))
+        meeting = MEETING_ADOPT;
+    else if (meeting != MEETING_FOREIGN && index != RING_NOBODY)
+        roster_at(membership, index)->is_foreign = false;
     if (meeting == MEETING_FOREIGN) {
         meeting_report_foreign(membership, index);
         return INTRODUCTION_FOREIGN;

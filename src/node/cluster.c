@@ -316,10 +316,10 @@ void cluster_take_incarnation(struct node *node, uint64_t seen) {
         node->keyspace->actor = actor;
     node->keyspace->has_dropped_own = false;
     membership_set_incarnation(cluster->membership, incarnation);
-    node_log(node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s",
-             (unsigned long long)incarnation,
-             is_outdated ? "other nodes know a later one than its folder does"
-                         : "it has dropped copies that it had written, and may have to write their keys again");
+    node_log(
+        node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s", (unsigned long long)incarnation,
+        is_outdated ? "other nodes know a later one than its folder does"
+                    : "it has dropped copies that it had written, and may have to write their keys again");
     cluster->must_update = true;
 }
 

@@ -237,6 +237,17 @@ static __attribute__((noinline)) bool bury(struct keyspace *keyspace, struct arg
     return true;
 }
 
+/* Whether theirs is the stub of ours: its coordinator says that the time of this very version has come. */
+static __attribute__((noinline)) bool is_stub_of(const struct record *ours,
+                                                 const struct record_parts *theirs) {
+    if (ours == NULL || !(ours->flags & RECORD_EXPIRY))
+        return false;
+    struct version version, stub;
+    record_version(ours, &version);
+    version_of_parts(theirs, &stub);
+    return version_compare(&version, &stub) == VERSION_EQUAL;
+}
+
 bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
                     const struct record_parts *theirs, bool *has_changed) {
     *has_changed = false;
@@ -253,6 +264,13 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argumen
     note_incoming(keyspace, theirs->newest.counter);
     struct record_parts parts = *theirs;
     parts.access_s = keyspace->now_s;
+    if (UNLIKELY(parts.type == RECORD_TOMBSTONE) && is_stub_of(old, &parts)) {
+        struct version version;
+        struct dot others[VERSION_DOTS_MAX];
+        version_of_parts(&parts, &version); /* in our order */
+        parts_set_version(&parts, &version, others);
+        return *has_changed = replace(keyspace, database, key, old, &position, &parts);
+    }
     if (LIKELY(parts.other_count == 0)) {
         bool is_plain = old != NULL && !record_has_others(old) && old->actor == parts.newest.actor;
         if (is_plain && old->counter >= parts.newest.counter)

@@ -247,20 +247,12 @@ static uint64_t version_hash(const struct known_version *version) {
     return hash;
 }
 
-/* Whether one is what is left of the other when its time has come: a stub, a tombstone of the same version. */
-static bool is_stub_of(const struct inspector *inspector, const struct dot_fact *one,
-                       const struct dot_fact *other) {
+/* Whether one is what is left of the other when its time has come: a stub, a tombstone of the same version. By whose clock it has come
+ * is not to be found out later: clocks differ here, and are set back. */
+static bool is_stub_of(const struct dot_fact *one, const struct dot_fact *other) {
     const struct dot_fact *value = one->type == RECORD_TOMBSTONE ? other : one;
-    bool is_pair = one->type != other->type &&
-                   (one->type == RECORD_TOMBSTONE || other->type == RECORD_TOMBSTONE) &&
-                   one->key == other->key && value->expiry_ms != RECORD_NO_EXPIRY;
-    int64_t latest_ms = INT64_MIN;
-    for (uint32_t i = 0; i < inspector->station_count; i++) {
-        const struct node *node = inspector->stations[i].node;
-        if (node != NULL && node->keyspace->now_ms > latest_ms)
-            latest_ms = node->keyspace->now_ms;
-    }
-    return is_pair && value->expiry_ms < latest_ms;
+    return one->type != other->type && (one->type == RECORD_TOMBSTONE || other->type == RECORD_TOMBSTONE) &&
+           one->key == other->key && value->expiry_ms != RECORD_NO_EXPIRY;
 }
 
 /* What a record says about its newest dot, or where it is merged about its version. kept: the place of this. */
@@ -302,7 +294,7 @@ static void check_dot(struct inspector *inspector, const struct station *station
             grow_facts(inspector);
     } else if (fact->key != key || fact->value_hash != fresh.value_hash ||
                fact->expiry_ms != fresh.expiry_ms || fact->type != fresh.type) {
-        if (is_stub_of(inspector, fact, &fresh)) {
+        if (is_stub_of(fact, &fresh)) {
             fact->type = RECORD_STRING; /* the value's facts are those that others are held against */
             if (fresh.type == RECORD_STRING) {
                 fact->value_hash = fresh.value_hash;

@@ -166,6 +166,12 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
         if (!is_alive(fleet, first) && !is_alive(fleet, record) &&
             fleet->history.keys[key].kind == KEY_VOLATILE)
             continue; /* one has reclaimed it, another has not yet */
+        if (first != NULL && record != NULL && record_type(first) != record_type(record) &&
+            fleet->history.keys[key].kind == KEY_VOLATILE) {
+            inspector_version(&fleet->inspector, &fleet->stations[i], record, &other);
+            if (inspector_same_version(&version, &other))
+                continue; /* one has become a stub: the clock that says so is ahead of the other's */
+        }
         if (first == NULL && record == NULL)
             continue;
         if (first == NULL || record == NULL) {

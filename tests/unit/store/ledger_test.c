@@ -739,3 +739,27 @@ Test(ledger_checkpoint, tombstones_are_saved_and_come_back) {
     cr_assert_eq(keyspace_size(stage.keyspace, 0), 1);
     stage_close(&stage);
 }
+
+Test(ledger, a_stub_of_the_very_version_takes_the_place_of_the_value_that_is_still_there) {
+    struct keyspace *keyspace = here.keyspace;
+    struct argument key = {.data = (const uint8_t *)"a", .size = 1, .slot = ARGUMENT_NOT_PLACED};
+    struct actor_identity peer = {.node_id = {9}, .incarnation = 1};
+    uint16_t actor = actors_intern(&keyspace->actors, &peer);
+    struct record_parts parts = {.key = key.data,
+                                 .key_size = 1,
+                                 .value = (const uint8_t *)"v",
+                                 .value_size = 1,
+                                 .expiry_ms = keyspace->now_ms + 5000,
+                                 .newest = {.counter = (uint64_t)keyspace->now_ms << 16, .actor = actor},
+                                 .type = RECORD_STRING};
+    bool has_changed;
+    cr_assert(keyspace_merge(keyspace, 0, &key, &parts, &has_changed) && has_changed);
+    parts.value = NULL;
+    parts.value_size = 0;
+    parts.expiry_ms = RECORD_NO_EXPIRY;
+    parts.type = RECORD_TOMBSTONE;
+    cr_assert(keyspace_merge(keyspace, 0, &key, &parts, &has_changed) && has_changed);
+    struct record *record = keyspace_find_record(keyspace, &key);
+    cr_assert(record != NULL && record_type(record) == RECORD_TOMBSTONE);
+    cr_assert(keyspace_merge(keyspace, 0, &key, &parts, &has_changed) && !has_changed);
+}
