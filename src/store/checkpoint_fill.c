@@ -36,12 +36,18 @@ static enum checkpoint_fill_status damaged(struct checkpoint_fill *fill, const c
     return FILL_DAMAGED;
 }
 
+/* Whether nobody else has, or will have, versions of these keys. A node of a cluster that has not met the others yet does not know. */
+static bool has_no_peers(const struct keyspace *keyspace) {
+    return keyspace->is_alone && keyspace->ledger == NULL;
+}
+
 /* The keyspace's number of a writer in the file. Alone, nobody else has versions of these keys to compare with: one writer
  * stands for all of the file, so that the list of past starts does not grow for ever. */
 static uint16_t actor_of(struct checkpoint_fill *fill, uint16_t in_file) {
     if (fill->actors[in_file] == ACTORS_NONE) {
-        struct actor_identity identity =
-            fill->keyspace->is_alone ? fill->header.writer : checkpoint_header_actor(&fill->header, in_file);
+        struct actor_identity identity = has_no_peers(fill->keyspace)
+                                             ? fill->header.writer
+                                             : checkpoint_header_actor(&fill->header, in_file);
         fill->actors[in_file] = actors_intern(&fill->keyspace->actors, &identity);
     }
     return fill->actors[in_file];
@@ -53,7 +59,7 @@ static enum checkpoint_fill_status translate(struct checkpoint_fill *fill, struc
     parts->newest.actor = actor_of(fill, parts->newest.actor);
     if (parts->newest.actor == ACTORS_NONE)
         return FILL_NO_MEMORY;
-    if (fill->keyspace->is_alone) {
+    if (has_no_peers(fill->keyspace)) {
         parts->other_count = 0;
         return FILL_MORE;
     }
@@ -84,7 +90,7 @@ static bool translate_actor(void *context, uint16_t *actor) {
 
 /* Gives the merge state the keyspace's numbers, in a copy. Alone, nobody has anything to merge. */
 static enum checkpoint_fill_status translate_state(struct checkpoint_fill *fill, struct record_parts *parts) {
-    if (fill->keyspace->is_alone)
+    if (has_no_peers(fill->keyspace))
         parts->state_size = 0;
     if (LIKELY(parts->state_size == 0))
         return FILL_MORE;

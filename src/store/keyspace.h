@@ -79,7 +79,7 @@ struct keyspace {
     bool expiry_is_paused; /* CLIENT PAUSE: expired keys are hidden, not reclaimed */
     bool is_silent; /* the change at hand is none to watchers and counters (BITFIELD that only makes room) */
     uint32_t
-        value_size_max;    /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
+        value_size_max; /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
     /* Records that name `actor` were dropped here while others keep them. Made anew from nothing, such a key would have a version that
      * covers theirs: before that may happen the owner of the keyspace gives it another actor, and clears this. */
     bool has_dropped_own;
