@@ -223,22 +223,12 @@ static bool add_patch(struct entries_writer *writer, const struct keyspace *keys
     return true;
 }
 
-/* The version as a record has it: the newest dot apart from the others. */
-static void parts_of_version(const struct version *version, struct record_parts *parts, struct dot *others) {
-    parts->newest = version_highest(version);
-    parts->others = others;
-    parts->other_count = 0;
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].actor != parts->newest.actor)
-            others[parts->other_count++] = version->dots[i];
-}
-
 /* What is not newer than this version of a key is gone. */
 static bool add_gone(struct entries_writer *writer, const struct actors *actors, struct buffer *payload,
                      const struct argument *key, const struct version *version) {
     struct record_parts parts = {.expiry_ms = RECORD_NO_EXPIRY};
     struct dot others[VERSION_DOTS_MAX];
-    parts_of_version(version, &parts, others);
+    record_parts_set_version(&parts, version, others);
     size_t size = 1 + record_codec_version_size(&parts) + sized_bytes_size(key->size);
     uint8_t *out = begin_entry(writer, actors, payload, &parts, size);
     if (out == NULL)
@@ -498,7 +488,7 @@ static bool translate_dots(const struct entries_reader *reader, struct record_pa
         bool fits = version_raise(&version, dot);
         CHECK(fits);
     }
-    parts_of_version(&version, parts, dots);
+    record_parts_set_version(parts, &version, dots);
     return true;
 }
 
@@ -670,14 +660,6 @@ static inline void count_change(struct entries_outcome *outcome, bool has_change
         outcome->stale++;
 }
 
-static void version_of(const struct record_parts *parts, struct version *version) {
-    version->count = 0;
-    for (uint32_t i = 0; i < parts->other_count; i++)
-        (void)version_raise(version, parts->others[i]);
-    bool fits = version_raise(version, parts->newest);
-    CHECK(fits);
-}
-
 /* A candidate of the sender's. Whether it is not to be taken; then it is told so. */
 static bool refuse_candidate(struct application *application, struct item *item,
                              const struct record *record) {
@@ -685,7 +667,7 @@ static bool refuse_candidate(struct application *application, struct item *item,
     struct keyspace *keyspace = application->keyspace;
     struct buffer *answers = &application->outcome->answers;
     struct version ours, theirs;
-    version_of(&item->parts, &theirs);
+    record_parts_version(&item->parts, &theirs);
     if (record != NULL) {
         record_version(record, &ours);
         if (record->counter <= keyspace->ledger->floors.counters[item->key.slot] ||
@@ -707,7 +689,7 @@ static bool refuse_candidate(struct application *application, struct item *item,
 /* This node's own candidate gives way to what does not know it. */
 static void give_way(struct application *application, struct item *item, const struct record *record) {
     struct version ours, theirs;
-    version_of(&item->parts, &theirs);
+    record_parts_version(&item->parts, &theirs);
     record_version(record, &ours);
     if (version_compare(&ours, &theirs) == VERSION_CONCURRENT)
         keyspace_drop_copy(application->keyspace, &item->key);
@@ -773,7 +755,7 @@ static __attribute__((noinline)) bool apply_patch(struct application *applicatio
                                          .bytes = item->parts.value,
                                          .expiry_ms = item->parts.expiry_ms,
                                          .encoding = item->parts.encoding};
-    version_of(&item->parts, &patch.version);
+    record_parts_version(&item->parts, &patch.version);
     base_of(item, &patch.version, &patch.base);
     switch (keyspace_apply_patch(application->keyspace, &item->key, &patch)) {
     case PATCH_APPLIED: application->outcome->changed++; return true;
@@ -788,7 +770,7 @@ static __attribute__((noinline)) void apply_expired(struct application *applicat
     struct keyspace *keyspace = application->keyspace;
     struct version version;
     bool has_changed = false;
-    version_of(&item->parts, &version);
+    record_parts_version(&item->parts, &version);
     if (UNLIKELY(item->parts.newest.counter > ((uint64_t)keyspace->now_ms + CLOCK_FUTURE_MAX_MS) << 16))
         keyspace->counters.refused_future++; /* it would be newer than anything */
     else

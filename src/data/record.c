@@ -120,11 +120,32 @@ void record_version(const struct record *record, struct version *version) {
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
+    record_parts_version(&parts, version);
+}
+
+void record_parts_version(const struct record_parts *parts, struct version *version) {
+    bool fits = true;
     version->count = 0;
-    for (uint32_t i = 0; i < parts.other_count; i++)
-        version->dots[version->count++] = others[i];
-    bool fits = version_raise(version, parts.newest);
+    for (uint32_t i = 0; i < parts->other_count; i++)
+        fits &= version_raise(version, parts->others[i]);
+    fits &= version_raise(version, parts->newest);
     CHECK(fits);
+}
+
+void record_parts_set_version(struct record_parts *parts, const struct version *version,
+                              struct dot others[VERSION_DOTS_MAX]) {
+    parts->newest = version_highest(version);
+    parts->others = others;
+    parts->other_count = 0;
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].actor != parts->newest.actor)
+            others[parts->other_count++] = version->dots[i];
+}
+
+void record_parts_order(struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
+    struct version version;
+    record_parts_version(parts, &version);
+    record_parts_set_version(parts, &version, others);
 }
 
 enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,

@@ -226,6 +226,18 @@ void record_parts(const struct record *record, struct record_parts *parts, struc
 /* The whole version of a record. */
 void record_version(const struct record *record, struct version *version);
 
+/* The version that parts have: their newest dot and the others, at most VERSION_DOTS_MAX together, in any order. */
+void record_parts_version(const struct record_parts *parts, struct version *version);
+
+/* Its inverse: of the version's dots the highest (version_highest) becomes the parts' newest, the rest, in `others`, their others. The
+ * version has at least one dot. What the parts had as version does not matter. */
+void record_parts_set_version(struct record_parts *parts, const struct version *version,
+                              struct dot others[VERSION_DOTS_MAX]);
+
+/* Brings dots whose actors were given other numbers into the order of a record: which of two with the same counter is the newest depends
+ * on the numbers, too. */
+void record_parts_order(struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]);
+
 /* What is to be done with a foreign record that meets ours. */
 enum record_merge {
     MERGE_KEEP,    /* ours is equal or newer: ignore the other */

@@ -45,9 +45,9 @@ struct dot version_highest(const struct version *version) {
 }
 
 bool version_raise(struct version *version, struct dot dot) {
-    uint32_t at = 0;
-    while (at < version->count && version->dots[at].actor < dot.actor)
-        at++;
+    uint32_t at = version->count; /* from the end: dots mostly come in order */
+    while (at > 0 && version->dots[at - 1].actor >= dot.actor)
+        at--;
     if (at < version->count && version->dots[at].actor == dot.actor) {
         if (version->dots[at].counter < dot.counter)
             version->dots[at].counter = dot.counter;

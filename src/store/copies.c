@@ -64,24 +64,6 @@ uint64_t keyspace_stamp(struct keyspace *keyspace) {
 
 /* ---- Versions ---- */
 
-static void version_of_parts(const struct record_parts *parts, struct version *version) {
-    version->count = 0;
-    for (uint32_t i = 0; i < parts->other_count; i++)
-        (void)version_raise(version, parts->others[i]);
-    (void)version_raise(version, parts->newest);
-}
-
-/* Takes the winning dot out of a joined version: it becomes the record's newest, the rest its others. */
-static void parts_set_version(struct record_parts *parts, const struct version *version,
-                              struct dot others[VERSION_DOTS_MAX]) {
-    parts->newest = version_highest(version);
-    parts->other_count = 0;
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].actor != parts->newest.actor)
-            others[parts->other_count++] = version->dots[i];
-    parts->others = others;
-}
-
 /* Of the actors whose counter is the highest of a version, the one whose identity is. */
 static uint16_t first_of_highest(const struct keyspace *keyspace, const struct version *version,
                                  uint64_t counter) {
@@ -188,7 +170,7 @@ static __attribute__((noinline)) bool merge_versions(struct keyspace *keyspace, 
     struct dot others[VERSION_DOTS_MAX], old_others[VERSION_DOTS_MAX];
     struct version ours, theirs, joined;
     bool theirs_wins = false;
-    version_of_parts(parts, &theirs);
+    record_parts_version(parts, &theirs);
     record_version(old, &ours);
     bool is_conflict = version_compare(&ours, &theirs) == VERSION_CONCURRENT;
     bool ties = is_conflict && theirs_win_ties(keyspace, &ours, &theirs);
@@ -208,7 +190,7 @@ static __attribute__((noinline)) bool merge_versions(struct keyspace *keyspace, 
         struct merge_side their_side = {.parts = &new_parts, .version = &theirs};
         done = join(keyspace, key, &our_side, &their_side, theirs_wins, parts, &bytes);
     }
-    parts_set_version(parts, outcome == MERGE_JOIN ? &joined : &theirs, others);
+    record_parts_set_version(parts, outcome == MERGE_JOIN ? &joined : &theirs, others);
     done = done && replace(keyspace, database, key, old, position, parts);
     buffer_release(&bytes);
     if (!done)
@@ -226,7 +208,7 @@ static __attribute__((noinline)) bool bury(struct keyspace *keyspace, struct arg
         return false;
     struct version ours, version;
     record_version(old, &ours);
-    version_of_parts(theirs, &version);
+    record_parts_version(theirs, &version);
     enum version_order order = version_compare(&ours, &version);
     if (order != VERSION_EQUAL && order != VERSION_PRECEDES)
         return false;
@@ -244,7 +226,7 @@ static __attribute__((noinline)) bool is_stub_of(const struct record *ours,
         return false;
     struct version version, stub;
     record_version(ours, &version);
-    version_of_parts(theirs, &stub);
+    record_parts_version(theirs, &stub);
     return version_compare(&version, &stub) == VERSION_EQUAL;
 }
 
@@ -265,10 +247,8 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argumen
     struct record_parts parts = *theirs;
     parts.access_s = keyspace->now_s;
     if (UNLIKELY(parts.type == RECORD_TOMBSTONE) && is_stub_of(old, &parts)) {
-        struct version version;
         struct dot others[VERSION_DOTS_MAX];
-        version_of_parts(&parts, &version); /* in our order */
-        parts_set_version(&parts, &version, others);
+        record_parts_order(&parts, others);
         return *has_changed = replace(keyspace, database, key, old, &position, &parts);
     }
     if (LIKELY(parts.other_count == 0)) {
@@ -278,10 +258,8 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argumen
         if (is_plain || old == NULL)
             return *has_changed = replace(keyspace, database, key, old, &position, &parts);
     } else if (old == NULL) {
-        struct version version;
         struct dot others[VERSION_DOTS_MAX];
-        version_of_parts(&parts, &version); /* in our order */
-        parts_set_version(&parts, &version, others);
+        record_parts_order(&parts, others);
         return *has_changed = replace(keyspace, database, key, NULL, &position, &parts);
     }
     return merge_versions(keyspace, database, key, old, &position, &parts, has_changed);
@@ -298,12 +276,8 @@ enum keyspace_load keyspace_load(struct keyspace *keyspace, uint32_t database_in
     struct database *database = funnel_database(keyspace, database_index);
     struct record_parts parts = *given;
     struct dot others[VERSION_DOTS_MAX];
-    if (UNLIKELY(parts.other_count != 0)) {
-        /* Which of two dots with the same counter is the newest depends on the actors' numbers. */
-        struct version version;
-        version_of_parts(&parts, &version);
-        parts_set_version(&parts, &version, others);
-    }
+    if (UNLIKELY(parts.other_count != 0))
+        record_parts_order(&parts, others);
     struct record *fresh = database == NULL ? NULL : record_new(keyspace->mem, &parts);
     if (fresh == NULL)
         return LOAD_NO_MEMORY;
@@ -390,7 +364,7 @@ enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argum
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
-    parts_set_version(&parts, &patch->version, others);
+    record_parts_set_version(&parts, &patch->version, others);
     parts.state_size = 0; /* a write of a part of the value, too, does away with what was merged */
     parts.value = NULL;
     parts.value_size = patch->value_size;

@@ -117,6 +117,35 @@ Test(record, a_small_key_pays_sixteen_bytes_and_eight_for_an_expiry) {
     cr_assert_eq(record_parts_size(&parts), 24 + 16 + 8);
 }
 
+Test(record, takes_its_version_from_parts_and_gives_it_back) {
+    struct dot dots[] = {{.counter = 5, .actor = 2}, {.counter = 77, .actor = 9}}, others[VERSION_DOTS_MAX];
+    struct record_parts parts = parts_of("key", "", 0, RECORD_NO_EXPIRY), back = parts;
+    struct version version;
+    parts.others = dots;
+    parts.other_count = 2;
+    record_parts_version(&parts, &version);
+    cr_assert_eq(version.count, 3);
+    cr_assert(version.dots[0].actor == 2 && version.dots[1].actor == 3 && version.dots[2].actor == 9);
+    cr_assert(version.dots[0].counter == 5 && version.dots[1].counter == 77 && version.dots[2].counter == 77);
+    record_parts_set_version(&back, &version, others);
+    cr_assert(back.newest.actor == 9 && back.newest.counter == 77, "of equal counters the higher number's");
+    cr_assert(back.others == others && back.other_count == 2);
+    cr_assert(others[0].actor == 2 && others[0].counter == 5 && others[1].actor == 3 &&
+              others[1].counter == 77);
+}
+
+Test(record, finds_the_order_of_dots_whose_actors_have_other_numbers_now) {
+    struct dot dots[] = {{.counter = 77, .actor = 8}, {.counter = 5, .actor = 4}}, others[VERSION_DOTS_MAX];
+    struct record_parts parts = parts_of("key", "", 0, RECORD_NO_EXPIRY);
+    parts.others = dots;
+    parts.other_count = 2;
+    record_parts_order(&parts, others);
+    cr_assert(parts.newest.actor == 8 && parts.newest.counter == 77);
+    cr_assert_eq(parts.other_count, 2);
+    cr_assert(others[0].actor == 3 && others[0].counter == 77 && others[1].actor == 4 &&
+              others[1].counter == 5);
+}
+
 Test(record, can_be_written_over_with_its_own_key) {
     struct mem mem = {0};
     struct record_parts parts = parts_of("a key", "value", 5, RECORD_NO_EXPIRY);
