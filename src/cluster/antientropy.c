@@ -19,13 +19,6 @@
 
 /* ---- Sets ---- */
 
-uint32_t slot_set_count(const struct slot_set *set) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < SLOT_COUNT / 64; i++)
-        count += (uint32_t)__builtin_popcountll(set->bits[i]);
-    return count;
-}
-
 uint64_t slot_set_digest(const struct slot_set *set) {
     uint64_t digest = 0;
     for (uint32_t i = 0; i < SLOT_COUNT / 64; i++)

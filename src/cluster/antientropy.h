@@ -41,6 +41,7 @@
 #define CLUSTER_ANTIENTROPY_H
 
 #include "cluster/entries.h"
+#include "store/slot_set.h"
 
 #define COMPARE_GROUPS        128
 #define COMPARE_SMALL_GROUP   8
@@ -52,48 +53,7 @@
 #define COMPARE_STEP_RECORDS  4096
 #define COMPARE_RECORDS_BYTES (1024 * 1024)
 
-/* A set of slots: one bit each. */
-struct slot_set {
-    uint64_t bits[SLOT_COUNT / 64];
-};
-
-static inline bool slot_set_has(const struct slot_set *set, uint32_t slot) {
-    return set->bits[slot >> 6] >> (slot & 63) & 1;
-}
-
-static inline void slot_set_add(struct slot_set *set, uint32_t slot) {
-    set->bits[slot >> 6] |= UINT64_C(1) << (slot & 63);
-}
-
-static inline void slot_set_remove(struct slot_set *set, uint32_t slot) {
-    set->bits[slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
-}
-
-/* The first slot of the set from `from` on; SLOT_COUNT: there is none. */
-static inline uint32_t slot_set_next(const struct slot_set *set, uint32_t from) {
-    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
-        uint64_t bits = set->bits[word];
-        if (word == from >> 6)
-            bits = bits >> (from & 63) << (from & 63);
-        if (bits != 0)
-            return word << 6 | (uint32_t)__builtin_ctzll(bits);
-    }
-    return SLOT_COUNT;
-}
-
-/* The first slot from `from` on that is not in the set; SLOT_COUNT: there is none. */
-static inline uint32_t slot_set_next_absent(const struct slot_set *set, uint32_t from) {
-    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
-        uint64_t bits = ~set->bits[word];
-        if (word == from >> 6)
-            bits = bits >> (from & 63) << (from & 63);
-        if (bits != 0)
-            return word << 6 | (uint32_t)__builtin_ctzll(bits);
-    }
-    return SLOT_COUNT;
-}
-
-uint32_t slot_set_count(const struct slot_set *set);
+/* Sets with other slots have other digests. */
 uint64_t slot_set_digest(const struct slot_set *set);
 
 struct compare_statistics {

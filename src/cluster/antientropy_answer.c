@@ -116,7 +116,7 @@ static bool apply_flushes(struct keyspace *keyspace, struct their_slot *slots, u
         for (uint32_t k = i; k < count; k++)
             if (slots[k].flush_counter == counter && counter > ours[slots[k].slot])
                 slot_set_add(&flushed, slots[k].slot);
-        keyspace_flush_slots(keyspace, flushed.bits, counter);
+        keyspace_flush_slots(keyspace, &flushed, counter);
         /* A counter that is impossible was refused: then there is nothing to be said about it. */
         has_flush |= ours[slots[i].slot] == counter;
         for (uint32_t k = i; k < count; k++)

@@ -489,14 +489,15 @@ static __attribute__((noinline)) void apply_expired(struct application *applicat
 /* Not inlined: its slots would lie on the stack beside the whole batch. */
 static __attribute__((noinline)) void apply_flush(struct application *application, const struct item *item) {
     struct keyspace *keyspace = application->keyspace;
-    uint64_t slots[SLOT_COUNT / 64] = {0}, refused = keyspace->counters.refused_future;
+    struct slot_set slots = {{0}};
+    uint64_t refused = keyspace->counters.refused_future;
     bool is_news = false;
     for (uint32_t slot = item->first; slot <= item->last; slot++) {
-        slots[slot / 64] |= UINT64_C(1) << slot % 64;
+        slot_set_add(&slots, slot);
         is_news |= keyspace->ledger->flush_counters[slot] < item->number;
     }
     if (is_news)
-        application->outcome->changed += keyspace_flush_slots(keyspace, slots, item->number);
+        application->outcome->changed += keyspace_flush_slots(keyspace, &slots, item->number);
     application->outcome->stale += !is_news || keyspace->counters.refused_future != refused;
 }
 

@@ -28,9 +28,9 @@ struct call {
     struct argument *argv;         /* argv[0] is the name (a subcommand's name is argv[1]) */
     uint32_t argc;
     uint32_t database; /* 0..DATABASE_COUNT-1 */
-    /* One bit each: the slots that a command on the whole database is about (DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL, FLUSHDB), in
+    /* The slots that a command on the whole database is about (DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL, FLUSHDB), in
      * a node that shares them with others. NULL: all. */
-    const uint64_t *slots;
+    const struct slot_set *slots;
 };
 
 /* The texts that clients match. */

@@ -216,9 +216,9 @@ void randomkey_command(struct call *call) {
 /* Keys of the slots that the command is about. */
 static uint64_t keys_of_slots(const struct call *call) {
     uint64_t keys = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (call->slots[slot >> 6] >> (slot & 63) & 1)
-            keys += keyspace_slot_size(call->keyspace, slot);
+    for (uint32_t slot = slot_set_next(call->slots, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(call->slots, slot + 1))
+        keys += keyspace_slot_size(call->keyspace, slot);
     return keys;
 }
 

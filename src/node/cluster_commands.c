@@ -224,7 +224,7 @@ void handle_cluster_getkeysinslot(struct node *node, struct session *session, st
     uint64_t cursor = 0;
     while (keys.found < keys.wanted && reply_is_complete(call->reply)) {
         int64_t left = keys.wanted - keys.found;
-        cursor = keyspace_scan_slots(node->keyspace, slots.bits, cursor,
+        cursor = keyspace_scan_slots(node->keyspace, &slots, cursor,
                                      left < INT32_MAX ? (uint32_t)left : INT32_MAX, reply_key, &keys);
         if (cursor == 0)
             break;

@@ -266,7 +266,7 @@ static void run_handler(struct node *node, struct session *session, const struct
                         .argc = argc,
                         .database = session->database,
                         .slots = UNLIKELY(node->routes != NULL) && command->flags & COMMAND_SPREAD
-                                     ? cluster_spoken(node->cluster)->bits
+                                     ? cluster_spoken(node->cluster)
                                      : NULL};
     if (LIKELY(command->handler != NULL)) {
         command->handler(&call);

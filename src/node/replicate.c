@@ -407,7 +407,7 @@ static void note_handover(struct node *node, struct peer *peer) {
              slot = slot_set_next(&peer->leftover, slot + 1))
             if (hints_of_slot(&node->cluster->hints, slot) != 0)
                 slot_set_remove(&peer->leftover, slot); /* it stands in for somebody meanwhile */
-        keyspace_drop_slots(node->keyspace, peer->leftover.bits);
+        keyspace_drop_slots(node->keyspace, &peer->leftover);
         memset(&peer->leftover, 0, sizeof peer->leftover);
         peer->leftover_count = 0;
         peer->covered_ms = 0;

@@ -459,25 +459,9 @@ uint32_t funnel_drop_judged(struct keyspace *keyspace, uint32_t slot, uint64_t *
 /* Which records a flush takes. */
 struct flush {
     struct keyspace *keyspace;
-    const uint64_t *slots;
+    const struct slot_set *slots;
     uint64_t counter;
 };
-
-static inline bool takes_slot(const uint64_t slots[SLOT_COUNT / 64], uint32_t slot) {
-    return slots[slot >> 6] >> (slot & 63) & 1;
-}
-
-/* The first slot from `from` on that is taken; SLOT_COUNT: there is none. */
-static uint32_t next_slot(const uint64_t slots[SLOT_COUNT / 64], uint32_t from) {
-    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
-        uint64_t bits = slots[word];
-        if (word == from >> 6)
-            bits = bits >> (from & 63) << (from & 63);
-        if (bits != 0)
-            return word << 6 | (uint32_t)__builtin_ctzll(bits);
-    }
-    return SLOT_COUNT;
-}
 
 static bool takes_record(void *context, const struct record *record) {
     const struct flush *flush = context;
@@ -487,14 +471,14 @@ static bool takes_record(void *context, const struct record *record) {
 static bool takes_key(void *context, uint32_t database, struct argument *key) {
     const struct flush *flush = context;
     const struct record *record = funnel_find(flush->keyspace, database, key, NULL);
-    return record != NULL && !funnel_is_tombstone(record) && takes_slot(flush->slots, key->slot) &&
+    return record != NULL && !funnel_is_tombstone(record) && slot_set_has(flush->slots, key->slot) &&
            takes_record(context, record);
 }
 
 static void drop_records(struct flush *flush) {
     struct database *database = flush->keyspace->databases[0];
-    for (uint32_t slot = next_slot(flush->slots, 0); slot < SLOT_COUNT;
-         slot = next_slot(flush->slots, slot + 1)) {
+    for (uint32_t slot = slot_set_next(flush->slots, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(flush->slots, slot + 1)) {
         uint64_t from = 0;
         if (database->slots[slot].count != 0)
             (void)funnel_drop_judged(flush->keyspace, slot, &from, 0, takes_record, flush);
@@ -518,7 +502,7 @@ static void take_tables(struct flush *flush) {
     struct database *doomed = mem_alloc_zeroed(keyspace->mem, sizeof *doomed);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         struct dict *table = &database->slots[slot];
-        if (!takes_slot(flush->slots, slot) || table->count == 0)
+        if (!slot_set_has(flush->slots, slot) || table->count == 0)
             continue;
         if (database->expiring != 0 && table->earliest != UINT32_MAX) {
             uint64_t hash = 0;
@@ -549,8 +533,8 @@ static uint64_t begin_flush(const struct flush *flush) {
     const struct database *database = flush->keyspace->databases[0];
     struct ledger *ledger = flush->keyspace->ledger;
     uint64_t records = 0;
-    for (uint32_t slot = next_slot(flush->slots, 0); slot < SLOT_COUNT;
-         slot = next_slot(flush->slots, slot + 1)) {
+    for (uint32_t slot = slot_set_next(flush->slots, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(flush->slots, slot + 1)) {
         records += database == NULL ? 0 : database->slots[slot].count;
         if (flush->counter > ledger->flush_counters[slot])
             ledger->flush_counters[slot] = flush->counter;
@@ -563,13 +547,12 @@ static uint64_t begin_flush(const struct flush *flush) {
 static bool others_are_empty(const struct flush *flush) {
     const struct database *database = flush->keyspace->databases[0];
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (!takes_slot(flush->slots, slot) && database->slots[slot].count != 0)
+        if (!slot_set_has(flush->slots, slot) && database->slots[slot].count != 0)
             return false;
     return true;
 }
 
-uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
-                              uint64_t counter) {
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter) {
     if (!observe(keyspace, counter))
         return 0;
     if (keyspace->is_alone && counter > keyspace->counter)
@@ -593,12 +576,12 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SL
     return gone;
 }
 
-uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]) {
+uint64_t keyspace_drop_slots(struct keyspace *keyspace, const struct slot_set *slots) {
     struct flush flush = {.keyspace = keyspace, .slots = slots, .counter = UINT64_MAX};
     struct database *database = keyspace->databases[0];
     uint64_t records = 0;
     for (uint32_t slot = 0; database != NULL && slot < SLOT_COUNT; slot++)
-        if (takes_slot(slots, slot))
+        if (slot_set_has(slots, slot))
             records += database->slots[slot].count;
     if (records == 0)
         return 0;

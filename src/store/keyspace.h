@@ -28,6 +28,7 @@
 #include "data/merge_state.h"
 #include "data/record.h"
 #include "store/actors.h"
+#include "store/slot_set.h"
 
 /* A peer's clock further ahead than this does not pull ours along; and further than that nobody's clock is: such a record is
  * taken for damage. */
@@ -198,16 +199,15 @@ void keyspace_note_range(struct keyspace *keyspace, uint32_t offset, uint32_t si
  * in the steps of ledger_walk_step. Needs a ledger. */
 void keyspace_set_alone(struct keyspace *keyspace, bool is_alone);
 
-/* Drops of all slots in the bitmap what is not newer than `counter`, and remembers the counter as their flush counter where it is
+/* Drops of all slots in the set what is not newer than `counter`, and remembers the counter as their flush counter where it is
  * higher. What comes in later with lower counters is dropped at the door. Returns the number of keys that are gone (which is added to
  * changes); their memory is given back in steps. Watchers are told. Effects that were noted before lose their records. A counter
  * that is impossibly far ahead is refused (counted; 0). Database 0; needs a ledger. */
-uint64_t keyspace_flush_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
-                              uint64_t counter);
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter);
 
 /* Drops all records of the slots, tombstones too, as if they had never been here: this node holds them no longer. No effects, no flush
  * counters, and no change to watchers but that the keys are gone. Returns how many records there were. */
-uint64_t keyspace_drop_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]);
+uint64_t keyspace_drop_slots(struct keyspace *keyspace, const struct slot_set *slots);
 
 /* Drops one record, whatever it is, in the same way: the node that holds it has it. */
 void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key);
@@ -277,9 +277,9 @@ typedef void keyspace_visitor(void *context, struct record *record);
 uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cursor, uint32_t wanted,
                        keyspace_visitor *visit, void *context);
 
-/* The same over some slots of database 0 only: one bit each. */
-uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
-                             uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context);
+/* The same over some slots of database 0 only. */
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t cursor,
+                             uint32_t wanted, keyspace_visitor *visit, void *context);
 
 /* The cursor with which a scan visits this key next: for merging the scans of several nodes in order. */
 uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *key);
@@ -288,7 +288,7 @@ uint64_t keyspace_scan_place(const struct keyspace *keyspace, struct argument *k
 struct record *keyspace_random(struct keyspace *keyspace, uint32_t database);
 
 /* The same over some slots of database 0 only. */
-struct record *keyspace_random_of_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]);
+struct record *keyspace_random_of_slots(struct keyspace *keyspace, const struct slot_set *slots);
 
 /* Background jobs. Each step spends at most `budget` units (see base/limits.h) and returns those spent; 0: nothing to do now. */
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t budget);

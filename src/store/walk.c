@@ -112,18 +112,18 @@ static void visit_live(void *context, struct record *record, uint64_t hash) {
 }
 
 /* slots: NULL: all. */
-static inline bool is_wanted(const uint64_t *slots, uint64_t slot) {
-    return slots == NULL || slots[slot >> 6] >> (slot & 63) & 1;
+static inline bool is_wanted(const struct slot_set *slots, uint32_t slot) {
+    return slots == NULL || slot_set_has(slots, slot);
 }
 
 /* The next wanted slot from `slot` on that has records; SLOT_COUNT: there is none. */
-static uint64_t next_slot(const struct database *database, const uint64_t *slots, uint64_t slot) {
+static uint64_t next_slot(const struct database *database, const struct slot_set *slots, uint64_t slot) {
     while (slot < SLOT_COUNT && (database->slots[slot].count == 0 || !is_wanted(slots, slot)))
         slot++;
     return slot;
 }
 
-static uint64_t scan(struct keyspace *keyspace, struct database *database, const uint64_t *slots,
+static uint64_t scan(struct keyspace *keyspace, struct database *database, const struct slot_set *slots,
                      uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context) {
     uint64_t first = cursor >> CURSOR_HASH_BITS;
     if (database == NULL || first >= SLOT_COUNT)
@@ -155,8 +155,8 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t database, uint64_t cu
     return scan(keyspace, keyspace->databases[database], NULL, cursor, wanted, visit, context);
 }
 
-uint64_t keyspace_scan_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64],
-                             uint64_t cursor, uint32_t wanted, keyspace_visitor *visit, void *context) {
+uint64_t keyspace_scan_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t cursor,
+                             uint32_t wanted, keyspace_visitor *visit, void *context) {
     return scan(keyspace, keyspace->databases[0], slots, cursor, wanted, visit, context);
 }
 
@@ -178,7 +178,7 @@ uint64_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t slot) {
 struct lottery {
     struct keyspace *keyspace;
     uint32_t index; /* of the database */
-    const uint64_t *slots;
+    const struct slot_set *slots;
     uint64_t total;
 };
 
@@ -226,7 +226,7 @@ static struct record *search(const struct lottery *lottery) {
 #define RANDOM_TRIES 100
 
 static struct record *random_record(struct keyspace *keyspace, uint32_t database_index,
-                                    const uint64_t *slots) {
+                                    const struct slot_set *slots) {
     struct lottery lottery = {.keyspace = keyspace, .index = database_index, .slots = slots};
     for (unsigned i = 0; i < RANDOM_TRIES; i++) {
         const struct database *database = keyspace->databases[database_index];
@@ -251,7 +251,7 @@ struct record *keyspace_random(struct keyspace *keyspace, uint32_t database) {
     return random_record(keyspace, database, NULL);
 }
 
-struct record *keyspace_random_of_slots(struct keyspace *keyspace, const uint64_t slots[SLOT_COUNT / 64]) {
+struct record *keyspace_random_of_slots(struct keyspace *keyspace, const struct slot_set *slots) {
     return random_record(keyspace, 0, slots);
 }
 

@@ -369,10 +369,10 @@ Test(burial, a_live_node_that_has_lost_its_keys_is_refilled) {
     set_all(client);
     delete_half(client);
     wait_until_buried(stage);
-    uint64_t all[SLOT_COUNT / 64];
-    memset(all, 0xff, sizeof all);
+    struct slot_set all;
+    memset(&all, 0xff, sizeof all);
     for (unsigned i = 0; i < 2; i++) {
-        keyspace_drop_slots(stage->nodes[i].node->keyspace, all);
+        keyspace_drop_slots(stage->nodes[i].node->keyspace, &all);
         cr_assert_eq(keys_of(stage, i), 0);
         ring_wait(stage, 20000);
         cr_assert_eq(keys_of(stage, i), KEYS / 2, "node %u", i);

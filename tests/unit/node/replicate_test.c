@@ -251,10 +251,10 @@ Test(replicate, a_patch_that_does_not_fit_has_the_value_fetched) {
     struct argument key = {.data = (const uint8_t *)"{t}long", .size = 7, .slot = ARGUMENT_NOT_PLACED};
     struct keyspace *keyspace = stage->nodes[other].node->keyspace;
     keyspace_place(keyspace, &key);
-    uint64_t slots[SLOT_COUNT / 64] = {0};
-    slots[key.slot / 64] = UINT64_C(1) << key.slot % 64;
+    struct slot_set slots = {{0}};
+    slot_set_add(&slots, key.slot);
     uint64_t flushed = keyspace->ledger->flush_counters[key.slot];
-    keyspace_flush_slots(keyspace, slots, 0); /* nothing: all is newer */
+    keyspace_flush_slots(keyspace, &slots, 0); /* nothing: all is newer */
     cr_assert_eq(keyspace->ledger->flush_counters[key.slot], flushed);
     struct entry entry;
     cr_assert_not_null(keyspace_lookup(keyspace, 0, &key, LOOKUP_PEEK, &entry));

@@ -187,9 +187,9 @@ static void in_company(void) {
 
 Test(checkpoint_writer, keeps_what_is_known_of_slots) {
     in_company();
-    uint64_t slots[SLOT_COUNT / 64] = {0};
-    slots[1] = 0xf0; /* 68 to 71 */
-    keyspace_flush_slots(stage.keyspace, slots, (uint64_t)STAGE_NOW_MS << 16);
+    struct slot_set slots = {{0}};
+    slots.bits[1] = 0xf0; /* 68 to 71 */
+    keyspace_flush_slots(stage.keyspace, &slots, (uint64_t)STAGE_NOW_MS << 16);
     uint64_t floor = (uint64_t)(STAGE_NOW_MS - 100000) << 16;
     cr_assert(floors_raise(stage.keyspace, 70, 100, floor));
     cr_assert(floors_raise(stage.keyspace, SLOT_COUNT - 1, SLOT_COUNT - 1, floor - 5 * FLOOR_STEP));

@@ -370,9 +370,9 @@ static uint64_t fill(struct copy *copy, unsigned keys, unsigned expiring_of_ten)
     return keyspace_size(copy->keyspace, 0);
 }
 
-static void slots_below(uint64_t slots[SLOT_COUNT / 64], uint32_t end) {
+static void slots_below(struct slot_set *slots, uint32_t end) {
     for (uint32_t i = 0; i < SLOT_COUNT / 64; i++)
-        slots[i] = i < end / 64 ? UINT64_MAX : 0;
+        slots->bits[i] = i < end / 64 ? UINT64_MAX : 0;
 }
 
 static void reclaim_all(struct copy *copy) {
@@ -383,15 +383,16 @@ static void reclaim_all(struct copy *copy) {
 Test(copies, a_flush_of_some_slots_leaves_the_others) {
     static const unsigned sizes[] = {300, 4000, 4000, 4000};
     for (unsigned run = 0; run < 4; run++) {
-        uint64_t keys = fill(&here, sizes[run], run == 2 ? 0 : 3), slots[SLOT_COUNT / 64], inside = 0;
-        slots_below(slots, SLOT_COUNT / 2);
+        uint64_t keys = fill(&here, sizes[run], run == 2 ? 0 : 3), inside = 0;
+        struct slot_set slots;
+        slots_below(&slots, SLOT_COUNT / 2);
         for (uint32_t slot = 0; slot < SLOT_COUNT / 2; slot++)
             inside += keyspace_slot_size(here.keyspace, slot);
         uint64_t changes = here.keyspace->counters.changes;
         if (run == 3) { /* without memory for the tables */
             blow(true);
         }
-        cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, keyspace_stamp(here.keyspace)), inside);
+        cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace)), inside);
         blow(false);
         cr_assert_eq(keyspace_size(here.keyspace, 0), keys - inside);
         cr_assert_eq(here.keyspace->counters.changes - changes, inside);
@@ -404,13 +405,14 @@ Test(copies, a_flush_of_some_slots_leaves_the_others) {
 
 Test(copies, a_flush_of_all_slots_empties_the_database) {
     for (unsigned run = 0; run < 2; run++) {
-        uint64_t keys = fill(&here, run ? 4000 : 300, 5), slots[SLOT_COUNT / 64];
-        slots_below(slots, SLOT_COUNT);
-        cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, keyspace_stamp(here.keyspace)), keys);
+        uint64_t keys = fill(&here, run ? 4000 : 300, 5);
+        struct slot_set slots;
+        slots_below(&slots, SLOT_COUNT);
+        cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace)), keys);
         cr_assert_eq(keyspace_size(here.keyspace, 0), 0);
         copy_check(&here);
         reclaim_all(&here);
-        cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, keyspace_stamp(here.keyspace)), 0);
+        cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace)), 0);
     }
 }
 
@@ -423,8 +425,9 @@ Test(copies, a_flush_spares_what_is_newer_and_keeps_out_what_is_older) {
             bring(&there, &here, names[i]);
     }
     both_at(NOW_MS + 50);
-    uint64_t flush = keyspace_stamp(there.keyspace), slots[SLOT_COUNT / 64];
-    slots_below(slots, SLOT_COUNT);
+    uint64_t flush = keyspace_stamp(there.keyspace);
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
     both_at(NOW_MS + 60);
     copy_put(&here, "k2", "newer", EXPIRY_NONE);
     copy_put(&here, "k3", "newer", EXPIRY_NONE);
@@ -435,7 +438,7 @@ Test(copies, a_flush_spares_what_is_newer_and_keeps_out_what_is_older) {
     watch_add(here.keyspace->watch, &whole, 0, &k3, false);
     watch_add(here.keyspace->watch, &broken, 0, &k5, false);
     uint64_t keys = keyspace_size(here.keyspace, 0);
-    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, flush), keys - 2);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, flush), keys - 2);
     cr_assert(broken.is_broken && !whole.is_broken);
     watch_clear(here.keyspace->watch, &whole);
     watch_clear(here.keyspace->watch, &broken);
@@ -451,9 +454,9 @@ Test(copies, a_flush_spares_what_is_newer_and_keeps_out_what_is_older) {
     cr_assert_eq(keyspace_load(here.keyspace, 0, &late, &parts), LOAD_ADDED);
     cr_assert_null(copy_find(&here, "k9"));
     /* An older flush takes nothing, and lowers nothing. */
-    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, flush - 1), 0);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, flush - 1), 0);
     cr_assert_eq(ledger()->flush_counters[5], flush);
-    keyspace_flush_slots(there.keyspace, slots, flush);
+    keyspace_flush_slots(there.keyspace, &slots, flush);
     bring(&here, &there, "k2");
     bring(&here, &there, "k3");
     copies_agree(&here, &there);
@@ -466,19 +469,20 @@ Test(copies, a_flush_that_spares_one_key_takes_all_others_of_a_large_slot) {
         copy_put(&here, name, "x", EXPIRY_NONE);
         ledger_clear_effects(ledger());
     }
-    uint64_t counter = keyspace_stamp(here.keyspace), slots[SLOT_COUNT / 64];
-    slots_below(slots, SLOT_COUNT);
+    uint64_t counter = keyspace_stamp(here.keyspace);
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
     copy_put(&here, "{t}77", "newer", EXPIRY_NONE);
-    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, counter), 2999);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, counter), 2999);
     copy_holds(&here, "{t}77", "newer");
     cr_assert_eq(keyspace_size(here.keyspace, 0), 1);
 }
 
 Test(copies, writes_are_stamped_above_the_flush_of_their_slot) {
-    uint64_t slots[SLOT_COUNT / 64];
-    slots_below(slots, SLOT_COUNT);
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
     uint64_t ahead = (uint64_t)(NOW_MS + 100000) << 16; /* our clock does not follow so far */
-    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, ahead), 0);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, ahead), 0);
     cr_assert_lt(here.keyspace->counter, ahead);
     copy_put(&here, "a", "x", EXPIRY_NONE);
     cr_assert_gt(copy_find(&here, "a")->counter, ahead);
@@ -487,15 +491,15 @@ Test(copies, writes_are_stamped_above_the_flush_of_their_slot) {
     copy_put(&here, "b", "x", EXPIRY_NONE);
     while (ledger_walk_step(here.keyspace, 100) != 0)
         continue;
-    cr_assert_eq(keyspace_flush_slots(here.keyspace, slots, UINT64_MAX), 0, "an impossible one");
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, UINT64_MAX), 0, "an impossible one");
     cr_assert_eq(keyspace_size(here.keyspace, 0), 2);
 }
 
 Test(copies, a_flush_leaves_no_record_in_an_effect) {
-    uint64_t slots[SLOT_COUNT / 64];
-    slots_below(slots, SLOT_COUNT);
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
     copy_put(&here, "a", "x", EXPIRY_NONE);
-    keyspace_flush_slots(here.keyspace, slots, keyspace_stamp(here.keyspace));
+    keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace));
     cr_assert_eq(ledger()->effect_count, 1);
     cr_assert_null(ledger()->effects[0].record);
 }
@@ -503,8 +507,9 @@ Test(copies, a_flush_leaves_no_record_in_an_effect) {
 Test(copies, an_image_has_what_a_flush_took) {
     for (unsigned run = 0; run < 3; run++) {
         keyspace_set_time(here.keyspace, NOW_MS + run);
-        uint64_t keys = fill(&here, 3000, 2), slots[SLOT_COUNT / 64];
-        slots_below(slots, run == 0 ? SLOT_COUNT : SLOT_COUNT / 4 * 3);
+        uint64_t keys = fill(&here, 3000, 2);
+        struct slot_set slots;
+        slots_below(&slots, run == 0 ? SLOT_COUNT : SLOT_COUNT / 4 * 3);
         unsigned ignored = 0;
         struct image image;
         struct image_sink sink = {&ignored, count_record, no_long, no_part};
@@ -515,7 +520,7 @@ Test(copies, an_image_has_what_a_flush_took) {
         uint64_t counter = keyspace_stamp(here.keyspace);
         if (run == 2)
             copy_put(&here, "k1", "newer", EXPIRY_NONE);
-        keyspace_flush_slots(here.keyspace, slots, counter);
+        keyspace_flush_slots(here.keyspace, &slots, counter);
         copy_check(&here);
         while (image_step(&image, 1000) == IMAGE_MORE)
             continue;
@@ -536,16 +541,16 @@ static void mark_key(void *context, struct record *record) {
 
 Test(copies, a_scan_of_some_slots_visits_their_keys_and_no_others) {
     fill(&here, 3000, 0);
-    uint64_t slots[SLOT_COUNT / 64];
+    struct slot_set slots;
     struct rng rng;
     rng_init(&rng, 4);
     for (unsigned i = 0; i < SLOT_COUNT / 64; i++)
-        slots[i] = rng_next64(&rng) & rng_next64(&rng);
+        slots.bits[i] = rng_next64(&rng) & rng_next64(&rng);
     static unsigned seen[3000];
     memset(seen, 0, sizeof seen);
     uint64_t cursor = 0, calls = 0;
     do {
-        cursor = keyspace_scan_slots(here.keyspace, slots, cursor, 20, mark_key, seen);
+        cursor = keyspace_scan_slots(here.keyspace, &slots, cursor, 20, mark_key, seen);
         cr_assert_lt(cursor, UINT64_C(1) << 53);
         cr_assert_lt(++calls, 1000);
     } while (cursor != 0);
@@ -554,7 +559,7 @@ Test(copies, a_scan_of_some_slots_visits_their_keys_and_no_others) {
         snprintf(name, sizeof name, "k%u", i);
         struct argument key = key_of(name);
         keyspace_place(here.keyspace, &key);
-        bool is_wanted = slots[key.slot >> 6] >> (key.slot & 63) & 1;
+        bool is_wanted = slot_set_has(&slots, key.slot);
         cr_assert_eq(seen[i], is_wanted && i % 17 != 0, "%s was seen %u times", name, seen[i]);
         if (i % 17 == 0)
             continue;
