@@ -323,6 +323,15 @@ void cluster_take_incarnation(struct node *node, uint64_t seen) {
     cluster->must_update = true;
 }
 
+void cluster_heed_outcome(struct node *node) {
+    const struct entries_outcome *outcome = &node->cluster->outcome;
+    uint64_t own = node->cluster->self_identity.incarnation;
+    if (outcome->own_incarnation > own)
+        cluster_take_incarnation(node, outcome->own_incarnation);
+    else if (outcome->own_counter != 0)
+        cluster_take_incarnation(node, own);
+}
+
 /* ---- What time brings ---- */
 
 static void send_gossip(struct node *node) {

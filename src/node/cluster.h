@@ -266,6 +266,9 @@ void cluster_note_removed(struct node *node);
 /* Somebody knows this node with an incarnation of `seen`, or has seen writes under it that it has not made: it takes a later one. */
 void cluster_take_incarnation(struct node *node, uint64_t seen);
 
+/* Entries were applied (cluster->outcome): should they tell that this node had been further before, it takes a later incarnation. */
+void cluster_heed_outcome(struct node *node);
+
 /* Nothing of the cluster's is at work on the helper any more. */
 bool cluster_end(struct node *node);
 

@@ -248,8 +248,7 @@ static void ask_all(struct node *node, struct gather_command *gather) {
 
 /* Merges what a peer has. false: it makes no sense, or there is no memory. */
 static bool merge(struct node *node, const uint8_t *data, size_t size) {
-    struct cluster *cluster = node->cluster;
-    struct entries_outcome *outcome = &cluster->outcome;
+    struct entries_outcome *outcome = &node->cluster->outcome;
     struct entries_options options = {.keyspace = node->keyspace};
     struct entries_reader reader;
     entries_reader_init(&reader, node->mem);
@@ -258,11 +257,7 @@ static bool merge(struct node *node, const uint8_t *data, size_t size) {
     entries_reader_release(&reader);
     buffer_clear(&outcome->fetches);
     buffer_clear(&outcome->answers);
-    uint64_t own = cluster->self_identity.incarnation;
-    if (outcome->own_incarnation > own)
-        cluster_take_incarnation(node, outcome->own_incarnation);
-    else if (outcome->own_counter != 0)
-        cluster_take_incarnation(node, own);
+    cluster_heed_outcome(node);
     return status == ENTRIES_APPLIED;
 }
 

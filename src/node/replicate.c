@@ -282,12 +282,7 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
     add(node, peer, &outcome->answers);
     buffer_clear(&outcome->fetches);
     buffer_clear(&outcome->answers);
-    /* The peer knows a later start of this node, or writes under the present one that it has not made: it takes a new one. */
-    uint64_t own = cluster->self_identity.incarnation;
-    if (outcome->own_incarnation > own)
-        cluster_take_incarnation(node, outcome->own_incarnation);
-    else if (outcome->own_counter != 0)
-        cluster_take_incarnation(node, own);
+    cluster_heed_outcome(node);
     if (status == ENTRIES_NO_MEMORY || link->reader.has_gaps) {
         /* The other end will compare when it has called again. */
         link_end(link->link, "no memory for what was sent");
