@@ -29,6 +29,8 @@
 #define REMOVED_LINKS_MS 500
 /* A node that has seeds and has never met anybody serves alone when none of them has answered for so long. */
 #define JOIN_PATIENCE_MS 15000
+/* Why this node goes on as a later start. */
+#define KNOWN_LATER "other nodes know a later one than its folder does"
 
 /* ---- The session that runs what others have sent on ---- */
 
@@ -210,7 +212,7 @@ static void take_event(struct node *node, const struct membership_event *event) 
         hints_forget(&cluster->hints, event->member);
         break;
     case MEMBERSHIP_SELF_REMOVED: cluster_note_removed(node); break;
-    case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation); break;
+    case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation, KNOWN_LATER); break;
     case MEMBERSHIP_DUPLICATE:
         node_log(node, NODE_LOG_WARNING,
                  "Two processes have the same node id: the later one is not let in. Was its "
@@ -300,11 +302,10 @@ void cluster_settle(struct node *node) {
     cluster->must_update = cluster->must_route = true;
 }
 
-void cluster_take_incarnation(struct node *node, uint64_t seen) {
+void cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason) {
     struct cluster *cluster = node->cluster;
     if (seen < cluster->self_identity.incarnation)
         return;
-    bool is_outdated = !node->keyspace->has_dropped_own;
     struct identity *identity = node->persistence.identity.identity;
     int error = identity_raise(identity, &node->host.disk, seen);
     uint64_t incarnation = identity->actor.incarnation;
@@ -316,10 +317,8 @@ void cluster_take_incarnation(struct node *node, uint64_t seen) {
         node->keyspace->actor = actor;
     node->keyspace->has_dropped_own = false;
     membership_set_incarnation(cluster->membership, incarnation);
-    node_log(
-        node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s", (unsigned long long)incarnation,
-        is_outdated ? "other nodes know a later one than its folder does"
-                    : "it has dropped copies that it had written, and may have to write their keys again");
+    node_log(node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s",
+             (unsigned long long)incarnation, reason);
     cluster->must_update = true;
 }
 
@@ -327,9 +326,9 @@ void cluster_heed_outcome(struct node *node) {
     const struct entries_outcome *outcome = &node->cluster->outcome;
     uint64_t own = node->cluster->self_identity.incarnation;
     if (outcome->own_incarnation > own)
-        cluster_take_incarnation(node, outcome->own_incarnation);
+        cluster_take_incarnation(node, outcome->own_incarnation, KNOWN_LATER);
     else if (outcome->own_counter != 0)
-        cluster_take_incarnation(node, own);
+        cluster_take_incarnation(node, own, "other nodes have writes of this one that it has not made");
 }
 
 /* ---- What time brings ---- */

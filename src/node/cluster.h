@@ -263,8 +263,8 @@ bool cluster_has_agreed(const struct node *node, const struct peer *other);
 /* The others have removed this node from the cluster: it serves no keys any more. */
 void cluster_note_removed(struct node *node);
 
-/* Somebody knows this node with an incarnation of `seen`, or has seen writes under it that it has not made: it takes a later one. */
-void cluster_take_incarnation(struct node *node, uint64_t seen);
+/* This node takes a later incarnation than `seen`, if it has none: somebody knows it with that one, say. The reason is for the log. */
+void cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason);
 
 /* Entries were applied (cluster->outcome): should they tell that this node had been further before, it takes a later incarnation. */
 void cluster_heed_outcome(struct node *node);

@@ -265,7 +265,9 @@ static void take_ways(struct node *node) {
     keyspace_expire_anew(node->keyspace);
     /* Keys that it has forgotten are not to be made anew under the actor that has written them. */
     if (gains && node->keyspace->has_dropped_own)
-        cluster_take_incarnation(node, cluster->self_identity.incarnation);
+        cluster_take_incarnation(
+            node, cluster->self_identity.incarnation,
+            "it has dropped copies that it had written, and may have to write their keys again");
 }
 
 void cluster_make_routes(struct node *node) {

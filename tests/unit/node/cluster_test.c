@@ -385,9 +385,9 @@ Test(cluster, an_incarnation_that_cannot_be_made_durable_is_taken_all_the_same) 
     stage->nodes[1].disk.faults = (struct disk_faults){.is_read_only = true};
     uint64_t now = node->cluster->self_identity.incarnation;
     uint16_t actor = node->keyspace->actor;
-    cluster_take_incarnation(node, now - 1); /* that is past */
+    cluster_take_incarnation(node, now - 1, "past"); /* that is past */
     cr_assert_eq(node->cluster->self_identity.incarnation, now);
-    cluster_take_incarnation(node, now + 5);
+    cluster_take_incarnation(node, now + 5, "known");
     cr_assert_eq(node->cluster->self_identity.incarnation, now + 6);
     cr_assert_neq(node->keyspace->actor, actor);
     stage->nodes[1].disk.faults = (struct disk_faults){0};
