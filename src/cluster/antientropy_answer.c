@@ -73,10 +73,13 @@ static bool answer_groups(struct answering *answering) {
 
 /* ---- Slots ---- */
 
+/* What is said of a slot beside its digest. */
+enum slot_counter { FLUSH_COUNTER, FLOOR, SLOT_COUNTERS };
+
 struct their_slot {
     uint32_t slot;
     uint32_t digest; /* cut */
-    uint64_t flush_counter, floor;
+    uint64_t counters[SLOT_COUNTERS];
 };
 
 /* Returns how many there are; 0: they make no sense. */
@@ -97,8 +100,9 @@ static uint32_t read_slots(struct answering *answering, struct their_slot *slots
         floor = compare_floor_after(cursor_varint(cursor), floor);
         if (slot >= SLOT_COUNT || !slot_set_has(answering->expected, (uint32_t)slot))
             return 0;
-        slots[i] = (struct their_slot){
-            .slot = (uint32_t)slot, .flush_counter = counter, .floor = floor, .digest = cursor_u32(cursor)};
+        slots[i] = (struct their_slot){.slot = (uint32_t)slot,
+                                       .counters = {[FLUSH_COUNTER] = counter, [FLOOR] = floor},
+                                       .digest = cursor_u32(cursor)};
         behind = slot + 1;
     }
     return cursor_is_done(cursor) ? (uint32_t)count : 0;
@@ -109,19 +113,19 @@ static bool apply_flushes(struct keyspace *keyspace, struct their_slot *slots, u
     const uint64_t *ours = keyspace->ledger->flush_counters;
     bool has_flush = false;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t counter = slots[i].flush_counter;
+        uint64_t counter = slots[i].counters[FLUSH_COUNTER];
         if (counter <= ours[slots[i].slot])
             continue;
         struct slot_set flushed = {{0}};
         for (uint32_t k = i; k < count; k++)
-            if (slots[k].flush_counter == counter && counter > ours[slots[k].slot])
+            if (slots[k].counters[FLUSH_COUNTER] == counter && counter > ours[slots[k].slot])
                 slot_set_add(&flushed, slots[k].slot);
         keyspace_flush_slots(keyspace, &flushed, counter);
         /* A counter that is impossible was refused: then there is nothing to be said about it. */
         has_flush |= ours[slots[i].slot] == counter;
         for (uint32_t k = i; k < count; k++)
             if (slot_set_has(&flushed, slots[k].slot))
-                slots[k].flush_counter = ours[slots[k].slot];
+                slots[k].counters[FLUSH_COUNTER] = ours[slots[k].slot];
     }
     return has_flush;
 }
@@ -131,53 +135,35 @@ static bool apply_floors(struct keyspace *keyspace, struct their_slot *slots, ui
     const uint64_t *ours = keyspace->ledger->floors.counters;
     bool has_floor = false;
     for (uint32_t i = 0; i < count; i++) {
-        if (slots[i].floor <= ours[slots[i].slot])
+        if (slots[i].counters[FLOOR] <= ours[slots[i].slot])
             continue;
-        has_floor |= floors_raise(keyspace, slots[i].slot, slots[i].slot, slots[i].floor);
-        slots[i].floor = ours[slots[i].slot];
+        has_floor |= floors_raise(keyspace, slots[i].slot, slots[i].slot, slots[i].counters[FLOOR]);
+        slots[i].counters[FLOOR] = ours[slots[i].slot];
     }
     if (has_floor)
         (void)floors_step(keyspace, COMPARE_STEP_RECORDS);
     return has_floor;
 }
 
-/* Sends our floors that are higher, each run of slots side by side as one. false: no memory. */
-static bool send_floors(struct answering *answering, const struct their_slot *slots, uint32_t count,
-                        bool *has_floor) {
-    const uint64_t *ours = answering->keyspace->ledger->floors.counters;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t first = slots[i].slot;
-        uint64_t floor = ours[first];
-        if (floor <= slots[i].floor)
-            continue;
-        while (i + 1 < count && slots[i + 1].slot == slots[i].slot + 1 && ours[slots[i + 1].slot] == floor &&
-               floor > slots[i + 1].floor)
-            i++;
-        if (!entries_add_floor(answering->records, first, slots[i].slot, floor))
-            return false;
-        *has_floor = true;
-    }
-    return true;
-}
+typedef bool add_slots(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
 
-/* Sends our flushes that are newer: slots side by side as one. false: no memory. */
-static bool send_flushes(struct answering *answering, const struct their_slot *slots, uint32_t count,
-                         bool *has_flush) {
-    const uint64_t *ours = answering->keyspace->ledger->flush_counters;
+/* Sends our counters of this kind that are higher, each run of slots side by side as one. false: no memory. */
+static bool send_counters(struct answering *answering, const struct their_slot *slots, uint32_t count,
+                          enum slot_counter kind, const uint64_t *ours, add_slots *add, bool *has_sent) {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t first = slots[i].slot;
         uint64_t counter = ours[first];
-        if (counter <= slots[i].flush_counter)
+        if (counter <= slots[i].counters[kind])
             continue;
         for (; i + 1 < count; i++) {
             const struct their_slot *next = &slots[i + 1];
             if (next->slot != slots[i].slot + 1 || ours[next->slot] != counter ||
-                counter <= next->flush_counter)
+                counter <= next->counters[kind])
                 break;
         }
-        if (!entries_add_flush(answering->records, first, slots[i].slot, counter))
+        if (!add(answering->records, first, slots[i].slot, counter))
             return false;
-        *has_flush = true;
+        *has_sent = true;
     }
     return true;
 }
@@ -191,8 +177,11 @@ static bool answer_slots(struct answering *answering) {
         return false;
     bool has_flush = apply_flushes(keyspace, slots, count);
     has_flush |= apply_floors(keyspace, slots, count);
-    if (!send_flushes(answering, slots, count, &has_flush) ||
-        !send_floors(answering, slots, count, &has_flush))
+    const struct ledger *ledger = keyspace->ledger;
+    if (!send_counters(answering, slots, count, FLUSH_COUNTER, ledger->flush_counters, entries_add_flush,
+                       &has_flush) ||
+        !send_counters(answering, slots, count, FLOOR, ledger->floors.counters, entries_add_floor,
+                       &has_flush))
         return false;
     uint64_t salt = compare_salt(answering->round);
     uint8_t *count_at = out + 1;
