@@ -84,23 +84,31 @@ static bool is_seed(const struct config_word *word) {
                       : parse_port(at + 1, (size_t)(end - at - 1), &peer_port);
 }
 
+/* Adds a word to a list of `size` bytes: parted by blanks, with a zero behind the last. false: there is no room. */
+static bool append_word(char list[SETTING_VALUE_SIZE], size_t *size, const struct config_word *word) {
+    if (*size + 1 + word->size >= SETTING_VALUE_SIZE)
+        return false;
+    if (*size != 0)
+        list[(*size)++] = ' ';
+    memcpy(list + *size, word->text, word->size);
+    *size += word->size;
+    list[*size] = '\0';
+    return true;
+}
+
 bool check_cluster_seeds(const struct setting_input *input, char out[SETTING_VALUE_SIZE],
                          char error[CONFIG_ERROR_SIZE]) {
     size_t size = 0;
+    out[0] = '\0';
     for (uint32_t i = 0; i < input->count; i++) {
         const struct config_word *word = &input->words[i];
         if (word->size == 0)
             continue;
         if (!is_seed(word))
             return refuse(error, "argument must be a list of host:port or host:port@peerport");
-        if (size + 1 + word->size >= SETTING_VALUE_SIZE)
+        if (!append_word(out, &size, word))
             return refuse(error, "the list is too long: use cluster-seeds-file");
-        if (size != 0)
-            out[size++] = ' ';
-        memcpy(out + size, word->text, word->size);
-        size += word->size;
     }
-    out[size] = '\0';
     return true;
 }
 
@@ -133,6 +141,7 @@ bool check_conflict_keep(const struct setting_input *input, char out[SETTING_VAL
                          char error[CONFIG_ERROR_SIZE]) {
     size_t size = 0;
     uint32_t count = 0;
+    out[0] = '\0';
     for (uint32_t i = 0; i < input->count; i++) {
         const struct config_word *word = &input->words[i];
         if (word->size == 0)
@@ -140,14 +149,9 @@ bool check_conflict_keep(const struct setting_input *input, char out[SETTING_VAL
         if (memchr(word->text, ' ', word->size) != NULL || memchr(word->text, 0, word->size) != NULL)
             return refuse(error,
                           "argument must be a list of words that keys begin with, without blanks in them");
-        if (++count > CONFLICT_PREFIXES_MAX || size + 1 + word->size >= SETTING_VALUE_SIZE)
+        if (++count > CONFLICT_PREFIXES_MAX || !append_word(out, &size, word))
             return refuse(error, "argument must be a list of at most 64 words, 4 KiB in all");
-        if (size != 0)
-            out[size++] = ' ';
-        memcpy(out + size, word->text, word->size);
-        size += word->size;
     }
-    out[size] = '\0';
     return true;
 }
 
