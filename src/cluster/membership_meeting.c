@@ -65,15 +65,10 @@ void meeting_report_foreign(struct membership *membership, uint16_t member) {
     roster_add_event(membership, MEMBERSHIP_FOREIGN, member, 0);
 }
 
-/* A member says that it belongs to another cluster. Where all others say so, and name the same one, it is this node that has been left
- * behind (it ended before it had kept what it had agreed to, say). Of two that are apart so the lower id stays. */
-static bool is_left_behind(struct membership *membership, uint16_t index, const uint8_t id[CLUSTER_ID_SIZE]) {
-    struct roster_member *speaker = roster_at(membership, index);
+/* Whether all other members say that they belong to the cluster of this id: then it is this node that has been left behind (it ended
+ * before it had kept what it had agreed to, say). Of two that are apart so the lower id stays. */
+static bool is_left_behind(const struct membership *membership, const uint8_t id[CLUSTER_ID_SIZE]) {
     uint32_t others = 0;
-    if (speaker->is_stranger)
-        return false;
-    speaker->is_foreign = true;
-    memcpy(speaker->foreign_id, id, CLUSTER_ID_SIZE);
     for (uint32_t i = 1; i < membership_count(membership); i++) {
         const struct roster_member *one = roster_at(membership, (uint16_t)i);
         if (one->is_stranger || one->member.state == MEMBER_REMOVED)
@@ -169,6 +164,15 @@ static enum introduction meet(struct membership *membership, const struct introd
     return INTRODUCTION_WELCOME;
 }
 
+/* Somebody who has an index here says which cluster it belongs to. Returns what is made of that. */
+static enum meeting judge_known(const struct membership *membership, struct roster_member *one,
+                                const struct introduction_fields *fields) {
+    enum meeting meeting = meeting_judge(membership, fields->cluster_id, fields->rank);
+    one->is_foreign = meeting == MEETING_FOREIGN && !one->is_stranger;
+    memcpy(one->foreign_id, fields->cluster_id, CLUSTER_ID_SIZE);
+    return one->is_foreign && is_left_behind(membership, fields->cluster_id) ? MEETING_ADOPT : meeting;
+}
+
 enum introduction membership_introduce(struct membership *membership, const uint8_t *data, size_t size,
                                        uint64_t now_ms, uint16_t *member) {
     struct introduction_fields fields;
@@ -183,17 +187,11 @@ enum introduction membership_introduce(struct membership *membership, const uint
         roster_report_rival(membership, 0, fields.rumour.entry.run);
         return INTRODUCTION_DUPLICATE;
     }
-    if (index != RING_NOBODY) {
-        const struct roster_member *one = roster_at(membership, index);
-        if (one->member.state == MEMBER_REMOVED && !one->is_stranger)
-            return INTRODUCTION_REMOVED;
-    }
-    enum meeting meeting = meeting_judge(membership, fields.cluster_id, fields.rank);
-    if (meeting == MEETING_FOREIGN && index != RING_NOBODY &&
-        is_left_behind(membership, index, fields.cluster_id))
-        meeting = MEETING_ADOPT;
-    else if (meeting != MEETING_FOREIGN && index != RING_NOBODY)
-        roster_at(membership, index)->is_foreign = false;
+    struct roster_member *known = index == RING_NOBODY ? NULL : roster_at(membership, index);
+    if (known != NULL && known->member.state == MEMBER_REMOVED && !known->is_stranger)
+        return INTRODUCTION_REMOVED;
+    enum meeting meeting = known == NULL ? meeting_judge(membership, fields.cluster_id, fields.rank)
+                                         : judge_known(membership, known, &fields);
     if (meeting == MEETING_FOREIGN) {
         meeting_report_foreign(membership, index);
         return INTRODUCTION_FOREIGN;

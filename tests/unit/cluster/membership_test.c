@@ -5,6 +5,9 @@
  */
 #include "virtual_network.h"
 
+#include "base/checksum.h"
+#include "base/encode.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -403,6 +406,50 @@ Test(membership, loaded_members_that_are_not_heard_are_suspected_and_down) {
     cr_assert_eq(events(0, MEMBERSHIP_SUSPECT), 2);
     cr_assert_eq(membership_live_count(at(0)), 1);
     buffer_release(&file);
+}
+
+/* A node comes back with a file that is from before it had taken over the cluster's id: from a cluster whose id has only such bytes. */
+static void come_back_from_another_cluster(uint32_t node, uint8_t id_byte) {
+    struct buffer file = saved(node);
+    memset(file.data + 8 + 2 + NODE_ID_SIZE, id_byte, CLUSTER_ID_SIZE);
+    encode_fixed(file.data + file.size - 8, checksum_bytes(file.data, file.size - 8), 8);
+    network_kill(&network, node, true);
+    network_run(&network, 100);
+    network_start(&network, node);
+    cr_assert(load(node, file.data, file.size));
+    buffer_release(&file);
+}
+
+Test(membership, a_node_that_all_others_have_left_behind_follows_them) {
+    uint8_t id[CLUSTER_ID_SIZE];
+    network_form(&network, 4);
+    network_run(&network, 10000);
+    memcpy(id, membership_cluster_id(at(0)), CLUSTER_ID_SIZE);
+    come_back_from_another_cluster(3, 0); /* the lower one, which does not count against three */
+    cr_assert_eq(network_meet(&network, 3, 0), INTRODUCTION_FOREIGN);
+    cr_assert_eq(network_meet(&network, 3, 1), INTRODUCTION_FOREIGN, "one might have stayed");
+    cr_assert_eq(events(3, MEMBERSHIP_ADOPTED), 1, "when it joined");
+    cr_assert_eq(network_meet(&network, 3, 2), INTRODUCTION_WELCOME);
+    cr_assert_eq(events(3, MEMBERSHIP_ADOPTED), 2);
+    cr_assert_neq(network_run_until(&network, network_sees_all_up, 10000), NETWORK_NEVER);
+    for (uint32_t i = 0; i < 4; i++)
+        cr_assert_eq(memcmp(membership_cluster_id(at(i)), id, CLUSTER_ID_SIZE), 0, "node %u", i);
+}
+
+Test(membership, of_two_that_are_apart_the_lower_id_stays) {
+    network_form(&network, 2);
+    network_run(&network, 10000);
+    for (uint32_t run = 0; run < 2; run++) {
+        uint8_t lower[CLUSTER_ID_SIZE] = {0};
+        if (run == 0)
+            memcpy(lower, membership_cluster_id(at(0)), CLUSTER_ID_SIZE);
+        come_back_from_another_cluster(1, run == 0 ? 0xff : 0);
+        network_meet(&network, 1, 0);
+        network_meet(&network, 1, 0);
+        cr_assert_eq(memcmp(membership_cluster_id(at(0)), lower, CLUSTER_ID_SIZE), 0);
+        cr_assert(has_same_cluster(0, 1));
+        cr_assert_neq(network_run_until(&network, network_sees_all_up, 10000), NETWORK_NEVER);
+    }
 }
 
 Test(membership, a_damaged_file_changes_nothing) {
