@@ -7,6 +7,7 @@
 #include "node/state.h"
 #include "proto/record_codec.h"
 #include "sim/invariants.h"
+#include "sim/poor_host.h"
 #include "sim/reply_reader.h"
 #include "sim/trace.h"
 
@@ -68,18 +69,6 @@ static void host_log(void *context, enum node_log_level level, const char *text)
     (void)text;
 }
 
-static void host_facts(void *context, struct host_facts *facts) {
-    (void)context;
-    *facts = (struct host_facts){.resident_bytes = 1, .process_id = 1};
-}
-
-static bool host_setting_changed(void *context, const char *name, char error[256]) {
-    (void)context;
-    (void)name;
-    error[0] = '\0';
-    return true;
-}
-
 static bool host_config_read(void *context, struct buffer *text, char error[256]) {
     (void)context;
     error[0] = '\0';
@@ -94,10 +83,6 @@ static bool host_config_write(void *context, const void *text, size_t size, char
     return true;
 }
 
-static void host_nothing(void *context) {
-    (void)context;
-}
-
 static void host_sleep_us(void *context, uint64_t us) {
     (void)context;
     (void)us;
@@ -108,12 +93,10 @@ static struct node_options options_of(struct stage *stage, struct node_host *hos
                                .clock_ns = host_clock_ns,
                                .thread_cpu_ns = host_clock_ns,
                                .log = host_log,
-                               .facts = host_facts,
-                               .setting_changed = host_setting_changed,
-                               .config_read = host_config_read,
-                               .config_write = host_config_write,
-                               .memory_purge = host_nothing,
                                .sleep_us = host_sleep_us};
+    poor_host_fill(host);
+    host->config_read = host_config_read;
+    host->config_write = host_config_write;
     return (struct node_options){.mem = &stage->mem,
                                  .host = host,
                                  .config = &stage->config,
