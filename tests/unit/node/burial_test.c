@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "base/crc16.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -76,13 +76,6 @@ static void save_all(struct ring_stage *stage) {
     for (unsigned i = 0; i < stage->count; i++)
         if (stage->nodes[i].node != NULL)
             save(stage, i);
-}
-
-static void part(struct ring_stage *stage, unsigned one, unsigned other, bool is_parted) {
-    ring_hold(stage, one, other, is_parted);
-    ring_hold(stage, other, one, is_parted);
-    if (is_parted)
-        ring_cut(stage, one, other, true);
 }
 
 /* What a node's folder holds at a moment, to be found by a later start. */
@@ -172,7 +165,7 @@ Test(burial, a_hint_anywhere_keeps_the_tombstones_of_whom_it_is_for) {
         cr_assert_str_eq(ring_ask_format(client, "DEL %s", text.text), ":1\r\n");
         ring_wait(stage, 35000);
         /* Node 3 cannot reach node 2, and has a note for it; all others can. */
-        part(stage, 3, 2, true);
+        ring_part(stage, 3, 2, true);
         struct cluster *at = stage->nodes[3].node->cluster;
         struct argument key = {.data = (const uint8_t *)text.text,
                                .size = (uint32_t)strlen(text.text),

@@ -5,7 +5,7 @@
 #include "node/failover.h"
 
 #include "node/forward.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 #include "node/route.h"
 
 #include <criterion/criterion.h>
@@ -20,17 +20,8 @@ static struct failover *failover_at(struct ring_stage *stage, unsigned number) {
     return &cluster_at(stage, number)->failover;
 }
 
-static struct peer *peer_at(struct ring_stage *stage, unsigned at, unsigned other) {
-    return cluster_peer(cluster_at(stage, at), ring_member(stage, at, other));
-}
-
 static bool is_passed_over(struct ring_stage *stage, unsigned at, unsigned other) {
-    return peer_at(stage, at, other)->reach.is_passed_over;
-}
-
-static void hold_pair(struct ring_stage *stage, unsigned one, unsigned other, bool is_held) {
-    ring_hold(stage, one, other, is_held);
-    ring_hold(stage, other, one, is_held);
+    return ring_peer(stage, at, other)->reach.is_passed_over;
 }
 
 /* Asks, demands the answer, and returns the milliseconds that it took. */
@@ -171,11 +162,11 @@ Test(failover, a_link_that_cannot_be_made_again_in_time_passes_its_node_over) {
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 1, 0);
     char line[64];
-    hold_pair(stage, 0, 1, true);
+    ring_hold_pair(stage, 0, 1, true);
     ring_cut(stage, 0, 1, false);
     uint64_t ms = took_ms(stage, client, line_of(line, "INCR %s", key), ":1\r\n");
     cr_assert(ms >= 90 && ms <= 130, "%llu ms", (unsigned long long)ms);
-    hold_pair(stage, 0, 1, false);
+    ring_hold_pair(stage, 0, 1, false);
     ring_settle(stage);
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\n1\r\n");
     ring_stage_end(stage);
@@ -230,19 +221,19 @@ Test(failover, who_was_passed_over_coordinates_nothing_before_it_has_been_compar
     char line[64];
     EXPECT_ASKED(client, line_of(line, "SET %s old", key), "+OK\r\n");
     ring_wait(stage, 50);
-    hold_pair(stage, 0, 1, true);
+    ring_hold_pair(stage, 0, 1, true);
     EXPECT_ASKED(client, line_of(line, "SET %s new", key), "+OK\r\n");
     cr_assert(is_passed_over(stage, 0, 1));
     cr_assert(cluster_at(stage, 1)->is_settled, "nobody has told it yet");
-    uint64_t incarnation = peer_at(stage, 0, 1)->reach.incarnation;
-    hold_pair(stage, 0, 1, false);
+    uint64_t incarnation = ring_peer(stage, 0, 1)->reach.incarnation;
+    ring_hold_pair(stage, 0, 1, false);
     for (unsigned i = 0; i < 100 && is_passed_over(stage, 0, 1); i++)
         ring_step(stage);
     cr_assert_not(is_passed_over(stage, 0, 1));
     /* It has said from which entry on it knows, and its way back leads over that. */
-    cr_assert_eq(peer_at(stage, 0, 1)->reach.incarnation, incarnation);
-    cr_assert_lt(peer_at(stage, 0, 1)->reach.version, UINT64_MAX);
-    cr_assert_not(cluster_at(stage, 1)->is_settled && peer_at(stage, 0, 1)->reach.must_prove &&
+    cr_assert_eq(ring_peer(stage, 0, 1)->reach.incarnation, incarnation);
+    cr_assert_lt(ring_peer(stage, 0, 1)->reach.version, UINT64_MAX);
+    cr_assert_not(cluster_at(stage, 1)->is_settled && ring_peer(stage, 0, 1)->reach.must_prove &&
                   ring_coordinator(stage, 0, key.text) == 1);
     EXPECT_ASKED(there, line_of(line, "GET %s", key), "$3\r\nnew\r\n");
     uint64_t since_ns = stage->now_ns;
@@ -257,7 +248,7 @@ Test(failover, who_was_passed_over_coordinates_nothing_before_it_has_been_compar
 Test(failover, two_nodes_that_have_passed_over_each_other_come_to_terms) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct ring_client *clients[2] = {ring_connect(stage, 0), ring_connect(stage, 1)};
-    hold_pair(stage, 0, 1, true);
+    ring_hold_pair(stage, 0, 1, true);
     for (unsigned i = 0; i < 2; i++) {
         ring_say_format(clients[i], "SET %s v", ring_key_of(stage, i, 1 - i, 0).text);
         ring_say_format(clients[i], "SET %s v", ring_key_of(stage, i, 1 - i, 1).text);
@@ -265,7 +256,7 @@ Test(failover, two_nodes_that_have_passed_over_each_other_come_to_terms) {
     for (unsigned i = 0; i < 4; i++)
         EXPECT_HEARD(clients[i % 2], "+OK\r\n");
     cr_assert(is_passed_over(stage, 0, 1) && is_passed_over(stage, 1, 0));
-    hold_pair(stage, 0, 1, false);
+    ring_hold_pair(stage, 0, 1, false);
     ring_settle(stage);
     ring_expect_equal_copies(stage);
     cr_assert_eq(failover_at(stage, 0)->passed_count + failover_at(stage, 1)->passed_count, 0);
@@ -276,7 +267,7 @@ Test(failover, a_node_that_one_other_cannot_reach_serves_all_the_rest) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
     struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 2);
     struct ring_key key = ring_key_of(stage, 0, 1, 0);
-    hold_pair(stage, 0, 1, true);
+    ring_hold_pair(stage, 0, 1, true);
     for (unsigned i = 0; i < 20; i++) {
         cr_assert_str_eq(ring_ask_format(client, "SET one:%s %u", key.text, i), "+OK\r\n");
         cr_assert_str_eq(ring_ask_format(other, "SET two:%s %u", key.text, i), "+OK\r\n");
@@ -288,7 +279,7 @@ Test(failover, a_node_that_one_other_cannot_reach_serves_all_the_rest) {
     cr_assert_eq(ring_coordinator(stage, 2, key.text), 1);
     cr_assert_str_eq(ring_ask_format(client, "GET two:%s", key.text), "$2\r\n19\r\n");
     cr_assert_str_eq(ring_ask_format(other, "GET one:%s", key.text), "$2\r\n19\r\n");
-    hold_pair(stage, 0, 1, false);
+    ring_hold_pair(stage, 0, 1, false);
     ring_settle(stage);
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
@@ -392,8 +383,8 @@ Test(failover, what_was_late_is_executed_in_its_order_when_it_is_sent_again) {
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$9\r\n012345678\r\n");
     cr_assert_gt(failover_at(stage, 1)->refused_late, 0);
     cr_assert_eq(failover_at(stage, 0)->passes, 0);
-    cr_assert_not(peer_at(stage, 0, 1)->reach.was_late);
-    cr_assert_not(peer_at(stage, 1, 0)->in->clock.refuses);
+    cr_assert_not(ring_peer(stage, 0, 1)->reach.was_late);
+    cr_assert_not(ring_peer(stage, 1, 0)->in->clock.refuses);
     ring_stage_end(stage);
 }
 
@@ -599,13 +590,6 @@ Test(failover, all_nodes_may_end_at_once) {
 
 /* ---- The whole database ---- */
 
-static void fill(struct ring_client *client, unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        ring_say_format(client, "SET key:%u v", i);
-    for (unsigned i = 0; i < count; i++)
-        EXPECT_HEARD(client, "+OK\r\n");
-}
-
 /* Goes over all keys with SCAN; returns how many there were. */
 static unsigned scan(struct ring_client *client) {
     char cursor[32] = "0";
@@ -623,7 +607,7 @@ static unsigned scan(struct ring_client *client) {
 Test(failover, commands_on_the_whole_database_count_every_key_once_while_nodes_fail) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 300);
+    ring_fill(client, 300);
     EXPECT_ASKED(client, "DBSIZE", ":300\r\n");
     ring_wait(stage, 50);
     ring_say(client, "DBSIZE");
@@ -651,7 +635,7 @@ Test(failover, commands_on_the_whole_database_count_every_key_once_while_nodes_f
 Test(failover, what_is_flushed_while_a_node_does_not_answer_does_not_come_back_with_it) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 200);
+    ring_fill(client, 200);
     ring_wait(stage, 50);
     ring_stop(stage, 2);
     EXPECT_ASKED(client, line_of((char[64]){0}, "GET %s", ring_key_of(stage, 0, 2, 0)), "$1\r\nv\r\n");
@@ -667,7 +651,7 @@ Test(failover, what_is_flushed_while_a_node_does_not_answer_does_not_come_back_w
 Test(failover, split_commands_lose_no_part) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 10);
+    ring_fill(client, 10);
     ring_wait(stage, 50);
     ring_say(client, "MGET key:0 key:1 key:2 key:3 key:4 key:5 key:6 key:7 key:8 key:9");
     ring_say(client, "MSET key:0 w key:1 w key:2 w key:3 w key:4 w key:5 w key:6 w key:7 w key:8 w key:9 w");
@@ -724,7 +708,7 @@ Test(failover, nobody_stands_in_for_a_node_that_is_merely_silent) {
 Test(failover, words_about_reach_that_make_no_sense_are_refused) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer *peer = peer_at(stage, 0, 1);
+    struct peer *peer = ring_peer(stage, 0, 1);
     static const struct {
         bool is_caller; /* the link that it comes on was called by us */
         uint8_t size, bytes[4];

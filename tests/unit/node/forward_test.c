@@ -6,15 +6,11 @@
 
 #include "base/encode.h"
 #include "node/peers.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 #include "node/route.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-static struct peer *peer_at(struct ring_stage *stage, unsigned at, unsigned other) {
-    return cluster_peer(stage->nodes[at].node->cluster, ring_member(stage, at, other));
-}
 
 static void say_large(struct ring_client *client, const char *command, const char *key, size_t size,
                       char filling) {
@@ -122,7 +118,7 @@ Test(forward, a_value_that_is_longer_than_a_queue_holds_goes_through) {
 Test(forward, requests_that_make_no_sense_are_refused_whatever_they_are_cut_to) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer_link *link = peer_at(stage, 0, 1)->in;
+    struct peer_link *link = ring_peer(stage, 0, 1)->in;
     uint8_t frame[] = {7, 0, 0,                          /* number, time */
                        0, 2, 3, 'G', 'E', 'T', 1,   'k', /* flags, count, arguments */
                        0, 1, 4, 'P', 'I', 'N', 'G', 4,   2, 4, 'S', 'C', 'A', 'N', 1, '0'};
@@ -148,7 +144,7 @@ Test(forward, requests_that_make_no_sense_are_refused_whatever_they_are_cut_to) 
 Test(forward, only_commands_that_belong_here_are_executed_for_others) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer_link *link = peer_at(stage, 0, 1)->in;
+    struct peer_link *link = ring_peer(stage, 0, 1)->in;
     static const struct {
         unsigned flags;
         const char *words[4];
@@ -189,7 +185,7 @@ Test(forward, only_commands_that_belong_here_are_executed_for_others) {
 Test(forward, transactions_and_waits_that_make_no_sense_are_answered_with_errors) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer_link *link = peer_at(stage, 0, 1)->in;
+    struct peer_link *link = ring_peer(stage, 0, 1)->in;
     struct ring_key own = ring_key_of(stage, 0, 0, 0);
     struct argument key = {
         .data = (const uint8_t *)own.text, .size = (uint32_t)strlen(own.text), .slot = ARGUMENT_NOT_PLACED};
@@ -244,7 +240,7 @@ Test(forward, transactions_and_waits_that_make_no_sense_are_answered_with_errors
 Test(forward, answers_that_nobody_awaits_or_that_make_no_sense_harm_nobody) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer *peer = peer_at(stage, 0, 1);
+    struct peer *peer = ring_peer(stage, 0, 1);
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key far = ring_key_of(stage, 0, 1, 0);
     static const uint8_t unknown[] = {99, FORWARD_DONE, 5, 0, 0, 0, '+', 'O', 'K', '\r', '\n'};
@@ -282,7 +278,7 @@ Test(forward, nonsense_in_the_parts_of_a_gathered_reply_is_an_error_for_the_clie
     static const char *const commands[] = {"MGET a b c d e f", "KEYS *", "SCAN 0", "RANDOMKEY"};
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     struct node *node = stage->nodes[0].node;
-    struct peer *peer = peer_at(stage, 0, 1);
+    struct peer *peer = ring_peer(stage, 0, 1);
     struct ring_client *client = ring_connect(stage, 0);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (size_t j = 0; j < sizeof commands / sizeof *commands; j++) {
@@ -317,7 +313,7 @@ Test(forward, so_many_requests_may_be_unanswered_that_their_ring_grows) {
             ring_say_format(clients[i], "INCR %s", far.text);
     }
     ring_turn(stage);
-    cr_assert_geq(peer_at(stage, 0, 1)->awaited_capacity, 8000);
+    cr_assert_geq(ring_peer(stage, 0, 1)->awaited_capacity, 8000);
     ring_hold(stage, 1, 0, false);
     uint64_t sum = 0;
     for (unsigned i = 0; i < 4; i++) {

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -119,13 +119,6 @@ Test(gather, other_commands_of_several_keys_need_one_slot) {
 
 /* ---- The whole cluster ---- */
 
-static void fill(struct ring_client *client, unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        ring_say_format(client, "SET key:%u v", i);
-    for (unsigned i = 0; i < count; i++)
-        EXPECT_HEARD(client, "+OK\r\n");
-}
-
 /* Walks through all keys, and adds keys meanwhile where `adds` is set. seen: by number. */
 static unsigned scan(struct ring_client *client, unsigned count, bool adds, const char *options,
                      uint8_t *seen, unsigned keys) {
@@ -156,7 +149,7 @@ Test(gather, scan_returns_every_key_once_over_all_nodes) {
     static const unsigned counts[] = {1, 10, 1000};
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 700);
+    ring_fill(client, 700);
     for (unsigned i = 0; i < 3; i++) {
         struct ring_client *at = ring_connect(stage, i);
         uint8_t seen[700] = {0};
@@ -172,7 +165,7 @@ Test(gather, scan_misses_no_key_that_is_there_all_the_time_while_others_are_adde
     static const unsigned counts[] = {1, 10, 1000};
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 500);
+    ring_fill(client, 500);
     for (unsigned i = 0; i < 3; i++) {
         uint8_t seen[500] = {0};
         scan(client, counts[i], true, " MATCH key:*", seen, 500);
@@ -196,7 +189,7 @@ Test(gather, scan_refuses_what_is_no_cursor_and_no_count) {
 Test(gather, keys_dbsize_and_randomkey_speak_for_all_nodes) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 1);
-    fill(client, 200);
+    ring_fill(client, 200);
     EXPECT_ASKED(client, "DBSIZE", ":200\r\n");
     EXPECT_ASKED(client, "SET other 1", "+OK\r\n");
     cr_assert(strncmp(ring_ask(client, "KEYS *"), "*201\r\n", 6) == 0);
@@ -216,7 +209,7 @@ Test(gather, keys_dbsize_and_randomkey_speak_for_all_nodes) {
 Test(gather, flushall_empties_all_nodes) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 1);
-    fill(client, 200);
+    ring_fill(client, 200);
     EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
     ring_turn(stage);
     EXPECT_ASKED(client, "DBSIZE", ":0\r\n");
@@ -234,7 +227,7 @@ Test(gather, flushall_empties_all_nodes) {
 Test(gather, a_cluster_client_gets_the_share_of_its_node_alone) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 300);
+    ring_fill(client, 300);
     unsigned sum = 0;
     uint8_t seen[300] = {0};
     for (unsigned i = 0; i < 3; i++) {

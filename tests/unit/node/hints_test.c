@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "node/holders.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -13,20 +13,6 @@
 #define KEYS  500
 
 /* ---- Tools ---- */
-
-/* Nothing comes from one node to the other, nor back; the connections are gone. */
-static void part(struct ring_stage *stage, unsigned one, unsigned other, bool is_parted) {
-    ring_hold(stage, one, other, is_parted);
-    ring_hold(stage, other, one, is_parted);
-    if (is_parted)
-        ring_cut(stage, one, other, true);
-}
-
-static void isolate(struct ring_stage *stage, unsigned number, bool is_isolated) {
-    for (unsigned i = 0; i < stage->count; i++)
-        if (i != number)
-            part(stage, number, i, is_isolated);
-}
 
 /* How many keys a node has a note of for another. */
 static uint32_t noted(struct ring_stage *stage, unsigned at, unsigned target) {
@@ -80,16 +66,6 @@ static void expect_converged(struct ring_stage *stage, unsigned patience_ms) {
     }
 }
 
-/* Until a node takes another for down, and serves its slots. */
-static void expect_down(struct ring_stage *stage, unsigned at, unsigned other) {
-    const struct membership *membership = stage->nodes[at].node->cluster->membership;
-    for (unsigned ms = 0; membership_member(membership, ring_member(stage, at, other))->state != MEMBER_DOWN;
-         ms += 100) {
-        cr_assert_lt(ms, 20000u);
-        ring_wait(stage, 100);
-    }
-}
-
 static void write_first(struct ring_client *client) {
     for (unsigned i = 0; i < KEYS; i++)
         cr_assert_str_eq(ring_ask_format(client, "SET key:%u first", i), "+OK\r\n");
@@ -117,6 +93,24 @@ static void write_second(struct ring_client *client) {
     }
 }
 
+/* Node 2 is cut off, and the others know. */
+static void lose_node_2(struct ring_stage *stage) {
+    ring_isolate(stage, 2, true);
+    ring_expect_down(stage, 0, 2);
+    ring_expect_down(stage, 1, 2);
+}
+
+/* Three nodes, of which node 2 is cut off and misses what is written second, by the one client of node 0. */
+static struct ring_stage *begin_missing(const char *settings) {
+    struct ring_stage *stage = ring_stage_begin(3, settings);
+    struct ring_client *client = ring_connect(stage, 0);
+    write_first(client);
+    ring_wait(stage, 100);
+    lose_node_2(stage);
+    write_second(client);
+    return stage;
+}
+
 static uint64_t info_field(struct ring_client *client, const char *name) {
     const char *text = ring_ask(client, "INFO cluster"), *found = strstr(text, name);
     cr_assert_not_null(found, "%s in %s", name, text);
@@ -126,14 +120,8 @@ static uint64_t info_field(struct ring_client *client, const char *name) {
 /* ---- One who was away ---- */
 
 Test(hints, what_an_absent_node_has_missed_is_handed_over_when_it_is_back) {
-    struct ring_stage *stage = ring_stage_begin(3, ALONE);
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    ring_wait(stage, 100);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing(ALONE);
+    struct ring_client *client = stage->clients;
     ring_wait(stage, 1000);
     cr_assert_gt(noted(stage, 0, 2), 100u);
     cr_assert_gt(noted(stage, 1, 2), 100u);
@@ -142,7 +130,7 @@ Test(hints, what_an_absent_node_has_missed_is_handed_over_when_it_is_back) {
     cr_assert_gt(info_field(client, "hints_bytes:"), keys * 16);
     cr_assert_gt(info_field(client, "oldest_ms="), 900u);
     cr_assert(!ring_copies_are_equal(stage));
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 5000);
     cr_assert_eq(exchanged(stage), 0u, "nothing was compared");
     cr_assert_eq(delivered(stage, 0, 2), keys);
@@ -158,30 +146,17 @@ Test(hints, what_an_absent_node_has_missed_is_handed_over_when_it_is_back) {
 }
 
 Test(hints, without_hints_comparing_finds_the_same) {
-    struct ring_stage *stage = ring_stage_begin(3, "hinted-handoff no\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing("hinted-handoff no\n");
     cr_assert_eq(noted_at(stage, 0) + noted_at(stage, 1), 0u);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 15000);
     cr_assert_gt(exchanged(stage), 300u);
     ring_stage_end(stage);
 }
 
 Test(hints, with_hints_comparing_finds_nothing_that_is_left_to_do) {
-    struct ring_stage *stage = ring_stage_begin(3, NULL);
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    ring_wait(stage, 100);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
-    isolate(stage, 2, false);
+    struct ring_stage *stage = begin_missing(NULL);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 5000);
     ring_expect_equal_copies(stage);
     cr_assert_lt(exchanged(stage), 20u, "%llu keys", (unsigned long long)exchanged(stage));
@@ -191,11 +166,9 @@ Test(hints, with_hints_comparing_finds_nothing_that_is_left_to_do) {
 Test(hints, without_both_nothing_is_repaired) {
     struct ring_stage *stage = ring_stage_begin(3, "hinted-handoff no\nanti-entropy no\n");
     struct ring_client *client = ring_connect(stage, 0);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
+    lose_node_2(stage);
     EXPECT_ASKED(client, "SET key:1 value", "+OK\r\n");
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     ring_wait(stage, 15000);
     cr_assert(!ring_copies_are_equal(stage));
     EXPECT_ASKED(client, "CONFIG SET anti-entropy yes", "+OK\r\n");
@@ -230,7 +203,7 @@ Test(hints, what_was_on_its_way_when_a_link_ended_is_handed_over) {
 Test(hints, a_batch_whose_link_ends_is_sent_once_more) {
     struct ring_stage *stage = ring_stage_begin(3, ALONE);
     struct ring_client *client = ring_connect(stage, 0);
-    part(stage, 0, 1, true);
+    ring_part(stage, 0, 1, true);
     for (unsigned i = 0; i < 100; i++)
         ring_ask_format(client, "SET %s value", ring_key_of(stage, 0, 0, i).text);
     uint32_t missed = noted(stage, 0, 1);
@@ -255,13 +228,11 @@ Test(hints, a_flush_that_was_missed_is_handed_over) {
     struct ring_client *client = ring_connect(stage, 0);
     write_first(client);
     ring_wait(stage, 100);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
+    lose_node_2(stage);
     EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
     EXPECT_ASKED(client, "SET key:7 after", "+OK\r\n");
     cr_assert_eq(keyspace_size(stage->nodes[2].node->keyspace, 0), KEYS + KEYS / 5);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 5000);
     cr_assert_eq(keyspace_size(stage->nodes[2].node->keyspace, 0), 1u);
     ring_stage_end(stage);
@@ -270,21 +241,11 @@ Test(hints, a_flush_that_was_missed_is_handed_over) {
 Test(hints, a_large_backlog_goes_in_batches) {
     struct ring_stage *stage = ring_stage_begin(3, ALONE);
     struct ring_client *client = ring_connect(stage, 0);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
+    lose_node_2(stage);
     for (unsigned i = 0; i < 60; i++)
         cr_assert_str_eq(ring_ask_format(client, "SETRANGE long:%u 99999 x", i), ":100000\r\n");
-    for (unsigned i = 0; i < 5000; i += 50) {
-        struct buffer line;
-        buffer_init(&line, &stage->mem);
-        for (unsigned k = i; k < i + 50; k++)
-            buffer_append_format(&line, "%s k:%u v", k == i ? "MSET" : "", k);
-        buffer_append_byte(&line, 0);
-        cr_assert_str_eq(ring_ask(client, (const char *)line.data), "+OK\r\n");
-        buffer_release(&line);
-    }
-    isolate(stage, 2, false);
+    ring_fill_many(client, "k", 5000);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 5000);
     cr_assert_eq(exchanged(stage), 0u);
     ring_stage_end(stage);
@@ -293,31 +254,21 @@ Test(hints, a_large_backlog_goes_in_batches) {
 /* ---- Bounds ---- */
 
 Test(hints, what_does_not_fit_is_counted_and_found_by_comparing) {
-    struct ring_stage *stage = ring_stage_begin(3, "hint-memory 4kb\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing("hint-memory 4kb\n");
+    struct ring_client *client = stage->clients;
     cr_assert_leq(stage->nodes[0].node->cluster->hints.used_bytes, 4096u);
     cr_assert_gt(dropped(stage, 0, 2), 50u);
     cr_assert_gt(noted(stage, 0, 2), 20u);
     cr_assert_eq(info_field(client, "hints_dropped:"), dropped(stage, 0, 2));
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 15000);
     cr_assert_gt(exchanged(stage), 50u);
     ring_stage_end(stage);
 }
 
 Test(hints, who_is_away_for_longer_than_the_window_is_compared_with) {
-    struct ring_stage *stage = ring_stage_begin(3, "hint-window 10\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing("hint-window 10\n");
+    struct ring_client *client = stage->clients;
     cr_assert_gt(noted(stage, 0, 2), 50u);
     ring_wait(stage, 12000);
     cr_assert_eq(noted(stage, 0, 2) + noted(stage, 1, 2), 0u);
@@ -325,12 +276,12 @@ Test(hints, who_is_away_for_longer_than_the_window_is_compared_with) {
     ring_wait(stage, 1000);
     cr_assert_eq(noted(stage, 0, 2) + noted(stage, 1, 2), 0u);
     cr_assert_eq(stage->nodes[0].node->cluster->hints.used_bytes, 0u);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 15000);
     cr_assert_gt(exchanged(stage), 50u);
     ring_wait(stage, 100); /* all is acknowledged */
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
+    ring_isolate(stage, 2, true);
+    ring_expect_down(stage, 0, 2);
     EXPECT_ASKED(client, "SET key:later other", "+OK\r\n");
     ring_wait(stage, 200);
     cr_assert_eq(noted(stage, 0, 2) + noted(stage, 1, 2), 1u, "%u and %u: it was welcomed back meanwhile",
@@ -345,9 +296,7 @@ Test(hints, the_hints_of_a_removed_node_go) {
     char id[IDENTITY_ID_SIZE];
     identity_print_id(membership_member(stage->nodes[0].node->cluster->membership, member)->entry.id, id);
     write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
+    lose_node_2(stage);
     write_second(client);
     const struct hints *hints = &stage->nodes[0].node->cluster->hints;
     cr_assert_gt(hints_count(hints, member), 50u);
@@ -363,14 +312,8 @@ Test(hints, the_hints_of_a_removed_node_go) {
 /* ---- On disk ---- */
 
 Test(hints, they_outlive_a_restart_of_who_has_them) {
-    struct ring_stage *stage = ring_stage_begin(3, ALONE);
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    ring_wait(stage, 100);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing(ALONE);
+    struct ring_client *client = stage->clients;
     ring_wait(stage, 1500); /* the members are on disk, too */
     uint32_t keys = noted(stage, 0, 2);
     cr_assert_gt(keys, 100u);
@@ -383,9 +326,9 @@ Test(hints, they_outlive_a_restart_of_who_has_them) {
     cr_assert_gt(hints_age_ms(&stage->nodes[0].node->cluster->hints, ring_member(stage, 0, 2),
                               stage->nodes[0].node->monotonic_ms),
                  5000u);
-    part(stage, 0, 2, true);
+    ring_part(stage, 0, 2, true);
     ring_wait(stage, 1000);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 8000);
     cr_assert_eq(delivered(stage, 0, 2), keys);
     /* The next checkpoint says that there are none any more. */
@@ -401,18 +344,8 @@ Test(hints, they_outlive_a_restart_of_who_has_them) {
 Test(hints, a_node_that_ends_in_peace_has_written_them_before) {
     struct ring_stage *stage = ring_stage_begin(3, "save 3600 1\n");
     struct ring_client *client = ring_connect(stage, 0);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    for (unsigned i = 0; i < 20000; i += 50) {
-        struct buffer line;
-        buffer_init(&line, &stage->mem);
-        for (unsigned k = i; k < i + 50; k++)
-            buffer_append_format(&line, "%s a-key-that-takes-a-few-more-bytes:%u v", k == i ? "MSET" : "", k);
-        buffer_append_byte(&line, 0);
-        cr_assert_str_eq(ring_ask(client, (const char *)line.data), "+OK\r\n");
-        buffer_release(&line);
-    }
+    lose_node_2(stage);
+    ring_fill_many(client, "a-key-that-takes-a-few-more-bytes", 20000);
     ring_wait(stage, 1500);
     uint32_t keys = noted(stage, 0, 2);
     cr_assert_gt(keys, 5000u);
@@ -428,13 +361,8 @@ Test(hints, a_node_that_ends_in_peace_has_written_them_before) {
 }
 
 Test(hints, a_damaged_file_is_set_aside_and_comparing_finds_what_was_in_it) {
-    struct ring_stage *stage = ring_stage_begin(3, NULL);
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing(NULL);
+    struct ring_client *client = stage->clients;
     EXPECT_ASKED(client, "SAVE", "+OK\r\n");
     ring_wait(stage, 100);
     ring_kill(stage, 0);
@@ -444,19 +372,14 @@ Test(hints, a_damaged_file_is_set_aside_and_comparing_finds_what_was_in_it) {
     ring_start(stage, 0);
     cr_assert_eq(noted(stage, 0, 2), 0u);
     cr_assert_not_null(strstr(stage->nodes[0].log, "set aside as 'dump.rdb.hints.damaged'"));
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 15000);
     ring_stage_end(stage);
 }
 
 Test(hints, a_disk_that_fails_costs_a_line_in_the_log) {
-    struct ring_stage *stage = ring_stage_begin(3, NULL);
-    struct ring_client *client = ring_connect(stage, 0);
-    write_first(client);
-    isolate(stage, 2, true);
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
-    write_second(client);
+    struct ring_stage *stage = begin_missing(NULL);
+    struct ring_client *client = stage->clients;
     EXPECT_ASKED(client, "SAVE", "+OK\r\n");
     ring_wait(stage, 100);
     uint64_t operations = stage->nodes[0].disk.operations;
@@ -470,7 +393,7 @@ Test(hints, a_disk_that_fails_costs_a_line_in_the_log) {
     ring_wait(stage, 100);
     cr_assert_not_null(strstr(stage->nodes[0].log, "Can't write what other nodes have missed"), "%s",
                        stage->nodes[0].log);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     expect_converged(stage, 15000);
     ring_stage_end(stage);
 }
@@ -500,12 +423,20 @@ static struct triple find_triple(struct ring_stage *stage, unsigned nth) {
     return triple;
 }
 
+/* Four nodes, of which the second holder of the triple is cut off; node 0 has a client, and knows. */
+static struct ring_stage *begin_without_second(const char *settings, struct triple *triple) {
+    struct ring_stage *stage = ring_stage_begin(4, settings);
+    ring_connect(stage, 0);
+    *triple = find_triple(stage, 0);
+    ring_isolate(stage, triple->second, true);
+    ring_expect_down(stage, 0, triple->second);
+    return stage;
+}
+
 Test(hints, a_stand_in_keeps_a_copy_hands_it_over_and_deletes_it) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n" ALONE);
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage = begin_without_second("replication-factor 2\n" ALONE, &triple);
+    struct ring_client *client = stage->clients;
     EXPECT_ASKED(client, "SET unrelated value", "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "SET %s value", triple.key.text), "+OK\r\n");
     ring_turn(stage);
@@ -516,7 +447,7 @@ Test(hints, a_stand_in_keeps_a_copy_hands_it_over_and_deletes_it) {
     EXPECT_ASKED(client, "DBSIZE", ":2\r\n");
     ring_wait(stage, 30000);
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 5, "it keeps it as long as it takes");
-    isolate(stage, triple.second, false);
+    ring_isolate(stage, triple.second, false);
     expect_converged(stage, 5000);
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), 5);
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), -1);
@@ -527,26 +458,22 @@ Test(hints, a_stand_in_keeps_a_copy_hands_it_over_and_deletes_it) {
 }
 
 Test(hints, a_copy_that_somebody_will_want_is_not_left_over) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage = begin_without_second("replication-factor 2\n", &triple);
+    struct ring_client *client = stage->clients;
     cr_assert_str_eq(ring_ask_format(client, "SET %s value", triple.key.text), "+OK\r\n");
     ring_wait(stage, 60000); /* its coordinator has it, and has been compared often enough */
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 5);
-    isolate(stage, triple.second, false);
+    ring_isolate(stage, triple.second, false);
     expect_converged(stage, 5000);
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), -1);
     ring_stage_end(stage);
 }
 
 Test(hints, a_write_outlives_its_coordinator_at_the_stand_in) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage = begin_without_second("replication-factor 2\n", &triple);
+    struct ring_client *client = stage->clients;
     for (unsigned i = 0; i < 20; i++)
         cr_assert_str_eq(ring_ask_format(client, "SET %s value:%u", triple.key.text, i), "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "SETRANGE %s 2999 x", triple.key.text), ":3000\r\n");
@@ -555,7 +482,7 @@ Test(hints, a_write_outlives_its_coordinator_at_the_stand_in) {
     ring_kill(stage, 0);
     for (unsigned i = 1; i < 4; i++)
         if (i != triple.second)
-            part(stage, i, triple.second, false);
+            ring_part(stage, i, triple.second, false);
     struct ring_client *other = ring_connect(stage, triple.other);
     for (unsigned ms = 0; ring_copy_size(stage, triple.second, triple.key.text) != 3000; ms += 100) {
         cr_assert_lt(ms, 5000u);
@@ -571,7 +498,7 @@ Test(hints, a_copy_that_was_written_again_while_it_was_handed_over_is_handed_ove
     struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n" ALONE);
     struct ring_client *client = ring_connect(stage, 0);
     struct triple triple = find_triple(stage, 0);
-    part(stage, 0, triple.second, true); /* the stand-in reaches both */
+    ring_part(stage, 0, triple.second, true); /* the stand-in reaches both */
     ring_wait(stage, 200);
     ring_hold(stage, triple.second, triple.other, true); /* but acknowledgements do not come */
     cr_assert_str_eq(ring_ask_format(client, "SET %s one", triple.key.text), "+OK\r\n");
@@ -596,15 +523,15 @@ Test(hints, a_stand_in_gets_deletes_too_and_forgets_the_tombstone_behind_them) {
     struct triple triple = find_triple(stage, 0);
     cr_assert_str_eq(ring_ask_format(client, "SET %s value", triple.key.text), "+OK\r\n");
     ring_wait(stage, 100);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    ring_isolate(stage, triple.second, true);
+    ring_expect_down(stage, 0, triple.second);
     cr_assert_str_eq(ring_ask_format(client, "DEL %s", triple.key.text), ":1\r\n");
     ring_turn(stage);
     uint32_t slot = crc16_key_slot(triple.key.text, (uint32_t)strlen(triple.key.text));
     const struct ledger *ledger = stage->nodes[triple.other].node->keyspace->ledger;
     cr_assert_eq(ledger->tombstones[slot], 1u);
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), 5);
-    isolate(stage, triple.second, false);
+    ring_isolate(stage, triple.second, false);
     expect_converged(stage, 5000);
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), -1);
     cr_assert_eq(ledger->tombstones[slot], 0u);
@@ -612,11 +539,9 @@ Test(hints, a_stand_in_gets_deletes_too_and_forgets_the_tombstone_behind_them) {
 }
 
 Test(hints, a_stand_in_is_not_counted_by_wait_and_does_not_answer_reads) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\nread-from nearest\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage = begin_without_second("replication-factor 2\nread-from nearest\n", &triple);
+    struct ring_client *client = stage->clients;
     cr_assert_str_eq(ring_ask_format(client, "SET %s one", triple.key.text), "+OK\r\n");
     EXPECT_ASKED(client, "WAIT 1 300", ":0\r\n");
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 3);
@@ -633,16 +558,15 @@ Test(hints, a_stand_in_is_not_counted_by_wait_and_does_not_answer_reads) {
 }
 
 Test(hints, with_sloppy_quorum_off_nobody_stands_in) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\nsloppy-quorum no\n" ALONE);
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage =
+        begin_without_second("replication-factor 2\nsloppy-quorum no\n" ALONE, &triple);
+    struct ring_client *client = stage->clients;
     cr_assert_str_eq(ring_ask_format(client, "SET %s one", triple.key.text), "+OK\r\n");
     ring_turn(stage);
     for (unsigned i = 1; i < 4; i++)
         cr_assert_eq(ring_copy_size(stage, i, triple.key.text), -1, "node %u", i);
-    isolate(stage, triple.second, false);
+    ring_isolate(stage, triple.second, false);
     expect_converged(stage, 5000);
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), 3);
     ring_stage_end(stage);
@@ -663,10 +587,10 @@ Test(hints, while_everybody_can_be_reached_nobody_stands_in) {
 
 Test(hints, each_absent_holder_has_one_stand_in_while_there_are_enough_nodes) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
-    isolate(stage, 3, true);
-    isolate(stage, 4, true);
-    expect_down(stage, 0, 3);
-    expect_down(stage, 0, 4);
+    ring_isolate(stage, 3, true);
+    ring_isolate(stage, 4, true);
+    ring_expect_down(stage, 0, 3);
+    ring_expect_down(stage, 0, 4);
     const struct node *node = stage->nodes[0].node;
     const struct cluster *cluster = node->cluster;
     uint32_t most = 0;
@@ -693,11 +617,9 @@ Test(hints, each_absent_holder_has_one_stand_in_while_there_are_enough_nodes) {
 }
 
 Test(hints, what_a_stand_in_has_no_hint_for_goes_to_the_coordinator_in_the_end) {
-    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\nhint-window 5\n");
-    struct ring_client *client = ring_connect(stage, 0);
-    struct triple triple = find_triple(stage, 0);
-    isolate(stage, triple.second, true);
-    expect_down(stage, 0, triple.second);
+    struct triple triple;
+    struct ring_stage *stage = begin_without_second("replication-factor 2\nhint-window 5\n", &triple);
+    struct ring_client *client = stage->clients;
     cr_assert_str_eq(ring_ask_format(client, "SET %s one", triple.key.text), "+OK\r\n");
     ring_wait(stage, 8000);
     cr_assert_eq(noted(stage, triple.other, triple.second), 0u, "the window has passed");
@@ -705,7 +627,7 @@ Test(hints, what_a_stand_in_has_no_hint_for_goes_to_the_coordinator_in_the_end) 
     ring_wait(stage, 60000);
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), -1);
     cr_assert_eq(ring_copy_size(stage, 0, triple.key.text), 3);
-    isolate(stage, triple.second, false);
+    ring_isolate(stage, triple.second, false);
     expect_converged(stage, 15000);
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), 3);
     ring_stage_end(stage);

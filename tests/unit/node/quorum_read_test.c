@@ -4,21 +4,13 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "node/quorum.h"
-
 #include "base/crc16.h"
 #include "node/forward.h"
 #include "node/peers.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-static struct quorum_facts facts_of(struct ring_stage *stage, unsigned number) {
-    struct quorum_facts facts;
-    quorum_read_facts(stage->nodes[number].node, &facts);
-    return facts;
-}
 
 /* One copy alone has this value; NULL: the key is deleted there. */
 static void write_alone(struct ring_stage *stage, unsigned number, const char *key, const char *text) {
@@ -40,17 +32,6 @@ static void write_alone(struct ring_stage *stage, unsigned number, const char *k
     ledger_clear_effects(keyspace->ledger);
 }
 
-static void hold_all(struct ring_stage *stage, bool is_held) {
-    for (unsigned i = 1; i < stage->count; i++)
-        ring_hold(stage, 0, i, is_held);
-}
-
-#define EXPECT_BEGIN(answer, begin)                                                           \
-    do {                                                                                      \
-        const char *answer_of_it = answer;                                                    \
-        cr_assert(strncmp(answer_of_it, begin, strlen(begin)) == 0, "%s came", answer_of_it); \
-    } while (0)
-
 /* ---- What is seen ---- */
 
 Test(quorum_read, what_the_coordinator_has_missed_is_seen_and_told_to_all) {
@@ -66,8 +47,8 @@ Test(quorum_read, what_the_coordinator_has_missed_is_seen_and_told_to_all) {
     ring_turn(stage);
     for (unsigned i = 0; i < 3; i++)
         cr_assert_eq(ring_copy_size(stage, i, key.text), 6);
-    cr_assert_geq(facts_of(stage, 0).repairs, 1);
-    cr_assert_eq(facts_of(stage, 0).gathers, 1);
+    cr_assert_geq(ring_quorum_facts(stage, 0).repairs, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 0).gathers, 1);
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
 }
@@ -118,9 +99,9 @@ Test(quorum_read, a_copy_that_is_behind_is_told_what_it_has_missed) {
     ring_turn(stage);
     cr_assert_eq(ring_copy_size(stage, 1, key.text), 5);
     cr_assert_eq(ring_copy_size(stage, 2, key.text), 5);
-    cr_assert_eq(facts_of(stage, 0).repairs, 2);
+    cr_assert_eq(ring_quorum_facts(stage, 0).repairs, 2);
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$5\r\nnewer\r\n");
-    cr_assert_eq(facts_of(stage, 0).repairs, 2, "who has the same is told nothing");
+    cr_assert_eq(ring_quorum_facts(stage, 0).repairs, 2, "who has the same is told nothing");
     ring_stage_end(stage);
 }
 
@@ -133,7 +114,7 @@ Test(quorum_read, what_is_equal_is_not_sent) {
     uint64_t before = stage->bytes[1][0] + stage->bytes[2][0];
     cr_assert_str_eq(ring_ask_format(client, "STRLEN %s", key.text), ":100000\r\n");
     cr_assert_lt(stage->bytes[1][0] + stage->bytes[2][0] - before, 1000);
-    cr_assert_eq(facts_of(stage, 0).repairs, 0);
+    cr_assert_eq(ring_quorum_facts(stage, 0).repairs, 0);
     ring_stage_end(stage);
 }
 
@@ -152,9 +133,9 @@ Test(quorum_read, absent_and_deleted_keys_are_looked_for_elsewhere_too) {
     /* Deleted where it never was: nobody who never had the key needs to know. */
     write_alone(stage, 1, never.text, "x");
     write_alone(stage, 1, never.text, NULL);
-    uint64_t repairs = facts_of(stage, 0).repairs;
+    uint64_t repairs = ring_quorum_facts(stage, 0).repairs;
     cr_assert_str_eq(ring_ask_format(client, "GET %s", never.text), "$-1\r\n");
-    cr_assert_eq(facts_of(stage, 0).repairs, repairs);
+    cr_assert_eq(ring_quorum_facts(stage, 0).repairs, repairs);
     ring_stage_end(stage);
 }
 
@@ -168,8 +149,8 @@ Test(quorum_read, several_keys_are_asked_for_at_once_and_by_each_coordinator) {
     write_alone(stage, 0, c.text, "c");
     ring_say_format(client, "MGET %s %s %s %s", a.text, b.text, c.text, a.text);
     EXPECT_HEARD(client, "*4\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\na\r\n");
-    cr_assert_eq(facts_of(stage, 0).gathers, 1);
-    cr_assert_eq(facts_of(stage, 1).gathers, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 0).gathers, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 1).gathers, 1);
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
 }
@@ -191,11 +172,11 @@ Test(quorum_read, a_write_that_depends_on_what_was_there_looks_first) {
     cr_assert_str_eq(ring_ask_format(client, "SET %s y GET", keys[4].text), "$1\r\n5\r\n");
     cr_assert_str_eq(ring_ask_format(client, "DEL %s", keys[5].text), ":1\r\n");
     cr_assert_str_eq(ring_ask_format(client, "EXPIRE %s 100", keys[6].text), ":1\r\n");
-    uint64_t gathers = facts_of(stage, 0).gathers;
+    uint64_t gathers = ring_quorum_facts(stage, 0).gathers;
     cr_assert_eq(gathers, 7);
     cr_assert_str_eq(ring_ask_format(client, "SET %s y EX 10", keys[7].text), "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "SETEX %s 10 y", keys[7].text), "+OK\r\n");
-    cr_assert_eq(facts_of(stage, 0).gathers, gathers, "who overwrites need not look");
+    cr_assert_eq(ring_quorum_facts(stage, 0).gathers, gathers, "who overwrites need not look");
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
 }
@@ -279,14 +260,14 @@ Test(quorum_read, commands_on_one_key_are_executed_in_their_order) {
 Test(quorum_read, commands_on_different_keys_do_not_wait_for_each_other) {
     struct ring_stage *stage = ring_stage_begin(3, "read-quorum 2\n");
     struct ring_client *client = ring_connect(stage, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "GET %s", ring_key_of(stage, 0, 0, 0).text);
     ring_say_format(client, "INCR %s", ring_key_of(stage, 0, 0, 1).text);
     ring_say_format(client, "SET %s v", ring_key_of(stage, 0, 0, 2).text);
     ring_turn(stage);
-    cr_assert_eq(facts_of(stage, 0).gathers, 2, "both have asked");
+    cr_assert_eq(ring_quorum_facts(stage, 0).gathers, 2, "both have asked");
     cr_assert_eq(ring_copy_size(stage, 0, ring_key_of(stage, 0, 0, 2).text), 1, "it is executed already");
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     EXPECT_HEARD(client, "$-1\r\n");
     EXPECT_HEARD(client, ":1\r\n");
     EXPECT_HEARD(client, "+OK\r\n");
@@ -354,14 +335,14 @@ Test(quorum_read, a_command_that_gets_too_few_answers_is_not_executed) {
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
     cr_assert_str_eq(ring_ask_format(client, "SET %s 1", key.text), "+OK\r\n");
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "INCR %s", key.text);
     ring_say_format(client, "SET %s behind", key.text);
     EXPECT_HEARD(client,
                  "-NOQUORUM 1 of the 2 copies that a read needs have answered; nothing was executed\r\n");
     EXPECT_HEARD(client, "+OK\r\n");
-    cr_assert_eq(facts_of(stage, 0).timeouts, 1);
-    hold_all(stage, false);
+    cr_assert_eq(ring_quorum_facts(stage, 0).timeouts, 1);
+    ring_hold_from(stage, 0, false);
     ring_wait(stage, 100);
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$6\r\nbehind\r\n");
     ring_stage_end(stage);
@@ -376,7 +357,7 @@ Test(quorum_read, a_read_that_cannot_reach_enough_copies_is_refused_at_once) {
     cr_assert_str_eq(
         ring_ask_format(client, "GET %s", key.text),
         "-NOQUORUM 2 of the 3 copies that a read needs can be reached; nothing was executed\r\n");
-    cr_assert_eq(facts_of(stage, 0).refused, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 0).refused, 1);
     EXPECT_ASKED(client, "KV.QUORUM 2 1", "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$-1\r\n");
     ring_stage_end(stage);
@@ -386,11 +367,11 @@ Test(quorum_read, a_link_that_breaks_while_it_is_asked_is_made_up_for) {
     struct ring_stage *stage = ring_stage_begin(3, "read-quorum 2\nquorum-timeout 5000\n");
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "GET %s", key.text);
     ring_turn(stage);
     ring_cut(stage, 0, 1, false);
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     EXPECT_HEARD(client, "$-1\r\n");
     ring_stage_end(stage);
 }
@@ -420,8 +401,8 @@ Test(quorum_read, a_node_that_forwards_tells_what_its_client_wants) {
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$-1\r\n");
     EXPECT_ASKED(client, "KV.QUORUM 3 1", "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$5\r\nnewer\r\n");
-    cr_assert_eq(facts_of(stage, 0).gathers, 1);
-    cr_assert_eq(facts_of(stage, 1).gathers, 0);
+    cr_assert_eq(ring_quorum_facts(stage, 0).gathers, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 1).gathers, 0);
     ring_stage_end(stage);
 }
 

@@ -2,25 +2,11 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "node/quorum.h"
-
 #include "base/crc16.h"
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-static struct quorum_facts facts_of(struct ring_stage *stage, unsigned number) {
-    struct quorum_facts facts;
-    quorum_read_facts(stage->nodes[number].node, &facts);
-    return facts;
-}
-
-/* What node 0 sends to the others stays where it is. */
-static void hold_all(struct ring_stage *stage, bool is_held) {
-    for (unsigned i = 1; i < stage->count; i++)
-        ring_hold(stage, 0, i, is_held);
-}
 
 /* Time goes by until node `at` has no link with the others. */
 static void wait_for_broken_links(struct ring_stage *stage, unsigned at, unsigned other) {
@@ -33,19 +19,13 @@ static void wait_for_broken_links(struct ring_stage *stage, unsigned at, unsigne
     cr_assert_fail("the link is still there");
 }
 
-#define EXPECT_BEGIN(answer, begin)                                                           \
-    do {                                                                                      \
-        const char *answer_of_it = answer;                                                    \
-        cr_assert(strncmp(answer_of_it, begin, strlen(begin)) == 0, "%s came", answer_of_it); \
-    } while (0)
-
 /* ---- Acknowledgements ---- */
 
 Test(quorum, a_write_is_acknowledged_when_another_copy_has_it_and_not_before) {
     struct ring_stage *stage = ring_stage_begin(3, "write-quorum 2\n");
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s v", key.text);
     ring_turn(stage);
     cr_assert_str_eq(ring_hear_now(client), "");
@@ -55,8 +35,8 @@ Test(quorum, a_write_is_acknowledged_when_another_copy_has_it_and_not_before) {
     cr_assert_str_eq(ring_hear_now(client), "+OK\r\n", "an acknowledgement was held back");
     cr_assert_eq(ring_copy_size(stage, 2, key.text), 1);
     cr_assert_eq(ring_copy_size(stage, 1, key.text), -1);
-    cr_assert_eq(facts_of(stage, 0).waits, 1);
-    hold_all(stage, false);
+    cr_assert_eq(ring_quorum_facts(stage, 0).waits, 1);
+    ring_hold_from(stage, 0, false);
     ring_stage_end(stage);
 }
 
@@ -91,8 +71,8 @@ Test(quorum, a_write_that_too_few_acknowledge_in_time_says_how_many_did) {
     ring_say_format(client, "SET %s w", key.text);
     ring_hear(client);
     EXPECT_HEARD(client, "-INDETERMINATE 1 of 3 copies have acknowledged the write\r\n");
-    cr_assert_geq(facts_of(stage, 0).timeouts, 2);
-    hold_all(stage, false);
+    cr_assert_geq(ring_quorum_facts(stage, 0).timeouts, 2);
+    ring_hold_from(stage, 0, false);
     ring_settle(stage);
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
@@ -102,7 +82,7 @@ Test(quorum, a_link_that_breaks_is_made_up_for_by_another_copy_or_by_the_compari
     struct ring_stage *stage = ring_stage_begin(3, "write-quorum 2\nquorum-timeout 20000\n");
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s v", key.text);
     ring_turn(stage);
     ring_cut(stage, 0, 1, false);
@@ -110,12 +90,12 @@ Test(quorum, a_link_that_breaks_is_made_up_for_by_another_copy_or_by_the_compari
     cr_assert_str_eq(ring_hear_now(client), "");
     ring_hold(stage, 0, 2, false);
     EXPECT_HEARD(client, "+OK\r\n");
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s w", key.text);
     ring_turn(stage);
     ring_cut(stage, 0, 1, false);
     ring_cut(stage, 0, 2, false);
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     EXPECT_HEARD(client, "+OK\r\n");
     cr_assert(ring_copy_size(stage, 1, key.text) == 1 || ring_copy_size(stage, 2, key.text) == 1);
     ring_stage_end(stage);
@@ -126,7 +106,7 @@ Test(quorum, what_changes_nothing_waits_for_nobody) {
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0), absent = ring_key_of(stage, 0, 0, 1);
     cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s w NX", key.text);
     ring_say_format(client, "DEL %s", absent.text);
     ring_say_format(client, "INCR %s", key.text);
@@ -136,7 +116,7 @@ Test(quorum, what_changes_nothing_waits_for_nobody) {
     cr_assert_str_eq(ring_hear_now(client), ":0\r\n");
     cr_assert_str_eq(ring_hear_now(client), "-ERR value is not an integer or out of range\r\n");
     cr_assert_str_eq(ring_hear_now(client), "$1\r\nv\r\n");
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     ring_stage_end(stage);
 }
 
@@ -145,7 +125,7 @@ Test(quorum, commands_of_a_pipeline_are_executed_at_once_and_answered_in_their_o
     struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0), elsewhere = ring_key_of(stage, 0, 1, 0);
     EXPECT_ASKED(client, "KV.QUORUM 1 2", "+OK\r\n");
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s 1", key.text);
     ring_say_format(client, "GET %s", key.text);
     ring_say_format(client, "SET %s e", elsewhere.text);
@@ -154,7 +134,7 @@ Test(quorum, commands_of_a_pipeline_are_executed_at_once_and_answered_in_their_o
     ring_turn(stage);
     cr_assert_str_eq(ring_hear_now(client), "");
     cr_assert_str_eq(ring_ask_format(other, "GET %s", key.text), "$1\r\n2\r\n", "no other client is held");
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     ring_turn(stage);
     cr_assert_str_eq(ring_hear_now(client), "+OK\r\n");
     cr_assert_str_eq(ring_hear_now(client), "$1\r\n1\r\n");
@@ -177,7 +157,7 @@ Test(quorum, many_writes_of_one_turn_wait_together) {
         snprintf(expected, sizeof expected, ":%u\r\n", i + 1);
         EXPECT_HEARD(client, expected);
     }
-    cr_assert_eq(facts_of(stage, 0).waits, 50);
+    cr_assert_eq(ring_quorum_facts(stage, 0).waits, 50);
     cr_assert_leq(peer->marks - marks, 2);
     ring_stage_end(stage);
 }
@@ -225,7 +205,7 @@ Test(quorum, a_write_that_cannot_reach_enough_copies_is_refused_and_leaves_nothi
     EXPECT_BEGIN(ring_ask_format(client, "DEL %s", key.text), "-NOQUORUM ");
     cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$-1\r\n");
     cr_assert_eq(ring_copy_size(stage, 0, key.text), -1);
-    cr_assert_eq(facts_of(stage, 0).refused, 2);
+    cr_assert_eq(ring_quorum_facts(stage, 0).refused, 2);
     EXPECT_ASKED(client, "KV.QUORUM 1 1", "+OK\r\n");
     cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
     ring_stage_end(stage);
@@ -315,7 +295,7 @@ Test(quorum, a_connection_says_what_it_wants_and_the_node_that_executes_goes_by_
     cr_assert_str_eq(ring_ask_format(plain, "SET %s w", key.text), "+OK\r\n");
     ring_hold(stage, 0, 2, false);
     EXPECT_HEARD(client, "+OK\r\n");
-    cr_assert_eq(facts_of(stage, 0).waits, 1);
+    cr_assert_eq(ring_quorum_facts(stage, 0).waits, 1);
     EXPECT_ASKED(client, "KV.QUORUM 0 0", "+OK\r\n");
     cr_assert_eq(client->session->flags & SESSION_QUORUM, 0);
     EXPECT_ASKED(client, "KV.QUORUM 2 2", "+OK\r\n");
@@ -345,14 +325,14 @@ Test(quorum, a_client_that_leaves_while_it_waits_leaves_nothing_behind) {
     struct ring_stage *stage = ring_stage_begin(3, "write-quorum 2\n");
     struct ring_client *client = ring_connect(stage, 0), *elsewhere = ring_connect(stage, 1);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s v", key.text);
     ring_say_format(elsewhere, "SET %s w", key.text);
     ring_turn(stage);
     ring_disconnect(client);
     ring_cut(stage, 1, 0, false);
     ring_turn(stage);
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     ring_settle(stage);
     ring_expect_equal_copies(stage);
     ring_stage_end(stage);
@@ -362,7 +342,7 @@ Test(quorum, what_waits_when_its_node_ends_is_forgotten) {
     struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\n");
     struct ring_client *client = ring_connect(stage, 0);
     struct ring_key key = ring_key_of(stage, 0, 0, 0);
-    hold_all(stage, true);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "SET %s v", key.text);
     ring_say_format(client, "INCR %s-x", key.text);
     ring_say_format(client, "GET %s", key.text);
@@ -391,7 +371,7 @@ Test(quorum, a_node_that_waits_for_its_copies_is_not_taken_for_silent_by_the_one
     ring_wait(stage, 600);
     cr_assert_str_eq(ring_hear_now(client), "");
     cr_assert_eq(stage->nodes[entry].node->cluster->failover.passes, 0);
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     EXPECT_HEARD(client, ":1\r\n");
     ring_stage_end(stage);
 }
@@ -403,7 +383,7 @@ Test(quorum, a_transaction_waits_once_wherever_it_is_executed) {
     struct ring_client *client = ring_connect(stage, 0);
     for (unsigned coordinator = 0; coordinator < 2; coordinator++) {
         struct ring_key key = ring_key_of(stage, 0, coordinator, 0);
-        uint64_t waits = facts_of(stage, coordinator).waits;
+        uint64_t waits = ring_quorum_facts(stage, coordinator).waits;
         ring_hold(stage, coordinator, 2, true);
         ring_say(client, "MULTI");
         ring_say_format(client, "SET %s 1", key.text);
@@ -416,7 +396,7 @@ Test(quorum, a_transaction_waits_once_wherever_it_is_executed) {
         cr_assert_str_eq(ring_hear_now(client), "");
         ring_hold(stage, coordinator, 2, false);
         EXPECT_HEARD(client, "*2\r\n+OK\r\n:2\r\n");
-        cr_assert_eq(facts_of(stage, coordinator).waits, waits + 1);
+        cr_assert_eq(ring_quorum_facts(stage, coordinator).waits, waits + 1);
         cr_assert_eq(ring_copy_size(stage, 2, key.text), 1);
     }
     ring_stage_end(stage);
@@ -448,12 +428,12 @@ Test(quorum, keys_of_several_nodes_are_waited_for_by_each) {
     ring_say_format(client, "MSET %s 1 %s 2 %s 3", a.text, b.text, c.text);
     EXPECT_HEARD(client, "+OK\r\n");
     for (unsigned i = 0; i < 3; i++)
-        cr_assert_eq(facts_of(stage, i).waits, 1);
-    hold_all(stage, true);
+        cr_assert_eq(ring_quorum_facts(stage, i).waits, 1);
+    ring_hold_from(stage, 0, true);
     ring_say_format(client, "DEL %s %s", a.text, ring_key_of(stage, 0, 0, 1).text);
     ring_turn(stage);
     cr_assert_str_eq(ring_hear_now(client), "");
-    hold_all(stage, false);
+    ring_hold_from(stage, 0, false);
     EXPECT_HEARD(client, ":1\r\n");
     ring_say_format(client, "DEL %s %s %s", a.text, b.text, c.text);
     EXPECT_HEARD(client, ":2\r\n");

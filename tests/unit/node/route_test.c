@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include "node/route.h"
 
@@ -311,13 +311,6 @@ Test(route, monitors_and_statistics_see_forwarded_commands_once_at_the_entry_nod
     ring_stage_end(stage);
 }
 
-static void fill(struct ring_client *client, unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        ring_say_format(client, "SET key:%u v", i);
-    for (unsigned i = 0; i < count; i++)
-        EXPECT_HEARD(client, "+OK\r\n");
-}
-
 Test(route, cluster_redirect_moved_tells_clients_of_the_cluster_port_where_to_go) {
     struct ring_stage *stage = ring_stage_begin(3, "cluster-redirect moved\n");
     struct ring_client *client = ring_connect(stage, 0), *clustered = ring_connect_to_cluster_port(stage, 0);
@@ -417,7 +410,7 @@ Test(route, a_link_that_breaks_while_both_nodes_live_costs_no_reply) {
 Test(route, a_spread_command_that_waits_for_a_node_that_dies_is_answered_all_the_same) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
-    fill(client, 100);
+    ring_fill(client, 100);
     ring_turn(stage);
     ring_hold(stage, 1, 0, true);
     ring_say(client, "DBSIZE");
