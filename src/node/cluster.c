@@ -212,7 +212,9 @@ static void take_event(struct node *node, const struct membership_event *event) 
         hints_forget(&cluster->hints, event->member);
         break;
     case MEMBERSHIP_SELF_REMOVED: cluster_note_removed(node); break;
-    case MEMBERSHIP_SELF_OUTDATED: cluster_take_incarnation(node, event->incarnation, KNOWN_LATER); break;
+    case MEMBERSHIP_SELF_OUTDATED:
+        (void)cluster_take_incarnation(node, event->incarnation, KNOWN_LATER);
+        break;
     case MEMBERSHIP_DUPLICATE:
         node_log(node, NODE_LOG_WARNING,
                  "Two processes have the same node id: the later one is not let in. Was its "
@@ -302,10 +304,10 @@ void cluster_settle(struct node *node) {
     cluster->must_update = cluster->must_route = true;
 }
 
-void cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason) {
+bool cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason) {
     struct cluster *cluster = node->cluster;
     if (seen < cluster->self_identity.incarnation)
-        return;
+        return true;
     struct identity *identity = node->persistence.identity.identity;
     int error = identity_raise(identity, &node->host.disk, seen);
     uint64_t incarnation = identity->actor.incarnation;
@@ -314,21 +316,43 @@ void cluster_take_incarnation(struct node *node, uint64_t seen, const char *reas
     cluster->self_identity.incarnation = incarnation;
     uint16_t actor = actors_intern(&node->keyspace->actors, &cluster->self_identity);
     if (actor != ACTORS_NONE)
-        node->keyspace->actor = actor;
-    node->keyspace->has_dropped_own = false;
+        keyspace_set_actor(node->keyspace, actor);
     membership_set_incarnation(cluster->membership, incarnation);
     node_log(node, NODE_LOG_NOTICE, "This node goes on as its start %llu: %s",
              (unsigned long long)incarnation, reason);
     cluster->must_update = true;
+    return actor != ACTORS_NONE;
+}
+
+struct forgotten_look {
+    struct keyspace *keyspace;
+    struct argument *argv;
+    bool has_forgotten;
+};
+
+static void look_at_key(void *context, uint32_t argument, unsigned flags) {
+    struct forgotten_look *look = context;
+    (void)flags;
+    look->has_forgotten =
+        look->has_forgotten || keyspace_has_forgotten(look->keyspace, &look->argv[argument]);
+}
+
+bool cluster_prepare_write(struct node *node, const struct command *command, struct argument *argv,
+                           uint32_t argc) {
+    struct forgotten_look look = {.keyspace = node->keyspace, .argv = argv};
+    (void)command_each_key(command, argc, look_at_key, &look);
+    return !look.has_forgotten ||
+           cluster_take_incarnation(node, node->cluster->self_identity.incarnation,
+                                    "it writes keys of which it has dropped a copy with writes of its own");
 }
 
 void cluster_heed_outcome(struct node *node) {
     const struct entries_outcome *outcome = &node->cluster->outcome;
     uint64_t own = node->cluster->self_identity.incarnation;
     if (outcome->own_incarnation > own)
-        cluster_take_incarnation(node, outcome->own_incarnation, KNOWN_LATER);
+        (void)cluster_take_incarnation(node, outcome->own_incarnation, KNOWN_LATER);
     else if (outcome->own_counter != 0)
-        cluster_take_incarnation(node, own, "other nodes have writes of this one that it has not made");
+        (void)cluster_take_incarnation(node, own, "other nodes have writes of this one that it has not made");
 }
 
 /* ---- What time brings ---- */

@@ -263,11 +263,18 @@ bool cluster_has_agreed(const struct node *node, const struct peer *other);
 /* The others have removed this node from the cluster: it serves no keys any more. */
 void cluster_note_removed(struct node *node);
 
-/* This node takes a later incarnation than `seen`, if it has none: somebody knows it with that one, say. The reason is for the log. */
-void cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason);
+/* This node takes a later incarnation than `seen`, if it has none: somebody knows it with that one, say. The reason is for the log. false: there
+ * is no memory for a new actor, and writes go on under the old one. */
+bool cluster_take_incarnation(struct node *node, uint64_t seen, const char *reason);
 
 /* Entries were applied (cluster->outcome): should they tell that this node had been further before, it takes a later incarnation. */
 void cluster_heed_outcome(struct node *node);
+
+/* A command is about to be executed here that writes: where it would do away with earlier writes of this node that only others know
+ * (keyspace_has_forgotten), it is done under a later incarnation. false: there is no memory for that. To be asked if
+ * keyspace->has_dropped_own. */
+bool cluster_prepare_write(struct node *node, const struct command *command, struct argument *argv,
+                           uint32_t argc);
 
 /* Nothing of the cluster's is at work on the helper any more. */
 bool cluster_end(struct node *node);

@@ -248,14 +248,12 @@ static void take_ways(struct node *node) {
     uint16_t *notes = node->keyspace->ledger->notes;
     struct marks marks;
     bool is_plain = cluster->failover.passed_count == 0 && cluster->failover.unproved_count == 0;
-    bool gains = false;
     cluster->has_detours = false;
     if (!is_plain)
         mark_all(cluster, &marks, true);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint16_t route = is_plain ? cluster->coordinators[slot] : route_of(cluster, &marks, slot);
         cluster->has_detours = cluster->has_detours || route != cluster->coordinators[slot];
-        gains = gains || (route == ROUTE_SELF && cluster->routes[slot] != ROUTE_SELF);
         cluster->routes[slot] = route;
         notes[slot] = (uint16_t)((notes[slot] & SLOT_NOTE_MASK) |
                                  (cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0));
@@ -263,11 +261,6 @@ static void take_ways(struct node *node) {
     cluster->route_epoch++;
     cluster->rerouted_ms = node->monotonic_ms;
     keyspace_expire_anew(node->keyspace);
-    /* Keys that it has forgotten are not to be made anew under the actor that has written them. */
-    if (gains && node->keyspace->has_dropped_own)
-        cluster_take_incarnation(
-            node, cluster->self_identity.incarnation,
-            "it has dropped copies that it had written, and may have to write their keys again");
 }
 
 void cluster_make_routes(struct node *node) {

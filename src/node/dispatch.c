@@ -268,7 +268,10 @@ static void run_handler(struct node *node, struct session *session, const struct
                         .slots = UNLIKELY(node->routes != NULL) && command->flags & COMMAND_SPREAD
                                      ? cluster_spoken(node->cluster)
                                      : NULL};
-    if (LIKELY(command->handler != NULL)) {
+    if (UNLIKELY(node->keyspace->has_dropped_own) && command->flags & COMMAND_WRITE &&
+        !cluster_prepare_write(node, command, argv, argc)) {
+        reply_error(&session->reply, ERROR_NO_MEMORY);
+    } else if (LIKELY(command->handler != NULL)) {
         command->handler(&call);
     } else {
         node_handler_of(command)(node, session, &call);

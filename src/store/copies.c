@@ -463,9 +463,50 @@ struct flush {
     uint64_t counter;
 };
 
+static uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
+    struct version version;
+    record_version(record, &version);
+    for (uint32_t i = 0; i < version.count; i++)
+        if (version.dots[i].actor == keyspace->actor)
+            return version.dots[i].counter;
+    return 0;
+}
+
+/* Own writes up to this counter are known to others only from now on. */
+static void forget(struct keyspace *keyspace, uint32_t slot, uint64_t counter) {
+    if (counter <= keyspace->ledger->forgotten[slot])
+        return;
+    keyspace->ledger->forgotten[slot] = counter;
+    keyspace->has_dropped_own = true;
+}
+
+bool keyspace_has_forgotten(struct keyspace *keyspace, struct argument *key) {
+    if (!keyspace->has_dropped_own)
+        return false;
+    keyspace_place(keyspace, key);
+    uint64_t forgotten = keyspace->ledger->forgotten[key->slot];
+    const struct record *record = forgotten == 0 ? NULL : funnel_find(keyspace, 0, key, NULL);
+    return forgotten > (record == NULL ? 0 : own_counter(keyspace, record));
+}
+
+void keyspace_set_actor(struct keyspace *keyspace, uint16_t actor) {
+    keyspace->actor = actor;
+    if (keyspace->has_dropped_own)
+        memset(keyspace->ledger->forgotten, 0, sizeof keyspace->ledger->forgotten);
+    keyspace->has_dropped_own = false;
+}
+
 static bool takes_record(void *context, const struct record *record) {
     const struct flush *flush = context;
     return record->counter <= flush->counter;
+}
+
+/* All of them: others keep them. */
+static bool forgets_record(void *context, const struct record *record) {
+    const struct flush *flush = context;
+    forget(flush->keyspace, crc16_key_slot(record_key(record), record_key_size(record)),
+           own_counter(flush->keyspace, record));
+    return true;
 }
 
 static bool takes_key(void *context, uint32_t database, struct argument *key) {
@@ -475,13 +516,13 @@ static bool takes_key(void *context, uint32_t database, struct argument *key) {
            takes_record(context, record);
 }
 
-static void drop_records(struct flush *flush) {
+static void drop_records(struct flush *flush, funnel_judge *judge) {
     struct database *database = flush->keyspace->databases[0];
     for (uint32_t slot = slot_set_next(flush->slots, 0); slot < SLOT_COUNT;
          slot = slot_set_next(flush->slots, slot + 1)) {
         uint64_t from = 0;
         if (database->slots[slot].count != 0)
-            (void)funnel_drop_judged(flush->keyspace, slot, &from, 0, takes_record, flush);
+            (void)funnel_drop_judged(flush->keyspace, slot, &from, 0, judge, flush);
     }
 }
 
@@ -568,7 +609,7 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *
     watch_touch_database(keyspace->watch, 0, takes_key, &flush);
     uint64_t keys_before = keyspace->databases[0]->keys;
     if (!takes_all || keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX)
-        drop_records(&flush);
+        drop_records(&flush, takes_record);
     else
         take_tables(&flush);
     uint64_t gone = keys_before - keyspace->databases[0]->keys;
@@ -585,13 +626,16 @@ uint64_t keyspace_drop_slots(struct keyspace *keyspace, const struct slot_set *s
             records += database->slots[slot].count;
     if (records == 0)
         return 0;
-    keyspace->has_dropped_own = true; /* perhaps */
     ledger_forget_records(keyspace->ledger);
     watch_touch_database(keyspace->watch, 0, takes_key, &flush);
-    if (keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX)
-        drop_records(&flush);
-    else
-        take_tables(&flush);
+    if (keyspace->image != NULL || records <= FLUSH_AT_ONCE_MAX) {
+        drop_records(&flush, forgets_record);
+        return records;
+    }
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (slot_set_has(slots, slot) && database->slots[slot].count != 0)
+            forget(keyspace, slot, keyspace->counter); /* perhaps: nobody looks at the records */
+    take_tables(&flush);
     return records;
 }
 
@@ -600,8 +644,7 @@ void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key) {
     struct record *record = funnel_find(keyspace, 0, key, &position);
     if (record == NULL)
         return;
-    if (record->actor == keyspace->actor || record->flags & RECORD_VECTOR)
-        keyspace->has_dropped_own = true;
+    forget(keyspace, key->slot, own_counter(keyspace, record));
     ledger_forget_records(keyspace->ledger);
     watch_touch(keyspace->watch, 0, key);
     funnel_drop(keyspace, keyspace->databases[0], key, &position, record);

@@ -81,8 +81,7 @@ struct keyspace {
     bool is_silent; /* the change at hand is none to watchers and counters (BITFIELD that only makes room) */
     uint32_t
         value_size_max; /* proto-max-bulk-len, VALUE_SIZE_MAX at most: what APPEND and the like may make */
-    /* Records that name `actor` were dropped here while others keep them. Made anew from nothing, such a key would have a version that
-     * covers theirs: before that may happen the owner of the keyspace gives it another actor, and clears this. */
+    /* Records with writes of `actor` were dropped here while others keep them (ledger->forgotten): see keyspace_has_forgotten(). */
     bool has_dropped_own;
     bool access_is_frozen; /* CLIENT NO-TOUCH: look-ups leave the access times */
     /* Which keys keep the losers of concurrent writes as siblings (conflict-keep): set from outside. NULL: none. */
@@ -211,6 +210,12 @@ uint64_t keyspace_drop_slots(struct keyspace *keyspace, const struct slot_set *s
 
 /* Drops one record, whatever it is, in the same way: the node that holds it has it. */
 void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key);
+
+/* Whether this node may have made writes of a key, under its present actor, that its record does not know: they were dropped here with
+ * another copy of it, which somebody else keeps. A new write under the same actor would claim to have seen them, and do away with what
+ * they have counted: before it, the owner of the keyspace gives it an actor that has written nothing yet. Key placed or not; database 0. */
+bool keyspace_has_forgotten(struct keyspace *keyspace, struct argument *key);
+void keyspace_set_actor(struct keyspace *keyspace, uint16_t actor);
 
 /* A stamp for something that is no write of a key (a flush): greater than all that this node has given or seen. */
 uint64_t keyspace_stamp(struct keyspace *keyspace);

@@ -83,6 +83,8 @@ struct ledger {
     uint64_t flush_counters[SLOT_COUNT];
     uint32_t tombstones[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
+    /* The highest counter of this node's own actor in what was dropped here as other nodes' (not reclaimed, nor flushed), or above it. */
+    uint64_t forgotten[SLOT_COUNT];
     uint64_t
         highest_flush; /* of all flush counters and floors: what is stamped above it is above those of its slot */
     struct floors floors;

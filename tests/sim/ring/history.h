@@ -9,7 +9,7 @@
  *              acknowledged, has been acknowledged itself
  *   I-COUNT    a counter is never above the number of those who counted and were not told that it was not done; in calm runs never
  *              below those who were told (and that no plain write can have done away with); and in the end, in no run, unless a node that had counts which nobody else had lost its
- *              memory, or was alone, or there was a flush
+ *              memory, or was alone, or there was a flush, or so many actors have written the key that its version is full
  *
  * May touch: world, conditions. Must never know: nodes, connections.
  * Tests: fleet_selftest.c, the planted bugs in mutants/.

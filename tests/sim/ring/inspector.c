@@ -371,6 +371,9 @@ static void look(struct inspector *inspector, const struct station *station, uin
     if (record != NULL) {
         inspector_version(inspector, station, record, &version);
         kept = inspector_keep_version(inspector, &version);
+        /* No more actors fit: of concurrent versions one is taken whole, without what the other has counted. */
+        if (version.count == VERSION_DOTS_MAX)
+            inspector->history->keys[key].counts_are_excused = true;
         check_dot(inspector, station, key, record, &version, kept);
         learn_dot(inspector, record, &version);
     }

@@ -417,7 +417,7 @@ static struct triple find_triple(struct ring_stage *stage, unsigned nth) {
     uint32_t slot = crc16_key_slot(triple.key.text, (uint32_t)strlen(triple.key.text));
     uint16_t holders[RING_COPIES_MAX], walk[4];
     cr_assert_eq(cluster_holders(cluster, slot, holders), 2u);
-    cr_assert_eq(ring_walk(cluster->ring, slot, walk, 4), 4u);
+    cr_assert_eq(ring_walk(cluster->ring, slot, walk, 4), stage->count);
     triple.second = number_of(stage, 0, holders[1]);
     triple.other = number_of(stage, 0, cluster->ring_indexes[walk[2]]);
     return triple;
@@ -514,6 +514,59 @@ Test(hints, a_copy_that_was_written_again_while_it_was_handed_over_is_handed_ove
     cr_assert_eq(ring_copy_size(stage, triple.second, triple.key.text), 6);
     cr_assert_eq(noted(stage, triple.other, triple.second), 0u);
     cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), -1);
+    ring_stage_end(stage);
+}
+
+/* Both holders of a key are away from the third node, or are not. */
+static void part_from_holders(struct ring_stage *stage, const struct triple *triple, bool is_parted) {
+    ring_part(stage, triple->other, 0, is_parted);
+    ring_part(stage, triple->other, triple->second, is_parted);
+    if (is_parted) {
+        ring_expect_down(stage, triple->other, 0);
+        ring_expect_down(stage, triple->other, triple->second);
+    } else {
+        ring_settle(stage);
+        expect_converged(stage, 30000);
+        for (unsigned ms = 0; ring_copy_size(stage, triple->other, triple->key.text) >= 0; ms += 100) {
+            cr_assert_lt(ms, 60000u, "it keeps what it has handed over");
+            ring_wait(stage, 100);
+        }
+    }
+}
+
+Test(hints, what_a_stand_in_counts_adds_up_also_when_it_stands_in_again) {
+    struct ring_stage *stage = ring_stage_begin(3, "replication-factor 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct triple triple = find_triple(stage, 0);
+    const struct actor_identity *identity = &stage->nodes[triple.other].node->cluster->self_identity;
+    uint64_t first = identity->incarnation;
+    struct ring_client *apart = ring_connect(stage, triple.other);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_str_eq(ring_ask_format(client, "SET another:%u value", i), "+OK\r\n");
+        part_from_holders(stage, &triple, true);
+        for (unsigned k = 1; k <= 5; k++) {
+            char expected[32];
+            snprintf(expected, sizeof expected, ":%u\r\n", k);
+            cr_assert_str_eq(ring_ask_format(apart, "INCR %s", triple.key.text), expected);
+        }
+        cr_assert_eq(identity->incarnation, first + i, "once where it has to count from nothing again");
+        part_from_holders(stage, &triple, false);
+    }
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", triple.key.text), "$2\r\n15\r\n");
+    /* What it has only kept for others costs no incarnation. */
+    for (unsigned i = 0; i < 3; i++) {
+        ring_isolate(stage, triple.second, true);
+        ring_expect_down(stage, 0, triple.second);
+        ring_expect_down(stage, triple.other, triple.second);
+        cr_assert_str_eq(ring_ask_format(client, "SET %s text", triple.key.text), "+OK\r\n");
+        ring_turn(stage);
+        cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 4);
+        ring_isolate(stage, triple.second, false);
+        part_from_holders(stage, &triple, false);
+        part_from_holders(stage, &triple, true);
+        part_from_holders(stage, &triple, false);
+    }
+    cr_assert_eq(identity->incarnation, first + 2);
     ring_stage_end(stage);
 }
 

@@ -5,6 +5,7 @@
 #include "checkpoint_stage.h"
 #include "company.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct copy here, there;
@@ -655,4 +656,65 @@ Test(merge_checkpoint, loading_merge_states_fails_softly_at_every_allocation) {
     cr_assert_gt(refused, 10);
     expect_sibling(&stage, "s2", bytes, 300000);
     stage_close(&stage);
+}
+
+/* ---- Writes that were forgotten ---- */
+
+static bool has_forgotten(const char *name) {
+    struct argument key = key_of(name);
+    return keyspace_has_forgotten(here.keyspace, &key);
+}
+
+static void drop_slot_of(struct copy *copy, const char *name) {
+    struct argument key = key_of(name);
+    struct slot_set slots = {{0}};
+    keyspace_place(copy->keyspace, &key);
+    slot_set_add(&slots, key.slot);
+    (void)keyspace_drop_slots(copy->keyspace, &slots);
+}
+
+Test(merge, a_copy_with_own_writes_that_is_dropped_is_remembered_for_its_slot) {
+    struct argument key = key_of("{a}1");
+    copy_add(&here, "{a}1", 5);
+    heal("{a}1");
+    cr_assert_not(has_forgotten("{a}1"));
+    keyspace_drop_copy(here.keyspace, &key);
+    cr_assert(has_forgotten("{a}1") && has_forgotten("{a}2"));
+    cr_assert_not(has_forgotten("b"));
+    cr_assert(bring(&there, &here, "{a}1"));
+    cr_assert_not(has_forgotten("{a}1"), "it is there again");
+    cr_assert(has_forgotten("{a}2"));
+    const struct actor_identity later = {.node_id = {1}, .incarnation = 1000};
+    keyspace_set_actor(here.keyspace, actors_intern(&here.keyspace->actors, &later));
+    cr_assert_not(has_forgotten("{a}2"));
+    copy_add(&here, "{a}1", 1);
+    drop_slot_of(&here, "{a}1");
+    cr_assert(has_forgotten("{a}1") && has_forgotten("{a}2"));
+    drop_slot_of(&there, "{a}1");
+}
+
+Test(merge, a_dropped_copy_of_what_others_have_written_is_nothing_to_remember) {
+    struct argument key = key_of("{a}1");
+    copy_add(&there, "{a}1", 5);
+    heal("{a}1");
+    copy_put(&there, "{a}2", "text", EXPIRY_NONE);
+    heal("{a}2");
+    keyspace_drop_copy(here.keyspace, &key);
+    drop_slot_of(&here, "{a}2");
+    cr_assert_not(here.keyspace->has_dropped_own);
+    cr_assert_not(has_forgotten("{a}1"));
+    drop_slot_of(&there, "{a}1");
+}
+
+Test(merge, where_many_copies_are_dropped_at_once_each_may_have_had_own_writes) {
+    char name[32];
+    for (unsigned i = 0; i < 1200; i++) {
+        snprintf(name, sizeof name, "{a}%u", i);
+        copy_add(i == 0 ? &here : &there, name, 1);
+        (void)bring(&there, &here, name);
+    }
+    drop_slot_of(&here, "{a}");
+    cr_assert(has_forgotten("{a}0") && has_forgotten("{a}absent"));
+    cr_assert_not(has_forgotten("b"));
+    drop_slot_of(&there, "{a}");
 }
