@@ -187,7 +187,7 @@ enum route transaction_watch(struct node *node, struct session *session, struct 
         }
     of->watched_slot = slot;
     bool is_fine = true;
-    if (node->routes[slot] == ROUTE_SELF) {
+    if (cluster_is_open(node->cluster, slot)) {
         for (uint32_t i = 1; i < argc && is_fine; i++)
             is_fine = keep_watched(session, &argv[i], digest_of(node, &argv[i]));
         if (is_fine)
@@ -441,10 +441,11 @@ enum route transaction_exec(struct node *node, struct session *session, struct a
         slot = of->watched_slot;
     if (of->watched_count != 0 && of->watched_slot != slot) {
         reply_error(&session->reply, ERROR_CROSS_SLOT);
-    } else if (node->routes[slot] != ROUTE_SELF && session->watcher.keys != NULL) {
+    } else if (!cluster_is_open(node->cluster, slot) && session->watcher.keys != NULL) {
         reply_null_array(
             &session->reply); /* watched while there was nobody else: who knows what has become of it */
-    } else if (node->routes[slot] != ROUTE_SELF || quorum_concerns(node, session)) {
+    } else if (!cluster_is_open(node->cluster, slot) || quorum_concerns(node, session)) {
+        /* Also where the slot has just become this node's own: behind its commands that are still under way. */
         return exec_elsewhere(node, session, slot, &argv[0]);
     } else if (is_as_watched(node, of)) {
         return ROUTE_HERE;

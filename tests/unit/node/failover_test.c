@@ -436,6 +436,36 @@ Test(failover, commands_of_a_slot_keep_their_order_when_its_coordinator_changes_
     ring_stage_end(stage);
 }
 
+Test(failover,
+     a_transaction_waits_for_the_commands_of_its_slot_that_are_under_way_to_who_coordinated_it_before) {
+    struct ring_stage *stage = ring_stage_begin(2, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_wait(stage, 200);
+    ring_hold(stage, 0, 1, true);
+    ring_say_format(client, "APPEND %s a", key.text);
+    ring_step(stage);
+    failover_unsettle(stage->nodes[1].node, "the test wants it");
+    for (unsigned ms = 0; ring_coordinator(stage, 0, key.text) != 0; ms += RING_STEP_MS) {
+        cr_assert_lt(ms, 80u);
+        ring_wait(stage, RING_STEP_MS);
+    }
+    ring_say(client, "MULTI");
+    ring_say_format(client, "APPEND %s b", key.text);
+    ring_say_format(client, "GET %s", key.text);
+    ring_say(client, "EXEC");
+    ring_turn(stage);
+    ring_hold(stage, 0, 1, false);
+    EXPECT_HEARD(client, ":1\r\n");
+    EXPECT_HEARD(client, "+OK\r\n");
+    EXPECT_HEARD(client, "+QUEUED\r\n");
+    EXPECT_HEARD(client, "+QUEUED\r\n");
+    EXPECT_HEARD(client, "*2\r\n:2\r\n$2\r\nab\r\n");
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
 Test(failover, what_was_sent_shortly_before_a_node_goes_on_is_executed) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
