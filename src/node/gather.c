@@ -8,6 +8,7 @@
 
 /* A command on the whole database that has lost one of its nodes is begun anew after this: the routes may be others by then. */
 #define BEGIN_ANEW_MS 20
+#define INDETERMINATE "-INDETERMINATE "
 /* So long after a change of routes each node is told which slots to speak for: they may not see it alike yet. */
 #define UNSURE_MS 3000
 
@@ -37,8 +38,9 @@ struct gather {
     struct gather_part *parts;
     uint16_t *part_of_key; /* GATHER_ORDER: by key */
     int64_t sum;
-    struct buffer error; /* the first error reply of a part */
+    struct buffer error; /* the first error reply of a part, one that says INDETERMINATE before others */
     bool has_no_memory;
+    bool is_write, has_run; /* a part was executed, or perhaps */
     /* Of a command on the whole database: what it takes to begin it anew. */
     const struct command *command; /* NULL: of another one */
     unsigned flags;
@@ -220,6 +222,29 @@ static void give_text(struct node *node, struct sink sink, const char *line) {
     sink.take(node, sink.target, sink.part, (const uint8_t *)line, strlen(line));
 }
 
+static const char *out_of_memory(bool has_written) {
+    return has_written ? "-" ERROR_INDETERMINATE "\r\n" : "-" ERROR_NO_MEMORY "\r\n";
+}
+
+static bool begins_with(const uint8_t *reply, size_t size, const char *begin) {
+    return size >= strlen(begin) && memcmp(reply, begin, strlen(begin)) == 0;
+}
+
+/* Where something was written, no error may say that nothing was: it is told behind another word. */
+static void give_error(struct node *node, struct gather *gather, struct buffer *out) {
+    struct sink sink = gather->sink;
+    const struct buffer *error = &gather->error;
+    if (gather->is_write && gather->has_run && !begins_with(error->data, error->size, INDETERMINATE)) {
+        buffer_append_format(out, INDETERMINATE "a part of it was executed, of another one is said: ");
+        buffer_append(out, error->data + 1, error->size - 1);
+        error = out;
+    }
+    if (error->failed)
+        give_text(node, sink, "-" ERROR_INDETERMINATE "\r\n");
+    else
+        sink.take(node, sink.target, sink.part, error->data, error->size);
+}
+
 static void complete(struct node *node, struct gather *gather) {
     struct sink sink = gather->sink;
     struct buffer out;
@@ -231,9 +256,9 @@ static void complete(struct node *node, struct gather *gather) {
     }
     buffer_init(&out, gather->mem);
     if (gather->error.size != 0)
-        sink.take(node, sink.target, sink.part, gather->error.data, gather->error.size);
+        give_error(node, gather, &out);
     else if (gather->has_no_memory)
-        give_text(node, sink, "-" ERROR_NO_MEMORY "\r\n");
+        give_text(node, sink, out_of_memory(gather->is_write && gather->has_run));
     else if (!assemble(node, gather, &out))
         give_text(node, sink, "-ERR another node has sent a reply that makes no sense\r\n");
     else if (out.failed)
@@ -246,11 +271,16 @@ static void complete(struct node *node, struct gather *gather) {
 
 /* Whether a part was given up because its node is not to be had. */
 static bool is_lost(const uint8_t *reply, size_t size) {
-    static const char *const errors[] = {"-" ERROR_INDETERMINATE, "-" ERROR_NOBODY};
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (size >= strlen(errors[i]) && memcmp(reply, errors[i], strlen(errors[i])) == 0)
-            return true;
-    return false;
+    return begins_with(reply, size, "-" ERROR_INDETERMINATE) || begins_with(reply, size, "-" ERROR_NOBODY);
+}
+
+static void take_part_error(struct gather *gather, const uint8_t *reply, size_t size) {
+    bool is_unknown = begins_with(reply, size, INDETERMINATE);
+    if (gather->error.size != 0 && (!is_unknown || gather->has_run))
+        return;
+    buffer_clear(&gather->error);
+    if (!buffer_append(&gather->error, reply, size))
+        gather->has_no_memory = true;
 }
 
 static void take_part(struct node *node, void *target, uint32_t index, const uint8_t *reply, size_t size) {
@@ -259,9 +289,12 @@ static void take_part(struct node *node, void *target, uint32_t index, const uin
     struct gather_part *part = &gather->parts[index];
     int64_t number;
     size_t head;
-    if (reply[0] == '-') {
-        if (gather->error.size == 0 && !buffer_append(&gather->error, reply, size))
-            gather->has_no_memory = true;
+    bool is_error = reply[0] == '-';
+    if (is_error)
+        take_part_error(gather, reply, size);
+    gather->has_run = gather->has_run || !is_error || begins_with(reply, size, INDETERMINATE);
+    if (is_error) {
+        /* All else that is wanted of it is known. */
     } else if (gather->kind == GATHER_SUM) {
         if (read_head(reply, size, ':', &number, &head))
             gather->sum += number;
@@ -310,6 +343,7 @@ static struct gather *gather_new(struct node *node, const struct command *comman
         buffer_init(&parts[i].reply, node->mem);
     *gather = (struct gather){.mem = node->mem, .sink = sink, .kind = gathering_of(command), .parts = parts};
     gather->part_of_key = part_of_key;
+    gather->is_write = command->flags & COMMAND_WRITE;
     gather->part_capacity = part_max;
     gather->key_count = key_count;
     buffer_init(&gather->error, node->mem);
@@ -457,7 +491,8 @@ static void ask(struct node *node, struct gather *gather, uint32_t part, struct 
 }
 
 static void spread_until(struct node *node, const struct command *command, unsigned flags,
-                         const struct argument *argv, uint32_t argc, struct sink sink, uint64_t deadline_ms) {
+                         const struct argument *argv, uint32_t argc, struct sink sink, uint64_t deadline_ms,
+                         bool has_run) {
     struct cluster *cluster = node->cluster;
     struct gather *gather = gather_new(node, command, sink, membership_count(cluster->membership), 0);
     struct spread *spread = mem_alloc(node->mem, sizeof *spread);
@@ -468,10 +503,11 @@ static void spread_until(struct node *node, const struct command *command, unsig
             gather_free(gather);
         mem_free(node->mem, spread, sizeof *spread);
         mem_free(node->mem, copy, (argc + 3) * sizeof *copy);
-        give_text(node, sink, "-" ERROR_NO_MEMORY "\r\n");
+        give_text(node, sink, out_of_memory(command->flags & COMMAND_WRITE && has_run));
         return;
     }
     gather->command = command;
+    gather->has_run = has_run;
     gather->flags = flags;
     gather->deadline_ms = deadline_ms;
     spread->argv = copy;
@@ -493,7 +529,7 @@ static void spread_until(struct node *node, const struct command *command, unsig
 
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
                    uint32_t argc, struct sink sink) {
-    spread_until(node, command, flags, argv, argc, sink, node->monotonic_ms + ROUTE_PATIENCE_MS);
+    spread_until(node, command, flags, argv, argc, sink, node->monotonic_ms + ROUTE_PATIENCE_MS, false);
 }
 
 /* The client's command once more, with the nodes that are there now. */
@@ -501,9 +537,10 @@ static void begin_anew(struct node *node, struct gather *gather) {
     struct argument *argv;
     uint32_t argc;
     if (!forward_arguments(node, &gather->request, &argv, &argc)) {
-        give_text(node, gather->sink, "-" ERROR_NO_MEMORY "\r\n");
+        give_text(node, gather->sink, out_of_memory(gather->is_write && gather->has_run));
     } else {
-        spread_until(node, gather->command, gather->flags, argv, argc, gather->sink, gather->deadline_ms);
+        spread_until(node, gather->command, gather->flags, argv, argc, gather->sink, gather->deadline_ms,
+                     gather->has_run);
         mem_free(node->mem, argv, argc * sizeof *argv);
     }
     gather_free(gather);

@@ -29,11 +29,6 @@ void user_told(struct user *user, struct operation *operation, enum outcome outc
     }
 }
 
-/* Parts of it may have been done when others were not. */
-static bool has_parts(const struct operation *operation) {
-    return operation->key_count > 1 || operation->kind == OPERATION_FLUSH;
-}
-
 enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply,
                               size_t size) {
     static const char *const not_done[] = {"CLUSTERDOWN ", "NOQUORUM ", "LOADING "};
@@ -50,7 +45,7 @@ enum outcome user_judge_error(struct user *user, const struct operation *operati
         return OUTCOME_UNKNOWN;
     for (unsigned i = 0; i < sizeof not_done / sizeof *not_done; i++)
         if (reply_is_error(reply, size, not_done[i]))
-            return has_parts(operation) ? OUTCOME_UNKNOWN : OUTCOME_FAILED;
+            return OUTCOME_FAILED;
     if (operation->kind == OPERATION_LOOK)
         return OUTCOME_FAILED;
     fail(user, operation, reply, size);

@@ -72,8 +72,25 @@ Test(gather, an_error_of_one_part_is_the_reply_of_the_whole) {
     struct ring_client *client = ring_connect(stage, 0), *small = ring_connect(stage, 1);
     EXPECT_ASKED(small, "CONFIG SET maxmemory 1", "+OK\r\n");
     EXPECT_ASKED(client, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8",
-                 "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+                 "-INDETERMINATE a part of it was executed, of another one is said: "
+                 "OOM command not allowed when used memory > 'maxmemory'.\r\n");
     EXPECT_ASKED(client, "PING", "+PONG\r\n");
+    ring_stage_end(stage);
+}
+
+Test(gather, a_write_is_certainly_not_executed_only_where_all_parts_say_so) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 2, 0);
+    for (unsigned i = 1; i < 3; i++)
+        EXPECT_ASKED(ring_connect(stage, i), "CONFIG SET maxmemory 1", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "MSET %s 1 %s 2", a.text, b.text),
+                     "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    EXPECT_ASKED(ring_connect(stage, 1), "CONFIG SET maxmemory 0", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "MSET %s 1 %s 2", a.text, b.text),
+                     "-INDETERMINATE a part of it was executed, of another one is said: "
+                     "OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "EXISTS %s %s", a.text, b.text), ":1\r\n");
     ring_stage_end(stage);
 }
 

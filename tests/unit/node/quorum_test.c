@@ -440,6 +440,35 @@ Test(quorum, keys_of_several_nodes_are_waited_for_by_each) {
     ring_stage_end(stage);
 }
 
+Test(quorum,
+     where_a_part_of_a_command_has_too_few_copies_and_another_is_executed_nobody_says_that_nothing_was) {
+    struct ring_stage *stage =
+        ring_stage_begin(5, "replication-factor 2\nwrite-quorum 2\nsloppy-quorum no\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key poor = {{0}}, rich = {{0}};
+    const struct cluster *cluster = stage->nodes[0].node->cluster;
+    uint16_t killed = ring_member(stage, 0, 1);
+    for (unsigned i = 0; rich.text[0] == 0; i++) {
+        struct ring_key key;
+        uint16_t holders[RING_COPIES_MAX];
+        snprintf(key.text, sizeof key.text, "k:%u", i);
+        cr_assert_eq(cluster_holders(cluster, crc16_key_slot(key.text, (uint32_t)strlen(key.text)), holders),
+                     2u);
+        if (poor.text[0] == 0 && holders[0] != killed && holders[1] == killed)
+            poor = key;
+        else if (poor.text[0] != 0 && holders[0] != killed && holders[1] != killed &&
+                 ring_coordinator(stage, 0, key.text) != ring_coordinator(stage, 0, poor.text))
+            rich = key;
+    }
+    ring_kill(stage, 1);
+    wait_for_broken_links(stage, ring_coordinator(stage, 0, poor.text), 1);
+    EXPECT_BEGIN(ring_ask_format(client, "SET %s v", poor.text), "-NOQUORUM 1 of the 2 ");
+    EXPECT_BEGIN(ring_ask_format(client, "MSET %s v %s v", poor.text, rich.text),
+                 "-INDETERMINATE a part of it was executed, of another one is said: NOQUORUM 1 of the 2 ");
+    cr_assert_str_eq(ring_ask_format(client, "EXISTS %s %s", poor.text, rich.text), ":1\r\n");
+    ring_stage_end(stage);
+}
+
 Test(quorum, an_emptied_cluster_is_waited_for_on_both_ports) {
     struct ring_stage *stage = ring_stage_begin(3, "write-quorum 3\n");
     struct ring_client *client = ring_connect(stage, 0), *clustered = ring_connect_to_cluster_port(stage, 0);
