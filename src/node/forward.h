@@ -31,6 +31,8 @@
 #define FORWARD_EXEC     32u        /* a whole transaction, see transaction.h */
 #define FORWARD_WAIT     64u        /* WAIT: for what this node has written so far as a coordinator */
 #define FORWARD_PATIENT  (1u << 17) /* it was late once, and may be later now */
+#define FORWARD_REPEATED \
+    (1u << 18) /* it may have been executed before: whoever refuses it must not say that it was not */
 #define FORWARD_STAND_IN \
     128u /* nobody who holds the slot can be reached: execute it if you are settled, though you do not hold it */
 #define FORWARD_FETCH (1u << 16) /* what this copy has of some keys: node/quorum.h */

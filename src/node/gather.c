@@ -389,6 +389,7 @@ void gather_split(struct node *node, const struct command *command, unsigned fla
         give_text(node, sink, "-" ERROR_NO_MEMORY "\r\n");
         return;
     }
+    gather->has_run = flags & FORWARD_REPEATED;
     uint32_t parts = gather->part_count = sort_keys(node, gather, command, argv);
     gather->parts_left = parts + 1; /* one is ours: nothing is complete before all are on their way */
     for (uint32_t part = 0; part < parts; part++) {

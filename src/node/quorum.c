@@ -237,16 +237,32 @@ void quorum_deliver(struct node *node, const struct quorum_target *target, const
     }
 }
 
-void quorum_deliver_error(struct node *node, const struct quorum_target *target, const char *format, ...) {
+static void deliver_line(struct node *node, const struct quorum_target *target, const char *format,
+                         va_list arguments) {
     char line[256];
-    va_list arguments;
-    va_start(arguments, format);
     int size = vsnprintf(line, sizeof line - 2, format, arguments);
-    va_end(arguments);
     if (size > (int)sizeof line - 3)
         size = (int)sizeof line - 3;
     memcpy(line + size, "\r\n", 2);
     quorum_deliver(node, target, (const uint8_t *)line, (size_t)size + 2);
+}
+
+void quorum_deliver_error(struct node *node, const struct quorum_target *target, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    deliver_line(node, target, format, arguments);
+    va_end(arguments);
+}
+
+void quorum_refuse(struct node *node, const struct quorum_target *target, unsigned flags, const char *format,
+                   ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (flags & FORWARD_REPEATED)
+        quorum_deliver_error(node, target, "-%s", ERROR_INDETERMINATE);
+    else
+        deliver_line(node, target, format, arguments);
+    va_end(arguments);
 }
 
 /* ---- Before a write ---- */
@@ -670,9 +686,9 @@ void quorum_execute_now(struct node *node, const struct command *command, unsign
     struct quorums *quorums = node->cluster->quorums;
     if (wish->is_write && UNLIKELY(is_minority(node))) {
         quorums->facts.refused++;
-        quorum_deliver_error(node, target,
-                             "-NOQUORUM this node sees %u of %u nodes: too few to write; it was not executed",
-                             membership_live_count(node->cluster->membership), node->cluster->ring_count);
+        quorum_refuse(node, target, flags,
+                      "-NOQUORUM this node sees %u of %u nodes: too few to write; it was not executed",
+                      membership_live_count(node->cluster->membership), node->cluster->ring_count);
         return;
     }
     if (wish->writes <= 1) {
@@ -687,10 +703,9 @@ void quorum_execute_now(struct node *node, const struct command *command, unsign
         quorum_deliver_error(node, target, "-%s", ERROR_NO_MEMORY);
     } else if (!are_enough(&needs, &reachable)) {
         quorums->facts.refused++;
-        quorum_deliver_error(
-            node, target,
-            "-NOQUORUM %u of the %u copies that a write needs can be reached; it was not executed", reachable,
-            wish->writes);
+        quorum_refuse(node, target, flags,
+                      "-NOQUORUM %u of the %u copies that a write needs can be reached; it was not executed",
+                      reachable, wish->writes);
     } else {
         struct held_reply *held = prepare(node, &needs, target);
         if (held == NULL)

@@ -50,6 +50,10 @@ void quorum_deliver(struct node *node, const struct quorum_target *target, const
 void quorum_deliver_error(struct node *node, const struct quorum_target *target, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Says that nothing was executed, unless the flags say that it may have been before. */
+void quorum_refuse(struct node *node, const struct quorum_target *target, unsigned flags, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+
 /* The other end of a link hears that this one is there. */
 void quorum_give_sign(struct node *node, struct peer_link *link);
 

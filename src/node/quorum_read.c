@@ -496,10 +496,9 @@ void quorum_gather(struct node *node, const struct command *command, unsigned fl
     if (wish->reads > 1 && !has_voters(node, gather, &copies)) {
         free_gather(node, gather);
         quorums->facts.refused++;
-        quorum_deliver_error(
-            node, target,
-            "-NOQUORUM %u of the %u copies that a read needs can be reached; nothing was executed", copies,
-            wish->reads);
+        quorum_refuse(node, target, flags,
+                      "-NOQUORUM %u of the %u copies that a read needs can be reached; nothing was executed",
+                      copies, wish->reads);
         return;
     }
     book(node, gather, true);
@@ -558,10 +557,9 @@ static void give_up(struct node *node, struct gather_command *gather) {
         missing = gather->keys[i].missing > missing ? gather->keys[i].missing : missing;
     book(node, gather, false);
     node->cluster->quorums->facts.timeouts++;
-    quorum_deliver_error(
-        node, &gather->target,
-        "-NOQUORUM %u of the %u copies that a read needs have answered; nothing was executed",
-        gather->wish.reads - missing, gather->wish.reads);
+    quorum_refuse(node, &gather->target, gather->flags,
+                  "-NOQUORUM %u of the %u copies that a read needs have answered; nothing was executed",
+                  gather->wish.reads - missing, gather->wish.reads);
     free_gather(node, gather);
 }
 

@@ -149,7 +149,10 @@ static void execute_here(struct node *node, const struct command *command, unsig
     buffer_init(&out, node->mem);
     route_run(node, command, flags, argv, argc, &out);
     if (out.size == 0)
-        give(node, sink, out.failed ? ERROR_NO_MEMORY : ERROR_NOBODY);
+        give(node, sink,
+             flags & FORWARD_REPEATED ? ERROR_INDETERMINATE
+             : out.failed             ? ERROR_NO_MEMORY
+                                      : ERROR_NOBODY);
     else
         sink.take(node, sink.target, sink.part, out.data, out.size);
     buffer_release(&out);
@@ -169,6 +172,10 @@ static void give_up(struct node *node, struct forwarded *forwarded, const char *
     forward_release(&forwarded->awaited);
     mem_free(node->mem, forwarded, sizeof *forwarded);
     give(node, sink, error);
+}
+
+static void give_up_for_nobody(struct node *node, struct forwarded *forwarded) {
+    give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
 }
 
 /* Commands wait in the order in which they came. Those of one slot are executed in it, too: as long as one waits, so do
@@ -294,7 +301,7 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
     /* A part that speaks for certain slots is of no use where the other node does not see them as its own. */
     if (forwarded->at_member != ROUTE_NOBODY &&
         (is_lost(node, forwarded) || (outcome == FORWARD_REFUSED && forwarded->flags & FORWARD_SECOND_HOP)))
-        give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+        give_up_for_nobody(node, forwarded);
     else
         try_elsewhere(node, forwarded);
 }
@@ -318,7 +325,8 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
     forwarded->slot = slot;
     forwarded->order = node->cluster->forwarded;
     forwarded->at_member = at_member;
-    forwarded->was_refused = forwarded->may_have_run = false;
+    forwarded->was_refused = false;
+    forwarded->may_have_run = flags & FORWARD_REPEATED;
     forwarded->is_patient = forwarded->is_booked = false;
     forwarded->not_before_ms = 0;
     struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
@@ -387,6 +395,8 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
         give_up(node, forwarded, ERROR_NO_MEMORY);
         return;
     }
+    if (forwarded->may_have_run)
+        forwarded->flags |= FORWARD_REPEATED;
     bool must_split;
     uint16_t member = member_for(node, forwarded, argv, argc, &must_split);
     unsigned flags = forwarded->flags | failover_flags(node, forwarded->slot, member);
@@ -408,7 +418,7 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
     } else {
         struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
         if (forwarded->at_member != ROUTE_NOBODY && is_lost(node, forwarded))
-            give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+            give_up_for_nobody(node, forwarded);
         else if (peer == NULL || !forward_resend(node, peer, flags, &forwarded->awaited))
             try_later(node, forwarded);
         else {
@@ -446,7 +456,7 @@ uint32_t route_work(struct node *node) {
         uint64_t due_ms =
             forwarded->retry_ms > forwarded->not_before_ms ? forwarded->retry_ms : forwarded->not_before_ms;
         if (node->monotonic_ms >= forwarded->deadline_ms) {
-            give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
+            give_up_for_nobody(node, forwarded);
         } else if (node->monotonic_ms < due_ms || must_wait(node, forwarded->slot, way_of(node, forwarded))) {
             wait_again(node, forwarded);
             if (node->monotonic_ms < due_ms && due_ms < next_ms)
@@ -478,7 +488,7 @@ void route_release(struct node *node) {
     while ((link = list_first(&node->cluster->retries)) != NULL) {
         struct forwarded *forwarded = LIST_ENTRY(link, struct forwarded, retry);
         take_waiting(node, forwarded);
-        give_up(node, forwarded, ERROR_NOBODY);
+        give_up_for_nobody(node, forwarded);
     }
     gather_release(node);
 }

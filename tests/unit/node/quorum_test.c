@@ -211,6 +211,26 @@ Test(quorum, a_write_that_cannot_reach_enough_copies_is_refused_and_leaves_nothi
     ring_stage_end(stage);
 }
 
+Test(quorum, a_write_that_may_have_been_executed_elsewhere_is_not_said_to_be_refused) {
+    struct ring_stage *stage = ring_stage_begin(2, "write-quorum 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key one = ring_key_of(stage, 0, 1, 0), other = ring_key_of(stage, 0, 1, 1);
+    ring_wait(stage, 200);
+    ring_hold(stage, 1, 0, true); /* it executes what it is sent, and nobody hears of it */
+    ring_say_format(client, "SET %s v", one.text);
+    ring_say_format(client, "MSET %s v %s v", one.text, other.text);
+    for (unsigned i = 0; i < 2; i++)
+        EXPECT_BEGIN(ring_hear(client), "-INDETERMINATE ");
+    cr_assert_eq(ring_copy_size(stage, 1, one.text), 1);
+    cr_assert_eq(ring_copy_size(stage, 1, other.text), 1);
+    cr_assert_eq(facts_of(stage, 0).refused, 2);
+    /* What was sent nowhere before is refused as ever. */
+    EXPECT_BEGIN(ring_ask_format(client, "SET %s v", one.text), "-NOQUORUM 1 of the 2 ");
+    ring_hold(stage, 1, 0, false);
+    ring_settle(stage);
+    ring_stage_end(stage);
+}
+
 Test(quorum, a_node_that_is_alone_has_no_second_copy) {
     struct ring_stage *stage = ring_stage_new(1, "write-quorum 2\n");
     ring_start_alone(stage, 0);
