@@ -117,6 +117,58 @@ static uint64_t info_field(struct ring_client *client, const char *name) {
     return strtoull(found + strlen(name), NULL, 10);
 }
 
+/* ---- The word that nothing is left to do ---- */
+
+/* Whether each node says that it agrees with all others. */
+static bool all_say_that_they_agree(struct ring_client *clients[3]) {
+    uint64_t count = 0;
+    for (unsigned i = 0; i < 3; i++)
+        count += info_field(clients[i], "cluster_agrees:");
+    return count == 3;
+}
+
+static void expect_that_agreement_is_true(const char *settings) {
+    struct ring_stage *stage = ring_stage_begin(3, settings);
+    struct ring_client *clients[3];
+    for (unsigned i = 0; i < 3; i++)
+        clients[i] = ring_connect(stage, i);
+    write_first(clients[0]);
+    for (unsigned ms = 0; !all_say_that_they_agree(clients); ms += RING_STEP_MS) {
+        cr_assert_lt(ms, 15000u);
+        ring_wait(stage, RING_STEP_MS);
+    }
+    isolate(stage, 2, true);
+    ring_step(stage);
+    cr_assert_eq(info_field(clients[0], "cluster_agrees:"), 0u, "a link is gone");
+    expect_down(stage, 0, 2);
+    expect_down(stage, 1, 2);
+    write_second(clients[0]);
+    ring_wait(stage, 12000);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(info_field(clients[i], "cluster_agrees:"), 0u, "node %u", i);
+    isolate(stage, 2, false);
+    for (unsigned ms = 0; !all_say_that_they_agree(clients); ms += RING_STEP_MS) {
+        cr_assert_lt(ms, 30000u);
+        ring_wait(stage, RING_STEP_MS);
+    }
+    cr_assert(ring_copies_are_equal(stage));
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(noted_at(stage, i), 0u, "notes of node %u", i);
+    ring_stage_end(stage);
+}
+
+Test(hints, all_nodes_say_that_they_agree_only_when_they_do) {
+    expect_that_agreement_is_true(NULL);
+}
+
+Test(hints, all_nodes_say_that_they_agree_only_when_hints_are_done) {
+    expect_that_agreement_is_true(ALONE);
+}
+
+Test(hints, all_nodes_say_that_they_agree_only_when_comparing_is_done) {
+    expect_that_agreement_is_true("hinted-handoff no\n");
+}
+
 /* ---- One who was away ---- */
 
 Test(hints, what_an_absent_node_has_missed_is_handed_over_when_it_is_back) {
