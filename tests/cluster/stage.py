@@ -168,7 +168,8 @@ def run_alone(suites, binary, report, only=None):
                 continue
             world = World(binary)
             try:
-                report.run(name, lambda function=function, world=world: function(world))
+                report.run(name, lambda function=function, world=world: function(world),
+                           deadline_seconds=suite.deadline_seconds or harness.TEST_DEADLINE_SECONDS)
             finally:
                 world.close()
 
