@@ -147,13 +147,16 @@ static void look_at_agreement(void *context, struct argument *key) {
     const struct holder_set *set = holders_of(cluster, agreement->node->keyspace->ledger, key->slot);
     for (uint32_t i = 0; i < set->count; i++) {
         const struct peer *peer = cluster_peer(cluster, set->members[i]);
-        if (peer != NULL && peer_is_reached(peer) && !peer->is_agreed)
+        if (peer == NULL)
+            continue;
+        if (peer_is_reached(peer) ? !peer->is_agreed : cluster_is_up(cluster, set->members[i]))
             agreement->is_known = false;
     }
 }
 
 /* Whether a write that does not depend on what was there may be stamped without a look at other copies: what they have is known, so the
- * stamp is above it. It is not where this node has come to coordinate, or has lost a link, and has not compared since. */
+ * stamp is above it. It is not where this node has come to coordinate, or has lost a link, and has not compared since; nor while another
+ * holder lives that only others can reach: it may coordinate, too, by a clock that is ahead of this one's, and the others have that. */
 static bool is_surely_newest(struct node *node, const struct command *command, unsigned flags,
                              struct argument *argv, uint32_t argc) {
     struct agreement agreement = {.node = node, .is_known = true};

@@ -232,6 +232,27 @@ Test(quorum_read, who_has_not_compared_yet_looks_before_it_overwrites) {
 
 /* ---- Order ---- */
 
+Test(quorum_read, who_cannot_reach_another_coordinator_looks_before_it_overwrites) {
+    struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\nsloppy-quorum no\n");
+    struct ring_key key = key_with_next(stage, 2);
+    struct ring_client *clients[3];
+    for (unsigned i = 0; i < 3; i++)
+        clients[i] = ring_connect(stage, i);
+    /* Both coordinate, each with node 1 as the second copy; the later one has a clock that is behind. */
+    stage->nodes[2].wall_shift_us = -300000;
+    ring_hold(stage, 0, 2, true);
+    ring_hold(stage, 2, 0, true);
+    cr_assert_str_eq(ring_ask_format(clients[0], "SET %s first", key.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(clients[2], "SET %s second", key.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(clients[1], "GET %s", key.text), "$6\r\nsecond\r\n");
+    ring_hold(stage, 0, 2, false);
+    ring_hold(stage, 2, 0, false);
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    cr_assert_str_eq(ring_ask_format(clients[0], "GET %s", key.text), "$6\r\nsecond\r\n");
+    ring_stage_end(stage);
+}
+
 Test(quorum_read, commands_on_one_key_are_executed_in_their_order) {
     struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\n");
     struct ring_client *client = ring_connect(stage, 0);
