@@ -12,7 +12,7 @@
 #include "node/route.h"
 #include "node/state.h"
 
-/* A link with a peer that is passed over ends when nothing was heard on it for so long. */
+/* A link with a peer that is passed over, or that does not acknowledge, ends when nothing was heard on it for so long. */
 #define SILENT_LINK_MS 5000
 /* The time is told so often; the least difference of two clocks is sought in two windows of this length, for clocks drift. */
 #define CLOCK_EVERY_MS  10000
@@ -162,19 +162,37 @@ static uint64_t later(uint64_t one, uint64_t other) {
     return one > other ? one : other;
 }
 
-/* Looks at a peer that can be reached. Returns when it is to be looked at again; UINT64_MAX: as soon as something is sent. */
+static void end_silent_link(struct node *node, struct peer *peer) {
+    link_end(peer->out->link, "it is silent");
+    peers_raise(node, peer->out);
+}
+
+/* Records and gossip on a link are no requests, but if they are not acknowledged for long, nothing arrives there: a link that is made
+ * anew gets through as soon as the network allows it, while the old one may wait for its next try. Returns when to look again. */
+static uint64_t look_at_link(struct node *node, struct peer *peer) {
+    uint64_t since_ms = link_oldest_unacknowledged_ms(peer->out->link);
+    if (since_ms == 0)
+        return node->monotonic_ms + SILENT_LINK_MS;
+    since_ms = later(since_ms, later(link_heard_ms(peer->out->link), node->cluster->failover.attentive_ms));
+    if (node->monotonic_ms - since_ms >= SILENT_LINK_MS)
+        end_silent_link(node, peer);
+    return since_ms + SILENT_LINK_MS;
+}
+
+/* Looks at a peer that can be reached. Returns when it is to be looked at again; UINT64_MAX: as soon as there is a link. */
 static uint64_t look_at_reached(struct node *node, struct peer *peer) {
-    uint64_t since_ms = peer->reach.lost_ms;
+    uint64_t since_ms = peer->reach.lost_ms, link_due_ms = UINT64_MAX;
     if (peer_is_linked(peer)) {
+        link_due_ms = look_at_link(node, peer);
         since_ms = forward_oldest_ms(peer);
         if (since_ms != 0)
             since_ms = later(since_ms, link_heard_ms(peer->out->link));
     }
     if (since_ms == 0)
-        return UINT64_MAX;
+        return link_due_ms;
     uint64_t due_ms = later(since_ms, node->cluster->failover.attentive_ms) + timeout_ms(node);
     if (node->monotonic_ms < due_ms)
-        return due_ms;
+        return due_ms < link_due_ms ? due_ms : link_due_ms;
     pass_over(node, peer, peer_is_linked(peer) ? ": it is silent" : ": there is no link to it");
     return node->monotonic_ms;
 }
@@ -185,10 +203,8 @@ static uint64_t look_at_passed(struct node *node, struct peer *peer) {
     if (!peer->reach.was_told)
         tell_passed(node, peer);
     uint64_t since_ms = later(peer->reach.passed_ms, link_heard_ms(peer->out->link));
-    if (node->monotonic_ms - since_ms >= SILENT_LINK_MS) {
-        link_end(peer->out->link, "it is silent");
-        peers_raise(node, peer->out);
-    }
+    if (node->monotonic_ms - since_ms >= SILENT_LINK_MS)
+        end_silent_link(node, peer);
     return since_ms + SILENT_LINK_MS;
 }
 

@@ -10,21 +10,27 @@
 
 /* Whether this node and another have nothing left to tell each other: it can be reached, has missed nothing, and its copies of
  * what this node coordinates were found equal; what this node holds no longer is where it belongs. */
-static bool agrees_with(const struct cluster *cluster, const struct peer *peer) {
-    return peer != NULL && peer_is_reached(peer) && cluster_is_able(cluster, peer->member) &&
-           !hints_has_any(&cluster->hints, peer->member) && !peer->must_compare &&
-           (peer->asked_count == 0 || peer->is_agreed) &&
+static bool agrees_with(const struct node *node, const struct peer *peer) {
+    const struct cluster *cluster = node->cluster;
+    if (peer == NULL || !peer_is_reached(peer))
+        return false;
+    uint64_t oldest_ms = link_oldest_unacknowledged_ms(peer->out->link);
+    if (oldest_ms != 0 && node->monotonic_ms - oldest_ms >= node->config->suspect_timeout_ms)
+        return false;
+    return cluster_is_able(cluster, peer->member) && !hints_has_any(&cluster->hints, peer->member) &&
+           !peer->must_compare && (peer->asked_count == 0 || peer->is_agreed) &&
            (peer->leftover_count == 0 || peer->covered_ms != 0);
 }
 
 /* Whether all members are there, and this node agrees with each. Where all of them say so, any one may die. */
-static bool agrees_with_all(const struct cluster *cluster, const struct cluster_counts *counts) {
+static bool agrees_with_all(const struct node *node, const struct cluster_counts *counts) {
+    const struct cluster *cluster = node->cluster;
     if (cluster->is_joining || cluster->is_removed || !cluster_is_able(cluster, ROUTE_SELF) ||
         counts->up != counts->members)
         return false;
     for (uint32_t i = 1; i < membership_count(cluster->membership); i++)
         if (membership_member(cluster->membership, (uint16_t)i)->state != MEMBER_REMOVED &&
-            !agrees_with(cluster, cluster_peer(cluster, (uint16_t)i)))
+            !agrees_with(node, cluster_peer(cluster, (uint16_t)i)))
             return false;
     return true;
 }
@@ -49,7 +55,7 @@ static void append_members(const struct node *node, const struct cluster_counts 
                          node->config->replication_factor, counts->slots_own, counts->slots_held,
                          counts->slots_lost);
     buffer_append_format(text, "cluster_is_settled:%u\r\ncluster_joining:%u\r\ncluster_agrees:%u\r\n",
-                         cluster->is_settled, cluster->is_joining, agrees_with_all(cluster, counts));
+                         cluster->is_settled, cluster->is_joining, agrees_with_all(node, counts));
 }
 
 static void append_records(const struct entries_outcome *outcome, struct buffer *text) {

@@ -147,6 +147,18 @@ static struct peer *called_peer(struct cluster *cluster, uint64_t id) {
     return NULL;
 }
 
+/* The peer has called again, so its former link is over for it. What may still be on its way there, held up in a network that was cut,
+ * has been given up by the peer, and is not to be believed any more. */
+static void end_former(struct node *node, struct peer *peer) {
+    if (peer->in == NULL)
+        return;
+    link_end(peer->in->link, "the node has called anew");
+    peers_raise(node, peer->in);
+    peer->reach.goes_around = false;
+    if (!node->cluster->is_settled)
+        peer->settles_us = false; /* it compares when it has called */
+}
+
 static const char *introduced(void *context, struct link *link, const uint8_t *introduction, size_t size) {
     struct peer_link *peer_link = context;
     struct node *node = peer_link->node;
@@ -183,6 +195,7 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         handoff_link_ready(node, peer);
         burial_greet(node, peer);
     } else {
+        end_former(node, peer);
         peer->in = peer_link;
         peer->next_call_ms = 0; /* it is there: call it, too */
         peer->failed_calls = 0;

@@ -180,6 +180,26 @@ Test(failover, a_node_without_requests_that_it_should_answer_may_be_silent) {
     ring_stage_end(stage);
 }
 
+Test(failover, a_link_on_which_nothing_arrives_any_more_is_made_anew_though_nothing_was_asked) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 0, 0);
+    hold_pair(stage, 0, 1, true);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_wait(stage, 3000);
+    cr_assert_not(is_passed_over(stage, 0, 1));
+    cr_assert(peer_is_linked(peer_at(stage, 0, 1)));
+    cr_assert_not_null(strstr(ring_ask(client, "INFO cluster"), "cluster_agrees:0"));
+    ring_wait(stage, 3000);
+    cr_assert(is_passed_over(stage, 0, 1));
+    cr_assert_not(peer_is_linked(peer_at(stage, 0, 1)));
+    hold_pair(stage, 0, 1, false);
+    ring_settle(stage);
+    cr_assert_not(is_passed_over(stage, 0, 1));
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
 Test(failover, a_node_that_may_be_busy_with_a_slow_command_of_ours_is_not_passed_over) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
