@@ -22,6 +22,8 @@
 #define COMPARE_EVERY_MS     10000
 #define COMPARE_AGAIN_MS     20
 #define COMPARE_AGAIN_MAX_MS 1000
+/* Copies that agreed, but may have missed something since. */
+#define COMPARE_LOST_MS 100
 /* The other end sees the ring otherwise: gossip needs a moment. */
 #define COMPARE_OTHER_SET_MS 100
 
@@ -323,7 +325,8 @@ static void note_state(struct node *node, struct peer *peer, const struct checkp
     switch (peer->comparer.state) {
     case COMPARE_EQUAL:
         peer->compare_pause_ms = COMPARE_AGAIN_MS;
-        peer->next_compare_ms = node->monotonic_ms + COMPARE_EVERY_MS;
+        /* Or COMPARE_EVERY_MS after this one; sooner where something is lost meanwhile. */
+        peer->next_compare_ms = node->monotonic_ms + COMPARE_LOST_MS;
         if (!peer->must_compare) {
             peer->is_agreed = true;
             peer->agreed_ms = node->monotonic_ms;

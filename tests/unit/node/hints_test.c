@@ -169,6 +169,18 @@ Test(hints, all_nodes_say_that_they_agree_only_when_comparing_is_done) {
     expect_that_agreement_is_true("hinted-handoff no\n");
 }
 
+Test(hints, what_may_have_been_missed_since_an_agreement_is_compared_at_once) {
+    struct ring_stage *stage = ring_stage_begin(2, NULL);
+    ring_wait(stage, 300);
+    struct peer *peer = cluster_peer(stage->nodes[0].node->cluster, ring_member(stage, 0, 1));
+    cr_assert(peer->is_agreed && !peer->must_compare);
+    peer->must_compare = true;
+    stage->nodes[0].node->cluster->must_work = true;
+    ring_wait(stage, 200);
+    cr_assert_not(peer->must_compare);
+    ring_stage_end(stage);
+}
+
 /* ---- One who was away ---- */
 
 Test(hints, what_an_absent_node_has_missed_is_handed_over_when_it_is_back) {
