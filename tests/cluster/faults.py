@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""faults.py - five nodes with three copies under load, while nodes die, stand still, or lose paths to each other.
+
+May touch: lab.py's namespaces, processes that it has started, which are killed and stopped here.
+Must never know: which node executes what.
+Invariants: each test has a cluster of its own. It passes if the judge of histories finds nothing, all copies become equal, all nodes agree
+when the fault is over, answer without an error from then on, and none has ended by itself.
+Tests: it is one. NIGHTLY has what takes longer.
+"""
+
+import itertools
+import os
+import random
+import signal
+import time
+
+import history
+import lab
+import traffic
+from harness import Failure, Suite, eventually, expect, expect_equal
+
+SUITE = Suite("a cluster under load")
+NIGHTLY = Suite("a cluster under load (nightly)")
+SUITE.deadline_seconds = 120
+NIGHTLY.deadline_seconds = 600
+
+NODES = 5
+STRICT = ("--write-quorum", "2", "--read-quorum", "2", "--sloppy-quorum", "no")
+# Whoever is away for longer than some seconds has missed the time for hints, and that for tombstones.
+SHORT_MEMORY = ("--hint-window", "2", "--tombstone-grace", "3", "--save", "2", "1")
+AGREEMENT_SECONDS_MAX = 30
+AFTERWARDS_SECONDS = 0.5
+
+
+class Scene:
+    """A cluster in a lab; what is done to it with `under`, and what must be true afterwards."""
+
+    def __init__(self, world, name, *directives):
+        self.lab, self.name, self.directives = lab.Lab(world, NODES), name, directives
+        self.lab.start(*directives)
+        self.nodes = self.lab.nodes
+        self.is_strict = STRICT[0] in directives
+        traffic.await_agreement(self.nodes, AGREEMENT_SECONDS_MAX)
+        self.pids = {node.number: node.pid() for node in self.nodes}
+
+    def kill(self, number):
+        node = self.nodes[number - 1]
+        pid = node.pid()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: node.poll() is not None, f"node {number} dies")
+
+    def revive(self, number):
+        self.lab.revive(number)
+        self.pids[number] = self.nodes[number - 1].pid()
+
+    def stop(self, number):
+        os.kill(self.pids[number], signal.SIGSTOP)
+
+    def go_on(self, number):
+        os.kill(self.pids[number], signal.SIGCONT)
+
+    def under(self, fault, load_nodes=None):
+        """Runs `fault` while clients of these nodes go on. Returns their history, which is judged."""
+        with traffic.Traffic(self.name, load_nodes or self.nodes) as load:
+            self.pause(1)
+            fault()
+            self.pause(0.5)
+        self.settle()
+        load.check(self.nodes, self.is_strict)
+        traffic.expect_converged(self.nodes, load.keys())
+        print(f"      {self.name}: {load.summary()}", flush=True)
+        return load
+
+    @staticmethod
+    def pause(seconds):
+        """The clients have so long."""
+        time.sleep(seconds)
+
+    def settle(self):
+        """The fault is over: all agree within their time, and from then on nobody sees an error."""
+        begin = time.monotonic()
+        traffic.await_agreement(self.nodes, AGREEMENT_SECONDS_MAX)
+        print(f"      {self.name}: agreement after {time.monotonic() - begin:.1f} s", flush=True)
+        with traffic.Traffic(f"{self.name}:afterwards", self.nodes) as load:
+            self.pause(AFTERWARDS_SECONDS)
+        expect(load.count("ok") == load.count() > 0 and not load.errors(), f"when it is over, there are errors: {load.summary()}")
+        load.check(self.nodes, self.is_strict)
+        for node in self.nodes:
+            expect(node.poll() is None and node.pid() == self.pids[node.number],
+                   f"node {node.number} has ended by itself:\n{node.log()[-4000:]}")
+
+    def end(self):
+        self.lab.tool("stop")
+        self.lab.check_logs()
+
+
+def run(world, name, directives, fault, load_nodes=None):
+    """`fault` gets the scene. Returns the history."""
+    scene = Scene(world, name, *directives)
+    load = scene.under(lambda: fault(scene), load_nodes and [scene.nodes[number - 1] for number in load_nodes])
+    scene.end()
+    return load
+
+
+# ---- Processes that end or stand still --------------------------------------------------------------------------------
+
+
+def kill_in_turn(every_seconds, times):
+    def fault(scene):
+        for number in itertools.islice(itertools.cycle((2, 4, 1, 5, 3)), times):
+            begin = time.monotonic()
+            scene.kill(number)
+            scene.revive(number)
+            traffic.await_agreement(scene.nodes, AGREEMENT_SECONDS_MAX)
+            scene.pause(max(0.0, every_seconds - (time.monotonic() - begin)))
+
+    return fault
+
+
+@SUITE.test("stands nodes that are killed one after another, and started again")
+def killed_in_turn(world):
+    run(world, "R1", STRICT + SHORT_MEMORY, kill_in_turn(1.5, 5))
+
+
+def all_die(world, seconds):
+    """Kills all within a second. There is no log of writes: what was in the last checkpoints must be there, or what came later."""
+    scene = Scene(world, "R2", *STRICT, "--save", "")
+    with traffic.Traffic(scene.name, scene.nodes) as load:
+        scene.pause(seconds)
+    traffic.await_agreement(scene.nodes, AGREEMENT_SECONDS_MAX)
+    for node in scene.nodes:
+        node.connect()("SAVE")
+    saved = time.monotonic()
+    before = load.operations
+    with traffic.Traffic(scene.name, scene.nodes) as later:
+        scene.pause(seconds)
+        for number in (3, 1, 4, 2, 5):
+            scene.kill(number)
+    over = time.monotonic()
+    for node in scene.nodes:
+        scene.revive(node.number)
+    scene.settle()
+    findings = []
+    for node in scene.nodes:
+        keys = sorted({one.key for one in before})
+        values = dict(zip(keys, traffic.ask(node, [("GET", key) for key in keys])))
+        findings += check_since(before + later.operations, values, saved, over)
+    expect_equal(findings[:5], [], "what is not as it was saved, or later")
+    traffic.expect_converged(scene.nodes, load.keys())
+    scene.end()
+
+
+def check_since(operations, values, saved, over):
+    """What is wrong with values that may be those of any time between these two."""
+    findings, groups = [], history.by_key(operations)
+    for key, value in values.items():
+        some = groups[key]
+        if ":register:" in key:
+            wrong = history.Registers(some).judge(value, saved, over)
+            if wrong:
+                findings.append(f"{key} is {value!r}: {wrong}")
+            continue
+        least = sum(one.outcome == "ok" and one.end < saved for one in some)
+        most = sum(one.outcome != "fail" for one in some)
+        if not least <= int(value or 0) <= most:
+            findings.append(f"{key} is {value!r}, not {least} to {most}")
+    return findings
+
+
+@SUITE.test("has what was in its checkpoints when all nodes were killed within a second")
+def killed_at_once(world):
+    all_die(world, 2)
+
+
+def stand_still(numbers_and_seconds):
+    def fault(scene):
+        for number, seconds in numbers_and_seconds:
+            scene.stop(number)
+            try:
+                scene.pause(seconds)
+            finally:
+                scene.go_on(number)
+            scene.pause(0.5)
+
+    return fault
+
+
+@SUITE.test("stands nodes that stop for a moment, and for longer than it takes to be seen as down")
+def stopped(world):
+    run(world, "R3", STRICT + SHORT_MEMORY, stand_still(((3, 0.3), (1, 1.2), (5, 5))))
+
+
+# ---- Paths that are cut -----------------------------------------------------------------------------------------------
+
+
+def cut(paths, seconds):
+    def fault(scene):
+        scene.lab.cut(*paths)
+        scene.pause(seconds)
+        scene.lab.heal()
+
+    return fault
+
+
+def isolation(number):
+    return lab.between([number], [other for other in range(1, NODES + 1) if other != number])
+
+
+@SUITE.test("stands a node that is cut off from all others for longer than hints and tombstones are kept")
+def isolated(world):
+    run(world, "R4", STRICT + SHORT_MEMORY, cut(isolation(4), 7))
+
+
+HALVES = lab.between((1, 2), (3, 4, 5))
+
+
+@SUITE.test("stands being cut into two halves")
+def halves(world):
+    load = run(world, "R5", STRICT + SHORT_MEMORY, cut(HALVES, 5))
+    expect(load.errors().get("NOQUORUM", 0) > 0, "nobody was told that there are too few copies")
+
+
+@SUITE.test("goes on in both halves where that is allowed, loses nothing and counts everything")
+def available(world):
+    load = run(world, "R5 available", ("--save", ""), cut(HALVES, 5))
+    errors = load.errors()
+    expect(set(errors) <= {"INDETERMINATE"} and errors.get("INDETERMINATE", 0) <= 2 * traffic.CLIENTS,
+           f"clients saw errors: {load.summary()}")
+
+
+@SUITE.test("stands a node that is heard by nobody, and one that hears nobody")
+def one_way(world):
+    others = [(other, 2) for other in (1, 3, 4, 5)]
+
+    def fault(scene):
+        cut([(there, here) for here, there in others], 4)(scene)
+        cut(others, 4)(scene)
+
+    run(world, "R6", STRICT + SHORT_MEMORY, fault)
+
+
+@SUITE.test("stands halves with a bridge between them, and a ring in which each hears its neighbours only")
+def bridge_and_ring(world):
+    far = [(a, b) for a in range(1, 6) for b in range(1, 6) if (a - b) % 5 in (2, 3)]
+
+    def fault(scene):
+        cut(lab.between((1, 2), (4, 5)), 4)(scene)
+        cut(far, 4)(scene)
+
+    run(world, "R7", STRICT + SHORT_MEMORY, fault)
+
+
+def swizzle(rounds, seconds, seed):
+    """Node after node is cut off, and in another order they come back."""
+    def fault(scene):
+        chance = random.Random(seed)
+        for _ in range(rounds):
+            numbers = chance.sample(range(1, NODES + 1), 3)
+            for number in numbers:
+                scene.lab.cut(*isolation(number))
+                scene.pause(seconds)
+            for number in chance.sample(numbers, 3):
+                scene.lab.mend(*isolation(number))
+                scene.pause(seconds)
+            scene.lab.heal()
+
+    return fault
+
+
+@SUITE.test("stands nodes that are cut off one after another, and come back in another order")
+def swizzled(world):
+    run(world, "R8", STRICT + SHORT_MEMORY, swizzle(1, 0.8, 8))
