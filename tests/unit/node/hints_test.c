@@ -137,16 +137,16 @@ static void expect_that_agreement_is_true(const char *settings) {
         cr_assert_lt(ms, 15000u);
         ring_wait(stage, RING_STEP_MS);
     }
-    isolate(stage, 2, true);
+    ring_isolate(stage, 2, true);
     ring_step(stage);
     cr_assert_eq(info_field(clients[0], "cluster_agrees:"), 0u, "a link is gone");
-    expect_down(stage, 0, 2);
-    expect_down(stage, 1, 2);
+    ring_expect_down(stage, 0, 2);
+    ring_expect_down(stage, 1, 2);
     write_second(clients[0]);
     ring_wait(stage, 12000);
     for (unsigned i = 0; i < 3; i++)
         cr_assert_eq(info_field(clients[i], "cluster_agrees:"), 0u, "node %u", i);
-    isolate(stage, 2, false);
+    ring_isolate(stage, 2, false);
     for (unsigned ms = 0; !all_say_that_they_agree(clients); ms += RING_STEP_MS) {
         cr_assert_lt(ms, 30000u);
         ring_wait(stage, RING_STEP_MS);
