@@ -241,7 +241,7 @@ struct application {
 
 static void lose_slots(struct ledger *ledger, uint32_t first, uint32_t last) {
     for (uint32_t slot = first; slot <= last; slot++)
-        ledger->lost[slot / 64] |= UINT64_C(1) << slot % 64;
+        slot_set_add(&ledger->lost, slot);
     ledger->has_lost = true;
 }
 

@@ -215,13 +215,14 @@ static void note_stubs(struct node *node) {
     if (digest == cluster->lagging_digest)
         return;
     cluster->lagging_digest = digest;
-    memset(ledger->stubs, 0, sizeof ledger->stubs);
+    ledger->stubs = (struct slot_set){{0}};
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         const struct holder_set *set = holders_of(cluster, ledger, slot);
         bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF, is_lagging = false;
         for (uint32_t i = 0; i < set->count; i++)
             is_lagging = is_lagging || may_lag(cluster, set->members[i], is_coordinated);
-        ledger->stubs[slot >> 6] |= (uint64_t)is_lagging << (slot & 63);
+        if (is_lagging)
+            slot_set_add(&ledger->stubs, slot);
     }
 }
 

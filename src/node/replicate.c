@@ -147,8 +147,7 @@ static void lose_slots(struct node *node) {
     for (uint32_t i = 0; i < node->cluster->peer_capacity; i++)
         if (node->cluster->peers[i] != NULL)
             lose(node->cluster->peers[i]);
-    memset(ledger->lost, 0, sizeof ledger->lost);
-    ledger->has_lost = false;
+    ledger_clear_lost(ledger);
 }
 
 void replicate_effects(struct node *node) {
@@ -289,8 +288,7 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
         /* The other end will compare when it has called again. */
         link_end(link->link, "no memory for what was sent");
         peers_raise(node, link);
-        memset(node->keyspace->ledger->lost, 0, sizeof node->keyspace->ledger->lost);
-        node->keyspace->ledger->has_lost = false;
+        ledger_clear_lost(node->keyspace->ledger);
     }
     return status != ENTRIES_MALFORMED;
 }

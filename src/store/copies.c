@@ -658,8 +658,7 @@ void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
         return;
     keyspace->is_alone = is_alone;
     ledger_clear_effects(ledger);
-    memset(ledger->lost, 0, sizeof ledger->lost);
-    ledger->has_lost = false;
+    ledger_clear_lost(ledger);
     if (!is_alone) {
         ledger_begin_walk(keyspace);
         return;

@@ -7,16 +7,15 @@
 #include "store/keyspace_inside.h"
 
 static void begin_dropping(struct floors *floors, uint32_t slot) {
-    uint64_t bit = UINT64_C(1) << (slot & 63);
-    if (!(floors->dropping[slot >> 6] & bit))
+    if (!slot_set_has(&floors->dropping, slot))
         floors->dropping_count++;
     else if (slot == floors->drop_slot)
         floors->drop_hash = 0; /* what was passed over has to go, too */
-    floors->dropping[slot >> 6] |= bit;
+    slot_set_add(&floors->dropping, slot);
 }
 
 static void end_dropping(struct floors *floors, uint32_t slot) {
-    floors->dropping[slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
+    slot_set_remove(&floors->dropping, slot);
     floors->dropping_count--;
     floors->drop_hash = 0;
 }
@@ -79,17 +78,6 @@ static bool lies_below(void *context, const struct record *record) {
     return false;
 }
 
-static uint32_t next_slot(const struct floors *floors, uint32_t from) {
-    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
-        uint64_t bits = floors->dropping[word];
-        if (word == from >> 6)
-            bits = bits >> (from & 63) << (from & 63);
-        if (bits != 0)
-            return word << 6 | (uint32_t)__builtin_ctzll(bits);
-    }
-    return SLOT_COUNT;
-}
-
 uint32_t floors_step(struct keyspace *keyspace, uint32_t budget) {
     struct ledger *ledger = keyspace->ledger;
     struct floors *floors = &ledger->floors;
@@ -99,8 +87,8 @@ uint32_t floors_step(struct keyspace *keyspace, uint32_t budget) {
     ledger_forget_records(ledger);
     while (floors->dropping_count != 0 && spent < budget) {
         if (floors->drop_hash == 0) {
-            uint32_t slot = next_slot(floors, floors->drop_slot);
-            floors->drop_slot = slot < SLOT_COUNT ? slot : next_slot(floors, 0);
+            uint32_t slot = slot_set_next(&floors->dropping, floors->drop_slot);
+            floors->drop_slot = slot < SLOT_COUNT ? slot : slot_set_next(&floors->dropping, 0);
         }
         uint32_t slot = floors->drop_slot;
         uint32_t before = ledger->tombstones[slot];

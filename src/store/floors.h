@@ -45,7 +45,7 @@ static inline bool floors_are_dropping(const struct ledger *ledger) {
     return ledger->floors.dropping_count != 0;
 }
 static inline bool floors_is_dropping(const struct ledger *ledger, uint32_t slot) {
-    return ledger->floors.dropping[slot >> 6] >> (slot & 63) & 1;
+    return slot_set_has(&ledger->floors.dropping, slot);
 }
 
 /* The keyspace is alone: there are none any more. */

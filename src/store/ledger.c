@@ -189,7 +189,7 @@ void ledger_shrink_effects(struct ledger *ledger) {
 }
 
 static void note_lost(struct ledger *ledger, uint32_t slot) {
-    ledger->lost[slot >> 6] |= UINT64_C(1) << (slot & 63);
+    slot_set_add(&ledger->lost, slot);
     ledger->has_lost = true;
 }
 

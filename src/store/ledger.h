@@ -67,8 +67,7 @@ struct effect {
 struct floors {
     uint64_t counters[SLOT_COUNT];
     uint64_t highest;
-    uint64_t
-        dropping[SLOT_COUNT / 64]; /* slots that may have tombstones at or below their floors; one bit each */
+    struct slot_set dropping; /* slots that may have tombstones at or below their floors */
     uint32_t dropping_count;
     uint32_t drop_slot; /* of these, where the dropping goes on, from drop_hash on */
     uint64_t drop_hash;
@@ -91,12 +90,12 @@ struct ledger {
     struct effect *effects;
     uint32_t effect_count, effect_capacity;
     struct buffer kept; /* bytes that effects refer to */
-    /* Slots with an effect that found no memory to be noted: their copies may differ now. One bit each; the reader clears them. */
-    uint64_t lost[SLOT_COUNT / 64];
+    /* Slots with an effect that found no memory to be noted: their copies may differ now. The reader clears them. */
+    struct slot_set lost;
     bool has_lost;
     /* Slots with a home copy that may have missed something: a key that expires there leaves a *stub*, a tombstone of the very version that has
-     * expired, so that no older one comes back. One bit each, set from outside. */
-    uint64_t stubs[SLOT_COUNT / 64];
+     * expired, so that no older one comes back. Set from outside. */
+    struct slot_set stubs;
     uint64_t highest_counter; /* of any record that came in: a flush at or above it takes whole tables */
     uint32_t
         editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
@@ -141,7 +140,13 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
 }
 
 static inline bool ledger_keeps_stubs(const struct ledger *ledger, uint32_t slot) {
-    return ledger->stubs[slot >> 6] >> (slot & 63) & 1;
+    return slot_set_has(&ledger->stubs, slot);
+}
+
+/* What was lost has been heeded. */
+static inline void ledger_clear_lost(struct ledger *ledger) {
+    ledger->lost = (struct slot_set){{0}};
+    ledger->has_lost = false;
 }
 
 /* Called by the keyspace when it gets company (is_alone becomes false): digests are to be made. */

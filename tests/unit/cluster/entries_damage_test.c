@@ -274,7 +274,7 @@ static void expect_reported(struct way *way) {
     const struct ledger *ledger = way->to->keyspace->ledger;
     cr_assert(is_lost(way->to, "long") || way->outcome.fetches.size != 0);
     cr_assert(is_lost(way->to, "here") || way->outcome.answers.size != 0);
-    cr_assert((ledger->lost[0] >> 5 & 3) == 3 || ledger->flush_counters[5] == 7);
+    cr_assert((ledger->lost.bits[0] >> 5 & 3) == 3 || ledger->flush_counters[5] == 7);
 }
 
 static enum entries_status apply_with_fuse(uint64_t fuse, bool stays_blown, bool is_of_keyspace) {

@@ -118,7 +118,7 @@ static inline uint32_t slot_of(const char *name) {
 
 static inline bool is_lost(const struct place *place, const char *name) {
     uint32_t slot = slot_of(name);
-    return place->keyspace->ledger->lost[slot / 64] >> slot % 64 & 1;
+    return slot_set_has(&place->keyspace->ledger->lost, slot);
 }
 
 /* Adds the whole record of a key. */
