@@ -243,6 +243,11 @@ bool fetch(struct copy *from, struct copy *to, struct argument *key) {
     return has_changed;
 }
 
+bool bring(struct copy *from, struct copy *to, const char *name) {
+    struct argument key = key_of(name);
+    return fetch(from, to, &key);
+}
+
 static void tell_patch(struct copy *from, struct copy *to, struct effect *effect, struct record *record) {
     struct keyspace_patch_parts patch = {.value_size = record_value_size(record),
                                          .offset = effect->offset,
@@ -336,5 +341,19 @@ void copies_agree(struct copy *one, struct copy *other) {
                 from = next;
         cr_assert_eq(ledger_slot_digest(one->keyspace->ledger, slot),
                      ledger_slot_digest(other->keyspace->ledger, slot), "slot %u", slot);
+    }
+}
+
+void copies_meet(struct copy *const *copies, unsigned count, char names[][16], unsigned name_count) {
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned i = 0; i < name_count; i++)
+            for (unsigned from = 0; from < count; from++)
+                for (unsigned to = 0; to < count; to++)
+                    if (from != to)
+                        bring(copies[from], copies[to], names[i]);
+    for (unsigned i = 0; i < count; i++) {
+        if (i != 0)
+            copies_agree(copies[0], copies[i]);
+        ledger_clear_effects(copies[i]->keyspace->ledger);
     }
 }

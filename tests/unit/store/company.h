@@ -48,10 +48,13 @@ void tell(struct copy *from, struct copy *const *others, unsigned count);
 /* What a record of one copy looks like to another: until the next is translated for it. */
 void translate(struct copy *from, struct copy *to, struct record_parts *parts,
                struct dot others[VERSION_DOTS_MAX]);
-/* One record from one to the other, as a fetch would bring it. */
+/* One record from one to the other, as a fetch would bring it. Returns whether that has changed anything there. */
 bool fetch(struct copy *from, struct copy *to, struct argument *key);
+bool bring(struct copy *from, struct copy *to, const char *name);
 
 /* Whether two copies have the same keys with the same values, versions and merge states, and the same digests. */
 void copies_agree(struct copy *one, struct copy *other);
+/* All tell each other these keys, twice, and agree afterwards. Their effects are forgotten. */
+void copies_meet(struct copy *const *copies, unsigned count, char names[][16], unsigned name_count);
 
 #endif

@@ -54,21 +54,6 @@ static void drop_all(void) {
     cr_assert_not(floors_are_dropping(ledger()));
 }
 
-/* The key's record of one copy comes to another one's door. Returns whether that has changed it. */
-static bool bring(struct copy *from, struct copy *to, const char *text) {
-    struct argument key = key_of(text);
-    const struct record *record = keyspace_find_record(from->keyspace, &key);
-    struct record_parts parts;
-    struct dot others[VERSION_DOTS_MAX];
-    bool has_changed;
-    cr_assert_not_null(record);
-    record_parts(record, &parts, others);
-    translate(from, to, &parts, others);
-    struct argument theirs = key_of(text);
-    cr_assert(keyspace_merge(to->keyspace, 0, &theirs, &parts, &has_changed));
-    return has_changed;
-}
-
 Test(floors, are_whole_steps_and_never_go_back) {
     uint64_t counter = (uint64_t)NOW_MS << 16 | 77;
     cr_assert(floors_raise(here.keyspace, 3, 5, counter));
