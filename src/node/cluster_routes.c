@@ -254,6 +254,8 @@ static void take_ways(struct node *node) {
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint16_t route = is_plain ? cluster->coordinators[slot] : route_of(cluster, &marks, slot);
         cluster->has_detours = cluster->has_detours || route != cluster->coordinators[slot];
+        if (cluster->routes[slot] != route)
+            cluster->way_epoch = cluster->way_epochs[slot] = cluster->route_epoch + 1;
         cluster->routes[slot] = route;
         notes[slot] = (uint16_t)((notes[slot] & SLOT_NOTE_MASK) |
                                  (cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0));

@@ -503,6 +503,8 @@ static void add_written(struct node *node, struct session *session, uint32_t slo
     for (uint32_t i = 0; i < of->written_count; i++)
         if (of->written[i] == slot)
             return;
+    if (of->written_count == 0)
+        of->written_epoch = node->cluster->route_epoch;
     if (of->written_count == WRITTEN_SLOTS_MAX)
         of->written_overflow = true;
     else

@@ -34,6 +34,8 @@ struct session_cluster {
     uint16_t written[WRITTEN_SLOTS_MAX];
     uint8_t written_count;
     bool written_overflow;
+    uint64_t
+        written_epoch; /* cluster->route_epoch when the first of them was written, or WAIT last told of changes since */
     uint32_t transaction_slot; /* of the keys that were queued since MULTI; ARGUMENT_NOT_PLACED: none yet */
     struct buffer watched;     /* WATCH: size (4), key, digest (8) of each */
     uint32_t watched_count, watched_slot;

@@ -10,6 +10,9 @@
 
 #include <stdio.h>
 
+/* In a request between nodes, before the slots: their ways have changed. */
+#define MOVED "MOVED"
+
 /* What this node, as a coordinator, waits for: until the peers have acknowledged these frames. */
 struct waiter {
     struct list_node link; /* cluster->waiters */
@@ -17,6 +20,7 @@ struct waiter {
     struct peer_link *to;  /* or another node's request `number` came here */
     uint64_t number;
     uint32_t wanted;
+    bool has_moved;       /* others have executed before: comparisons count, of all holders */
     uint64_t begun;       /* cluster->moments */
     uint64_t deadline_ms; /* UINT64_MAX: none */
     struct slot_set slots;
@@ -67,7 +71,8 @@ static bool has_acknowledged(const struct waiter *waiter, uint32_t index, const 
     const struct peer *peer = cluster_peer(cluster, waiter->peers[index].member);
     if (peer == NULL || !peer_is_linked(peer))
         return false;
-    if (peer->out == waiter->peers[index].out && waiter->peers[index].frame != UINT64_MAX &&
+    if (!waiter->has_moved && peer->out == waiter->peers[index].out &&
+        waiter->peers[index].frame != UINT64_MAX &&
         link_acknowledged_number(peer->out->link) >= waiter->peers[index].frame &&
         (!waiter->peers[index].must_agree || peer->is_agreed))
         return true;
@@ -93,6 +98,8 @@ static uint32_t copies(const struct cluster *cluster, const struct waiter *waite
                 cluster_holders(cluster, word * 64 + (uint32_t)__builtin_ctzll(bits), holders);
             for (uint32_t i = 0; i < holder_count; i++)
                 held += acknowledged[holders[i] / 64] >> holders[i] % 64 & 1;
+            if (waiter->has_moved && held < holder_count - 1)
+                held = 0;
             least = held < least ? held : least;
         }
     }
@@ -128,6 +135,7 @@ static void note_peers(struct node *node, struct waiter *waiter) {
             if (is_marked && peer_is_linked(peer))
                 frame = link_last_number(peer->out->link);
         }
+        peer->must_compare = peer->must_compare || waiter->has_moved;
         waiter->peers[count].must_agree = peer->must_compare || !peer->is_agreed;
         waiter->peers[count].member = (uint16_t)i;
         waiter->peers[count].out = peer->out;
@@ -136,8 +144,8 @@ static void note_peers(struct node *node, struct waiter *waiter) {
     waiter->peer_count = count;
 }
 
-static bool wait_here(struct node *node, const struct slot_set *slots, uint32_t wanted, uint64_t timeout_ms,
-                      struct sink sink, struct peer_link *to, uint64_t number) {
+static bool wait_here(struct node *node, const struct slot_set *slots, bool has_moved, uint32_t wanted,
+                      uint64_t timeout_ms, struct sink sink, struct peer_link *to, uint64_t number) {
     struct cluster *cluster = node->cluster;
     uint32_t count = 0;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++)
@@ -149,6 +157,7 @@ static bool wait_here(struct node *node, const struct slot_set *slots, uint32_t 
     waiter->to = to;
     waiter->number = number;
     waiter->wanted = wanted;
+    waiter->has_moved = has_moved;
     waiter->begun = ++cluster->moments;
     waiter->deadline_ms = timeout_ms == 0 ? UINT64_MAX : node->monotonic_ms + timeout_ms;
     waiter->slots = *slots;
@@ -202,17 +211,19 @@ void wait_for_peer(struct node *node, struct peer_link *link, uint64_t number, c
     bool is_good = argc >= 3 && number_parse_int64((const char *)argv[1].data, argv[1].size, &wanted) &&
                    number_parse_int64((const char *)argv[2].data, argv[2].size, &timeout_ms) && wanted >= 0 &&
                    timeout_ms >= 0;
-    for (uint32_t i = 3; is_good && i < argc; i++) {
+    bool has_moved = argc > 3 && argument_is(&argv[3], MOVED);
+    uint32_t first = has_moved ? 4 : 3;
+    for (uint32_t i = first; is_good && i < argc; i++) {
         int64_t slot;
         is_good = number_parse_int64((const char *)argv[i].data, argv[i].size, &slot) && slot >= 0 &&
                   slot < SLOT_COUNT;
         if (is_good)
             slot_set_add(&slots, (uint32_t)slot);
     }
-    if (argc == 3)
+    if (argc == first)
         slots = node->cluster->coordinated;
     static const char error[] = "-ERR this is no WAIT\r\n";
-    if (is_good && wait_here(node, &slots, wanted > UINT16_MAX ? UINT16_MAX : (uint32_t)wanted,
+    if (is_good && wait_here(node, &slots, has_moved, wanted > UINT16_MAX ? UINT16_MAX : (uint32_t)wanted,
                              (uint64_t)timeout_ms, (struct sink){0}, link, number))
         return;
     if (!forward_append_answer(&link->replies, number, (const uint8_t *)error, sizeof error - 1))
@@ -222,30 +233,32 @@ void wait_for_peer(struct node *node, struct peer_link *link, uint64_t number, c
 /* ---- A client's ---- */
 
 /* The coordinator's part: a WAIT of its own. */
-static void wait_at(struct node *node, uint16_t member, const struct slot_set *slots, int64_t wanted,
-                    int64_t timeout_ms, struct wait_gather *gather) {
+static void wait_at(struct node *node, uint16_t member, const struct slot_set *slots, bool has_moved,
+                    int64_t wanted, int64_t timeout_ms, struct wait_gather *gather) {
     struct sink sink = {take_part, gather, 0};
     if (member == ROUTE_NOBODY) {
         answer_client(node, sink, 0);
         return;
     }
     if (member == ROUTE_SELF) {
-        if (!wait_here(node, slots, wanted > UINT16_MAX ? UINT16_MAX : (uint32_t)wanted, (uint64_t)timeout_ms,
-                       sink, NULL, 0))
+        if (!wait_here(node, slots, has_moved, wanted > UINT16_MAX ? UINT16_MAX : (uint32_t)wanted,
+                       (uint64_t)timeout_ms, sink, NULL, 0))
             answer_client(node, sink, 0);
         return;
     }
     char texts[WRITTEN_SLOTS_MAX + 2][NUMBER_INT64_SIZE];
-    struct argument argv[WRITTEN_SLOTS_MAX + 3] = {{.data = (const uint8_t *)"WAIT", .size = 4}};
+    struct argument argv[WRITTEN_SLOTS_MAX + 4] = {{.data = (const uint8_t *)"WAIT", .size = 4}};
     uint32_t argc = 3;
     argv[1] =
         (struct argument){(const uint8_t *)texts[0], (uint32_t)number_format_int64(texts[0], wanted), 0, 0};
     argv[2] = (struct argument){(const uint8_t *)texts[1],
                                 (uint32_t)number_format_int64(texts[1], timeout_ms), 0, 0};
-    for (uint32_t slot = 0; slots != NULL && slot < SLOT_COUNT && argc < WRITTEN_SLOTS_MAX + 3; slot++) {
-        if (!slot_set_has(slots, slot))
-            continue;
-        char *text = texts[argc - 1];
+    if (has_moved)
+        argv[argc++] = (struct argument){.data = (const uint8_t *)MOVED, .size = strlen(MOVED)};
+    char(*place)[NUMBER_INT64_SIZE] = &texts[2];
+    for (uint32_t slot = slots == NULL ? SLOT_COUNT : slot_set_next(slots, 0);
+         slot < SLOT_COUNT && argc < WRITTEN_SLOTS_MAX + 3; slot = slot_set_next(slots, slot + 1)) {
+        char *text = *place++;
         argv[argc++] =
             (struct argument){(const uint8_t *)text, (uint32_t)number_format_int64(text, slot), 0, 0};
     }
@@ -270,15 +283,26 @@ static uint32_t sort_slots(struct node *node, const struct session_cluster *of,
     return count;
 }
 
-static void wait_at_all(struct node *node, int64_t wanted, int64_t timeout_ms, struct wait_gather *gather) {
+/* Whether others than those that are asked now may have executed what the session has written. */
+static bool have_moved(const struct cluster *cluster, const struct session_cluster *of) {
+    if (of->written_overflow)
+        return cluster->way_epoch > of->written_epoch;
+    for (uint32_t i = 0; i < of->written_count; i++)
+        if (cluster->way_epochs[of->written[i]] > of->written_epoch)
+            return true;
+    return false;
+}
+
+static void wait_at_all(struct node *node, bool has_moved, int64_t wanted, int64_t timeout_ms,
+                        struct wait_gather *gather) {
     const struct membership *membership = node->cluster->membership;
     uint32_t count = membership_count(membership);
     for (uint32_t i = 0; i < count; i++) {
         if (i != ROUTE_SELF && !cluster_is_asked(node->cluster, (uint16_t)i))
             continue;
         gather->parts_left++;
-        wait_at(node, (uint16_t)i, i == ROUTE_SELF ? &node->cluster->coordinated : NULL, wanted, timeout_ms,
-                gather);
+        wait_at(node, (uint16_t)i, i == ROUTE_SELF ? &node->cluster->coordinated : NULL, has_moved, wanted,
+                timeout_ms, gather);
     }
 }
 
@@ -319,14 +343,17 @@ void wait_for_client(struct node *node, struct session *session, struct argument
     node->statistics.commands++;
     session->commands++;
     *gather = (struct wait_gather){.place = place, .parts_left = 1, .least = INT64_MAX};
+    bool has_moved = have_moved(node->cluster, of);
+    if (has_moved)
+        of->written_epoch = node->cluster->route_epoch;
     if (of->written_overflow) {
-        wait_at_all(node, wanted, timeout_ms, gather);
+        wait_at_all(node, has_moved, wanted, timeout_ms, gather);
     } else {
         uint16_t members[WRITTEN_SLOTS_MAX];
         uint32_t count = sort_slots(node, of, members, sets);
         for (uint32_t i = 0; i < count; i++) {
             gather->parts_left++;
-            wait_at(node, members[i], &sets[i], wanted, timeout_ms, gather);
+            wait_at(node, members[i], &sets[i], has_moved, wanted, timeout_ms, gather);
         }
     }
     mem_free(node->mem, sets, WRITTEN_SLOTS_MAX * sizeof *sets);

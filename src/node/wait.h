@@ -3,6 +3,10 @@
  * A connection remembers the slots that it has written (some; beyond, all count). Each of their coordinators waits until every one
  * of them has so many copies, besides its own, that have acknowledged all that was sent before; the smallest count is the
  * answer. Nodes that merely keep something for others do not count.
+ *
+ * Who coordinates a slot now cannot vouch for what another one has executed before. So where the way of a slot has changed since the
+ * connection wrote, nothing counts until all its holders were found equal by a comparison that began with the WAIT: the answer is then
+ * 0 or all. Told once, what was written before is forgotten: the next WAIT counts what the present coordinators have sent.
  * May touch: cluster, forward, sessions.
  * Tests: tests/sim/, tests/cluster/.
  *

@@ -4,6 +4,7 @@
  */
 #include "node/ring_stage.h"
 
+#include "base/crc16.h"
 #include "node/route.h"
 
 #include <criterion/criterion.h>
@@ -253,5 +254,27 @@ Test(wait, a_wait_inside_a_transaction_does_not_wait) {
         const char *answer = ring_ask(client, "EXEC");
         cr_assert(strncmp(answer, "*2\r\n+OK\r\n:", 10) == 0, "%s", answer);
     }
+    ring_stage_end(stage);
+}
+
+Test(wait, who_executes_now_does_not_vouch_for_who_did_before) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_hold(stage, 1, 2, true);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_hold(stage, 1, 0, true);
+    cr_assert_str_eq(ring_ask_format(other, "SET %s w", ring_key_of(stage, 0, 1, 1).text), "+OK\r\n");
+    uint16_t slot = crc16_key_slot((const uint8_t *)key.text, (uint32_t)strlen(key.text));
+    cr_assert_neq(stage->nodes[0].node->cluster->routes[slot], ring_member(stage, 0, 1),
+                  "another one executes it");
+    cr_assert_eq(ring_copy_size(stage, 2, key.text), -1);
+    EXPECT_ASKED(client, "WAIT 1 300", ":0\r\n");
+    ring_hold(stage, 1, 0, false);
+    ring_hold(stage, 1, 2, false);
+    ring_settle(stage);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    EXPECT_ASKED(client, "WAIT 2 20000", ":2\r\n");
+    cr_assert_eq(ring_copy_size(stage, 2, key.text), 1);
     ring_stage_end(stage);
 }
