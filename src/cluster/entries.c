@@ -383,6 +383,7 @@ static bool refuse_candidate(struct application *application, struct item *item,
     }
     if (options->answers_writer != NULL) {
         bool is_told =
+            entries_tell_flush(options->answers_writer, keyspace->ledger, answers, item->key.slot) &&
             entries_add_gone(options->answers_writer, &keyspace->actors, answers, &item->key, &theirs) &&
             (record == NULL ||
              entries_add_record(options->answers_writer, &keyspace->actors, answers, record));
@@ -517,7 +518,9 @@ static __attribute__((noinline)) bool answer(struct application *application, st
         lose(keyspace->ledger, item);
         return true;
     }
-    return entries_add_record(application->options->answers_writer, &keyspace->actors, answers, record);
+    struct entries_writer *writer = application->options->answers_writer;
+    return entries_tell_flush(writer, keyspace->ledger, answers, item->key.slot) &&
+           entries_add_record(writer, &keyspace->actors, answers, record);
 }
 
 /* This node stands in for the one that the entry is for. */

@@ -43,11 +43,13 @@
 
 /* ---- Writing ---- */
 
-/* What the reader at the other end already knows of our actors. Begins empty with each link. */
+/* What the reader at the other end already knows of our actors, and of flushes. Begins empty with each link. */
 struct entries_writer {
     struct mem *mem;
     uint64_t *told;     /* one bit for each actor number */
     uint32_t told_size; /* in words of 64 bits */
+    uint64_t *flushed;  /* one bit for each slot whose last flush was told; NULL: none was */
+    uint64_t flushes;   /* ledger->flushes when that was so */
 };
 
 void entries_writer_init(struct entries_writer *writer, struct mem *mem);
@@ -71,6 +73,11 @@ bool entries_add_effect(struct entries_writer *writer, struct keyspace *keyspace
                         const struct effect *effect, const struct record *record);
 /* first_slot <= last_slot < SLOT_COUNT */
 bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
+/* Tells the last flush of a slot, if there was one, and if it was not told yet. To come before records and patches of the slot where the other
+ * end may not have heard of the flush: what was written behind it says nothing of what it has done away with, and merged with that
+ * it would become one thing here and another there, under the same version. false: no memory, the payload is as before. */
+bool entries_tell_flush(struct entries_writer *writer, const struct ledger *ledger, struct buffer *payload,
+                        uint32_t slot);
 bool entries_add_floor(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
 bool entries_add_fetch(struct buffer *payload, const uint8_t *key, uint32_t key_size);
 bool entries_add_mark(struct buffer *payload, uint64_t number);

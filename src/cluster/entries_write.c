@@ -10,6 +10,7 @@
 
 #define ACTOR_ENTRY_SIZE_MAX (1 + 2 + NODE_ID_SIZE + ENCODE_VARINT_MAX)
 #define FLUSH_ENTRY_SIZE     (1 + 2 + 2 + 8)
+#define FLUSHED_SIZE         (SLOT_COUNT / 8)
 
 void entries_writer_init(struct entries_writer *writer, struct mem *mem) {
     *writer = (struct entries_writer){.mem = mem};
@@ -18,10 +19,12 @@ void entries_writer_init(struct entries_writer *writer, struct mem *mem) {
 void entries_writer_clear(struct entries_writer *writer) {
     if (writer->told_size != 0)
         memset(writer->told, 0, writer->told_size * sizeof *writer->told);
+    writer->flushes = 0;
 }
 
 void entries_writer_release(struct entries_writer *writer) {
     mem_free(writer->mem, writer->told, writer->told_size * sizeof *writer->told);
+    mem_free(writer->mem, writer->flushed, writer->flushed == NULL ? 0 : FLUSHED_SIZE);
     entries_writer_init(writer, writer->mem);
 }
 
@@ -248,6 +251,24 @@ static bool add_slots(struct buffer *payload, enum entry_kind kind, uint32_t fir
 
 bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {
     return add_slots(payload, ENTRY_FLUSH, first_slot, last_slot, counter);
+}
+
+bool entries_tell_flush(struct entries_writer *writer, const struct ledger *ledger, struct buffer *payload,
+                        uint32_t slot) {
+    uint64_t counter = ledger->flush_counters[slot], bit = UINT64_C(1) << slot % 64;
+    if (LIKELY(counter == 0))
+        return true;
+    if (writer->flushed == NULL && (writer->flushed = mem_alloc_zeroed(writer->mem, FLUSHED_SIZE)) == NULL)
+        return false;
+    if (writer->flushes != ledger->flushes)
+        memset(writer->flushed, 0, FLUSHED_SIZE);
+    writer->flushes = ledger->flushes;
+    if (writer->flushed[slot / 64] & bit)
+        return true;
+    if (!entries_add_flush(payload, slot, slot, counter))
+        return false;
+    writer->flushed[slot / 64] |= bit;
+    return true;
 }
 
 bool entries_add_floor(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter) {

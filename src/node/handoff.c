@@ -190,7 +190,8 @@ static enum hint_verdict send_hinted(void *context, const struct argument *hinte
     const struct record *record = is_due ? keyspace_find_record(node->keyspace, &key) : NULL;
     if (record == NULL)
         return HINT_NEEDLESS;
-    if (!entries_add_record(&peer->writer, &node->keyspace->actors, &peer->records, record))
+    if (!entries_tell_flush(&peer->writer, node->keyspace->ledger, &peer->records, key.slot) ||
+        !entries_add_record(&peer->writer, &node->keyspace->actors, &peer->records, record))
         return HINT_STOP;
     *version = ledger_record_digest(node->keyspace, key.hash, record);
     return HINT_SENT;

@@ -329,7 +329,8 @@ void quorum_answer_fetch(struct node *node, struct peer_link *link, uint64_t num
         encode_fixed(answer.data + 1 + (size_t)(i - 2) * DIGEST_SIZE, digest, DIGEST_SIZE);
         is_vote = is_vote && slot_set_has(&cluster->held, argv[i].slot);
         if (record != NULL && digest != load_u64(argv[1].data + (size_t)(i - 2) * DIGEST_SIZE))
-            is_good = entries_add_record(&writer, &node->keyspace->actors, &records, record);
+            is_good = entries_tell_flush(&writer, node->keyspace->ledger, &records, argv[i].slot) &&
+                      entries_add_record(&writer, &node->keyspace->actors, &records, record);
     }
     if (is_good) {
         answer.data[0] = is_vote;

@@ -90,10 +90,12 @@ static __attribute__((noinline)) void tell_stand_ins(struct node *node, const st
         struct peer *peer = cluster_peer(cluster, places[i].member);
         if (peer == NULL || !peer_is_linked(peer))
             continue;
-        size_t before = peer->records.size;
         bool had_failed = peer->records.failed;
+        bool is_flushed =
+            entries_tell_flush(&peer->writer, node->keyspace->ledger, &peer->records, effect->key.slot);
+        size_t before = peer->records.size;
         const struct member *owner = membership_member(cluster->membership, places[i].owner);
-        if (entries_add_for(&peer->records, owner->entry.id) &&
+        if (is_flushed && entries_add_for(&peer->records, owner->entry.id) &&
             entries_add_effect(&peer->writer, node->keyspace, &peer->records, effect, record)) {
             peer->records_out++;
             peers_mention(node, peer);
@@ -120,8 +122,11 @@ static void tell_holders(struct node *node, const struct effect *effect, const s
             continue;
         }
         bool is_plain = is_plain_for(peer, record) && effect->kind == EFFECT_WRITE;
-        bool is_written;
-        if (is_plain && first != NULL) {
+        bool is_written =
+            entries_tell_flush(&peer->writer, node->keyspace->ledger, &peer->records, effect->key.slot);
+        if (UNLIKELY(!is_written)) {
+            /* There is no memory for anything else, either. */
+        } else if (is_plain && first != NULL) {
             is_written = buffer_append(&peer->records, first->records.data + begin, end - begin);
         } else if (is_plain) {
             begin = peer->records.size;
@@ -173,8 +178,12 @@ void replicate_effects(struct node *node) {
 }
 
 void replicate_record(struct node *node, struct peer *peer, const struct record *record) {
+    struct keyspace *keyspace = node->keyspace;
+    uint32_t slot = crc16_key_slot(record_key(record), record_key_size(record));
     if (may_tell(peer))
-        told(node, peer, entries_add_record(&peer->writer, &node->keyspace->actors, &peer->records, record));
+        told(node, peer,
+             entries_tell_flush(&peer->writer, keyspace->ledger, &peer->records, slot) &&
+                 entries_add_record(&peer->writer, &keyspace->actors, &peer->records, record));
 }
 
 void replicate_command(struct node *node, const struct command *command, bool has_failed) {

@@ -577,8 +577,10 @@ static uint64_t begin_flush(const struct flush *flush) {
     for (uint32_t slot = slot_set_next(flush->slots, 0); slot < SLOT_COUNT;
          slot = slot_set_next(flush->slots, slot + 1)) {
         records += database == NULL ? 0 : database->slots[slot].count;
-        if (flush->counter > ledger->flush_counters[slot])
+        if (flush->counter > ledger->flush_counters[slot]) {
             ledger->flush_counters[slot] = flush->counter;
+            ledger->flushes++;
+        }
         if (flush->counter > ledger->highest_flush)
             ledger->highest_flush = flush->counter;
     }

@@ -53,8 +53,10 @@ void floors_load(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_s
     if (ledger == NULL || keyspace->is_alone)
         return;
     for (uint32_t slot = first_slot; slot <= last_slot; slot++)
-        if (ledger->flush_counters[slot] < flush_counter)
+        if (ledger->flush_counters[slot] < flush_counter) {
             ledger->flush_counters[slot] = flush_counter;
+            ledger->flushes++;
+        }
     if (flush_counter > ledger->highest_flush)
         ledger->highest_flush = flush_counter;
     (void)floors_raise(keyspace, first_slot, last_slot, floor);

@@ -80,6 +80,7 @@ struct ledger {
     uint64_t digests[SLOT_COUNT];
     uint16_t notes[SLOT_COUNT];
     uint64_t flush_counters[SLOT_COUNT];
+    uint64_t flushes; /* how often any of them was raised */
     uint32_t tombstones[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
     /* The highest counter of this node's own actor in what was dropped here as other nodes' (not reclaimed, nor flushed), or above it. */

@@ -192,3 +192,48 @@ Test(entries_floor, a_tombstone_below_is_no_candidate_and_does_its_work) {
     cr_assert_null(find(&there, "k"));
     cr_assert_eq(way.outcome.answers.size, 0);
 }
+
+/* ---- Flushes that come before what was written behind them ---- */
+
+static void flush_here(uint32_t slot, uint64_t ms) {
+    struct slot_set slots = {{0}};
+    slot_set_add(&slots, slot);
+    keyspace_flush_slots(here.keyspace, &slots, ((uint64_t)NOW_MS + ms) << 16);
+}
+
+static size_t told_size(uint32_t slot) {
+    size_t before = way.payload.size;
+    cr_assert(entries_tell_flush(&way.writer, here.keyspace->ledger, &way.payload, slot));
+    return way.payload.size - before;
+}
+
+Test(entries_floor, the_flush_of_a_slot_is_told_once_to_each_link_before_what_was_written_behind_it) {
+    cr_assert_eq(told_size(5), 0, "there was none");
+    flush_here(5, 1);
+    size_t size = told_size(5);
+    cr_assert_gt(size, 0);
+    cr_assert_eq(told_size(5), 0);
+    cr_assert_eq(told_size(6), 0);
+    flush_here(5, 2);
+    cr_assert_eq(told_size(5), size);
+    cr_assert_eq(told_size(5), 0);
+    entries_writer_clear(&way.writer);
+    cr_assert_eq(told_size(5), size);
+    flush_here(6, 3);
+    cr_assert_eq(told_size(6), size);
+    cr_assert_eq(take(), ENTRIES_APPLIED);
+    for (uint32_t slot = 5; slot < 7; slot++)
+        cr_assert_eq(there.keyspace->ledger->flush_counters[slot],
+                     here.keyspace->ledger->flush_counters[slot]);
+}
+
+Test(entries_floor, a_flush_that_finds_no_memory_to_be_told_is_told_later) {
+    flush_here(5, 1);
+    way.mem.fuse = true;
+    way.mem.fuse_stays_blown = true;
+    cr_assert_not(entries_tell_flush(&way.writer, here.keyspace->ledger, &way.payload, 5));
+    cr_assert_eq(way.payload.size, 0);
+    way.mem.fuse = way.mem.fuse_stays_blown = false;
+    buffer_clear(&way.payload);
+    cr_assert_gt(told_size(5), 0);
+}

@@ -655,6 +655,29 @@ Test(hints, a_stand_in_gets_deletes_too_and_forgets_the_tombstone_behind_them) {
     ring_stage_end(stage);
 }
 
+Test(hints, a_stand_in_hears_of_a_flush_before_what_was_counted_behind_it) {
+    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n" ALONE);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct triple triple = find_triple(stage, 0);
+    ring_isolate(stage, triple.second, true);
+    ring_expect_down(stage, 0, triple.second);
+    cr_assert_str_eq(ring_ask_format(client, "INCRBY %s 10", triple.key.text), ":10\r\n");
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    ring_turn(stage);
+    uint32_t slot = crc16_key_slot(triple.key.text, (uint32_t)strlen(triple.key.text));
+    const struct ledger *ours = stage->nodes[0].node->keyspace->ledger,
+                        *theirs = stage->nodes[triple.other].node->keyspace->ledger;
+    cr_assert_neq(ours->flush_counters[slot], 0);
+    cr_assert_str_eq(ring_ask_format(client, "INCR %s", triple.key.text), ":1\r\n");
+    ring_turn(stage);
+    cr_assert_eq(ring_copy_size(stage, triple.other, triple.key.text), 1);
+    cr_assert_eq(theirs->flush_counters[slot], ours->flush_counters[slot]);
+    ring_isolate(stage, triple.second, false);
+    expect_converged(stage, 5000);
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", triple.key.text), "$1\r\n1\r\n");
+    ring_stage_end(stage);
+}
+
 Test(hints, a_stand_in_is_not_counted_by_wait_and_does_not_answer_reads) {
     struct triple triple;
     struct ring_stage *stage = begin_without_second("replication-factor 2\nread-from nearest\n", &triple);
