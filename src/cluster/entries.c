@@ -350,11 +350,12 @@ static void fetch_keys(struct keyspace *keyspace, struct batch *batch) {
     }
 }
 
-/* Notes a write under this start of this node that it has not made. */
+/* Notes a write that this node has not made, under the actor of its own writes. Of those before it, others may know more than it does. */
 static void watch_own_dots(const struct application *application, const struct record_parts *parts) {
-    uint64_t counter = parts->newest.actor == ACTOR_SELF ? parts->newest.counter : 0;
+    uint16_t own = application->keyspace->actor;
+    uint64_t counter = parts->newest.actor == own ? parts->newest.counter : 0;
     for (uint32_t i = 0; i < parts->other_count; i++)
-        if (parts->others[i].actor == ACTOR_SELF)
+        if (parts->others[i].actor == own)
             counter = parts->others[i].counter;
     if (UNLIKELY(counter > application->keyspace->counter && counter > application->outcome->own_counter))
         application->outcome->own_counter = counter;

@@ -209,6 +209,19 @@ Test(entries, a_node_hears_of_its_own_later_starts_and_of_writes_that_it_has_not
     append_record(&pair->way.payload, (struct dot[]){{base + 9, 1}, {base + 8, 0}}, 2, "key");
     deliver(&pair->way);
     cr_assert_eq(pair->way.outcome.own_counter, base + 8);
+    /* Since then it writes as another start: what is known of the one before is no news, however often it comes. */
+    later.incarnation = 13;
+    keyspace_set_actor(pair->b.keyspace, actors_intern(&pair->b.keyspace->actors, &later));
+    pair->way.outcome.own_counter = 0;
+    base = pair->b.keyspace->counter + (CLOCK_DRIFT_MAX_MS * 10ull << 16);
+    buffer_clear(&pair->way.payload);
+    append_record(&pair->way.payload, (struct dot[]){{base + 8, 0}}, 1, "key");
+    deliver(&pair->way);
+    cr_assert_eq(pair->way.outcome.own_counter, 0);
+    append_actor(&pair->way.payload, 2, &later);
+    append_record(&pair->way.payload, (struct dot[]){{base + 9, 2}}, 1, "key");
+    deliver(&pair->way);
+    cr_assert_eq(pair->way.outcome.own_counter, base + 9);
     pair_free(pair);
 }
 
