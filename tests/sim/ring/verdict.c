@@ -332,8 +332,10 @@ static void check_read(void *context, uint32_t key, const uint8_t *data, size_t 
     bool is_string = record != NULL && record_type(record) == RECORD_STRING;
     fleet->final_reads++;
     bool is_volatile = fleet->history.keys[key].kind == KEY_VOLATILE;
-    if ((is_string && !is_alive(fleet, record)) || (is_volatile && record == NULL))
-        return; /* it may be gone any moment, or has been when the reply was on its way */
+    /* It may be gone any moment, or has been when the reply was on its way; or is so only by this holder's clock, and has left a stub
+     * (that it is one, and no later deletion, was looked at when the nodes had settled). */
+    if ((is_string && !is_alive(fleet, record)) || (is_volatile && !is_string))
+        return;
     bool is_right = data == NULL ? !is_string
                                  : is_string && record_value_size(record) == size &&
                                        memcmp(record_value_const(record), data, size) == 0;
