@@ -131,11 +131,13 @@ struct compare_finding {
 };
 
 /* A question has come from the coordinator of `expected`: the slots that, as this node sees it, the asker coordinates and this node
- * holds. Appends the answer to `answer`, and entries for the asker to `records` (to be sent before it), through the writer of the
+ * holds. gives: keys that the asker lacks are sent to it; else it is one that hands over what it has, and only of keys that it has the records
+ * here are sent. Appends the answer to `answer`, and entries for the asker to `records` (to be sent before it), through the writer of the
  * records that this node sends to it. false: no sense, or no memory; nothing was appended to `answer`, and what was appended to
  * `records` is good to be sent. Bytes that make no sense change and append nothing. */
-bool compare_answer(struct keyspace *keyspace, const struct slot_set *expected, struct entries_writer *writer,
-                    const uint8_t *data, size_t size, struct buffer *answer, struct buffer *records,
-                    struct compare_finding *finding, struct compare_statistics *statistics);
+bool compare_answer(struct keyspace *keyspace, const struct slot_set *expected, bool gives,
+                    struct entries_writer *writer, const uint8_t *data, size_t size, struct buffer *answer,
+                    struct buffer *records, struct compare_finding *finding,
+                    struct compare_statistics *statistics);
 
 #endif

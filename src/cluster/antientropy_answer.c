@@ -9,6 +9,7 @@
 struct answering {
     struct keyspace *keyspace;
     const struct slot_set *expected;
+    bool gives;
     struct entries_writer *writer;
     struct cursor cursor;
     uint64_t round;
@@ -355,7 +356,7 @@ static bool merge_half_hash(struct merging *merging, const struct their_keys *th
             continue;
         }
         answering->finding->has_differed = true;
-        if (!has_theirs && compare_is_expired(answering->keyspace, item->record))
+        if (!has_theirs && (!answering->gives || compare_is_expired(answering->keyspace, item->record)))
             continue;
         if (!entries_add_record(answering->writer, &answering->keyspace->actors, answering->records,
                                 item->record))
@@ -486,15 +487,17 @@ static bool answer_body(struct answering *answering, uint8_t kind) {
     }
 }
 
-bool compare_answer(struct keyspace *keyspace, const struct slot_set *expected, struct entries_writer *writer,
-                    const uint8_t *data, size_t size, struct buffer *answer, struct buffer *records,
-                    struct compare_finding *finding, struct compare_statistics *statistics) {
+bool compare_answer(struct keyspace *keyspace, const struct slot_set *expected, bool gives,
+                    struct entries_writer *writer, const uint8_t *data, size_t size, struct buffer *answer,
+                    struct buffer *records, struct compare_finding *finding,
+                    struct compare_statistics *statistics) {
     CHECK(keyspace->ledger != NULL);
     *finding = (struct compare_finding){0};
     statistics->bytes_in += size;
     size_t before = answer->size;
     struct answering answering = {.keyspace = keyspace,
                                   .expected = expected,
+                                  .gives = gives,
                                   .writer = writer,
                                   .cursor = cursor_make(data, size),
                                   .answer = answer,

@@ -435,6 +435,7 @@ static void look_for_leftovers(struct node *node) {
         slot_set_add(&peer->leftover, slot);
         peer->leftover_count++;
         peer->covered_ms = 0;
+        peer->next_handover_ms = node->monotonic_ms;
         comparer_reset(&peer->handover);
         cluster->must_work = true;
     }

@@ -11,6 +11,9 @@
 #include "store/expire.h"
 #include "store/ledger.h"
 
+/* What is left over here is compared with its new coordinators so soon. */
+#define HANDOVER_SOON_MS 100
+
 /* ---- What is known of members ---- */
 
 bool cluster_is_up(const struct cluster *cluster, uint16_t member) {
@@ -238,6 +241,8 @@ static void note_sets(struct node *node) {
         peer->answered_count = slot_set_count(&peer->answered);
         peer->leftover_count = slot_set_count(&peer->leftover);
         peer->covered_ms = 0;
+        if (peer->next_handover_ms > node->monotonic_ms + HANDOVER_SOON_MS)
+            peer->next_handover_ms = node->monotonic_ms + HANDOVER_SOON_MS;
         comparer_reset(&peer->handover);
     }
 }

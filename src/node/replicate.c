@@ -402,6 +402,8 @@ static void note_handover(struct node *node, struct peer *peer) {
     peer->next_handover_ms = node->monotonic_ms + (is_covered ? COMPARE_EVERY_MS : COMPARE_OTHER_SET_MS);
     if (!is_covered || !membership_member(node->cluster->membership, peer->member)->entry.is_settled) {
         peer->covered_ms = 0;
+        if (is_covered)
+            peer->next_handover_ms = node->monotonic_ms + COMPARE_AGAIN_MAX_MS; /* it is about to settle */
     } else if (peer->covered_ms == 0) {
         peer->covered_ms = node->monotonic_ms;
     } else if (node->monotonic_ms - peer->covered_ms >= DROP_AFTER_MS) {
@@ -525,6 +527,11 @@ static bool take_question(struct node *node, struct peer_link *link, enum compar
     struct slot_set set;
     if (comparison == COMPARE_HANDOVER && !read_set(node, cursor, &set))
         return false;
+    if (comparison == COMPARE_HOME)
+        set = peer->answered;
+    if (!peer_is_linked(peer))
+        set = (struct slot_set){
+            {0}}; /* what the asker lacks could not be sent: it is to ask again, about the same as now */
     begin_frame(&frame, node, comparison, NULL);
     if (comparison == COMPARE_HOME) {
         uint8_t numbers[2 * ENCODE_VARINT_MAX];
@@ -536,9 +543,9 @@ static bool take_question(struct node *node, struct peer_link *link, enum compar
     buffer_init(&records, node->mem);
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
     bool is_good =
-        !frame.failed && compare_answer(node->keyspace, comparison == COMPARE_HOME ? &peer->answered : &set,
-                                        &peer->writer, cursor->position, cursor_remaining(cursor), &frame,
-                                        &records, &finding, &node->cluster->compare_statistics);
+        !frame.failed && compare_answer(node->keyspace, &set, comparison == COMPARE_HOME, &peer->writer,
+                                        cursor->position, cursor_remaining(cursor), &frame, &records,
+                                        &finding, &node->cluster->compare_statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
     if (is_good) {
         add(node, peer, &records);

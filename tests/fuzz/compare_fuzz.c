@@ -162,7 +162,7 @@ static bool ask(struct stage *stage, const uint8_t *data, size_t size, uint64_t 
     struct compare_finding finding;
     uint64_t before = content(stage, answerer);
     answerer->mem.fuse = fuse;
-    bool done = compare_answer(answerer->keyspace, &stage->set, &answerer->writer, data, size,
+    bool done = compare_answer(answerer->keyspace, &stage->set, true, &answerer->writer, data, size,
                                &answerer->message, &answerer->records, &finding, &answerer->statistics);
     bool had_memory = fuse == 0 || answerer->mem.fuse != 0;
     answerer->mem.fuse = 0;

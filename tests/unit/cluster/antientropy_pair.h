@@ -27,6 +27,7 @@ struct pair {
     struct compare_finding finding; /* of the last question; is_equal of the last root */
     uint32_t questions;             /* of the last round */
     bool has_differed;              /* any finding of the last round */
+    bool hands_over;                /* the asker gets nothing that it lacks */
     /* Called before a question is handed over; may be NULL. */
     void (*before_question)(struct pair *pair);
 };

@@ -145,6 +145,27 @@ Test(antientropy, what_one_side_lacks_comes_from_the_other) {
     pair_release(pair);
 }
 
+Test(antientropy, who_hands_over_is_sent_nothing_that_it_lacks) {
+    struct pair *pair = make();
+    pair->hands_over = true;
+    char key[32];
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(key, sizeof key, "{tag}%u", i);
+        copy_put_text(&pair->answerer, key, "value");
+    }
+    pair_put(pair, "{tag}both", "old");
+    copy_put_text(&pair->answerer, "{tag}both", "new");
+    copy_put_text(&pair->asker, "{tag}mine", "value");
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_not_null(copy_find(&pair->answerer, "{tag}mine"));
+    cr_assert_null(copy_find(&pair->asker, "{tag}0"));
+    cr_assert_eq(pair->answerer.statistics.keys_sent, 1, "of what both have the newer one");
+    uint64_t sent = pair->asker.statistics.keys_sent;
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_eq(pair->asker.statistics.keys_sent, sent, "the answerer has everything now");
+    pair_release(pair);
+}
+
 Test(antientropy, deletions_travel_as_tombstones) {
     struct pair *pair = make();
     fill(pair, "key", 1000);
@@ -553,7 +574,7 @@ static void ask_damaged(struct pair *pair, struct rng *random, uint8_t *bytes, s
     uint64_t sent = answerer->statistics.keys_sent;
     bytes[place] ^= is_cut ? 0 : (uint8_t)(1 + rng_below(random, 255));
     bool done =
-        compare_answer(answerer->keyspace, &pair->set, &answerer->writer, bytes, is_cut ? place : size,
+        compare_answer(answerer->keyspace, &pair->set, true, &answerer->writer, bytes, is_cut ? place : size,
                        &answerer->message, &answerer->records, &finding, &answerer->statistics);
     if (!done) {
         cr_assert_eq(answerer->message.size, 0);
@@ -628,7 +649,7 @@ static bool ask_made_up(struct pair *pair, uint8_t kind, const uint8_t *body, si
     buffer_clear(&asker->message);
     buffer_clear(&answerer->message);
     cr_assert(buffer_append(&asker->message, head, 3 + 8) && buffer_append(&asker->message, body, size));
-    bool done = compare_answer(answerer->keyspace, &pair->set, &answerer->writer, asker->message.data,
+    bool done = compare_answer(answerer->keyspace, &pair->set, true, &answerer->writer, asker->message.data,
                                asker->message.size, &answerer->message, &answerer->records, &pair->finding,
                                &answerer->statistics);
     cr_assert_eq(done, answerer->message.size > 0);
@@ -734,9 +755,9 @@ static void ask_without_memory(struct pair *pair) {
     for (uint64_t fuse = 1;; fuse++) {
         buffer_release(&answerer->message);
         answerer->mem.fuse = fuse;
-        bool done = compare_answer(answerer->keyspace, &pair->set, &answerer->writer, asker->message.data,
-                                   asker->message.size, &answerer->message, &answerer->records,
-                                   &pair->finding, &answerer->statistics);
+        bool done = compare_answer(answerer->keyspace, &pair->set, true, &answerer->writer,
+                                   asker->message.data, asker->message.size, &answerer->message,
+                                   &answerer->records, &pair->finding, &answerer->statistics);
         answerer->mem.fuse = 0;
         ledger_clear_effects(answerer->keyspace->ledger);
         if (done)
