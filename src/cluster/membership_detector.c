@@ -27,7 +27,7 @@
 #define CONFIRM_PERCENT        30  /* of the timeout: 300 ms between the first suspicion and down */
 #define CONFIRM_PAIR_PERCENT   60  /* where only two could speak: each lost message weighs more */
 #define CONFIRM_ALONE_PERCENT  80  /* where this node has to decide alone */
-#define CONFIRM_BROKEN_PERCENT 150 /* of the interval, if a connection broke: 300 ms */
+#define CONFIRM_BROKEN_PERCENT 90 /* of the interval, if a connection broke: 180 ms */
 #define BROKEN_ALONE_PERCENT   200
 #define PROBE_INTERVALS \
     5 /* a member that is down is tried once a second: half of a split cluster finds the other */
