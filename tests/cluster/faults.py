@@ -270,3 +270,134 @@ def swizzle(rounds, seconds, seed):
 @SUITE.test("stands nodes that are cut off one after another, and come back in another order")
 def swizzled(world):
     run(world, "R8", STRICT + SHORT_MEMORY, swizzle(1, 0.8, 8))
+
+
+# ---- What takes longer ------------------------------------------------------------------------------------------------
+#
+# Of the known kinds of faults these are tested elsewhere: files that cannot be written and are lied about (tests/sim, tests/checkpoint), too
+# few descriptors, slow readers, storms of connections (tests/server), clocks that differ (tests/sim). Delays and packets that come twice
+# need a scheduler that not every kernel has: tests/sim has them, too.
+
+
+@NIGHTLY.test("stands nodes that are killed every five seconds for a minute")
+def killed_for_long(world):
+    run(world, "R1 long", STRICT + SHORT_MEMORY, kill_in_turn(5, 12))
+
+
+@NIGHTLY.test("has what was in its checkpoints when all nodes were killed after a while")
+def killed_at_once_later(world):
+    all_die(world, 20)
+
+
+@NIGHTLY.test("stands nodes that stop for 2, 10, 40 and 90 seconds")
+def stopped_for_long(world):
+    run(world, "R3 long", STRICT + SHORT_MEMORY, stand_still(((3, 2), (1, 10), (5, 40), (2, 90))))
+
+
+@NIGHTLY.test("stands a node that is cut off for half a minute, and halves for as long")
+def cut_for_long(world):
+    def fault(scene):
+        cut(isolation(2), 30)(scene)
+        scene.pause(5)
+        cut(HALVES, 30)(scene)
+
+    run(world, "R4, R5 long", STRICT + SHORT_MEMORY, fault)
+
+
+@NIGHTLY.test("stands nodes that are cut off in many orders")
+def swizzled_for_long(world):
+    run(world, "R8 long", STRICT + SHORT_MEMORY, swizzle(12, 0.8, time.time_ns()))
+
+
+@NIGHTLY.test("stands a network that loses every fifth packet between nodes")
+def lossy(world):
+    def fault(scene):
+        scene.lab.lose(20)
+        scene.pause(30)
+        scene.lab.heal()
+
+    run(world, "R9", STRICT + SHORT_MEMORY, fault)
+
+
+@NIGHTLY.test("stands paths that come and go every second")
+def flapping(world):
+    def fault(scene):
+        for _ in range(15):
+            cut(lab.between([1], [2]), 1)(scene)
+            scene.pause(1)
+
+    run(world, "R10", STRICT + SHORT_MEMORY, fault)
+
+
+@NIGHTLY.test("ends its links with a node whose power fails, though nothing tells it so")
+def power_failure(world):
+    def fault(scene):
+        scene.lab.cut(*isolation(3))
+        scene.kill(3)
+        others = [node for node in scene.nodes if node.number != 3]
+        eventually(lambda: all(node.info("replication")["peers_linked"] == "3" for node in others), "no link to node 3 is left", 10)
+        scene.lab.heal()
+        scene.revive(3)
+
+    run(world, "R11", STRICT + SHORT_MEMORY, fault, (1, 2, 4, 5))
+
+
+@NIGHTLY.test("stands a node whose last checkpoint is damaged when it starts again")
+def damaged(world):
+    chance = random.Random(time.time_ns())
+
+    def fault(scene):
+        for number in (2, 4):
+            node = scene.nodes[number - 1]
+            node.connect()("SAVE")
+            scene.pause(1)
+            node.connect()("SAVE")
+            scene.kill(number)
+            path = os.path.join(node.directory, "dump.rdb")
+            with open(path, "r+b") as file:
+                size = file.seek(0, os.SEEK_END)
+                for _ in range(3):
+                    at = file.seek(chance.randrange(size))
+                    old = file.read(1)
+                    file.seek(at)
+                    file.write(bytes([old[0] ^ 1 << chance.randrange(8)]))
+            scene.revive(number)
+            traffic.await_agreement(scene.nodes, AGREEMENT_SECONDS_MAX)
+
+    run(world, "R20", STRICT + ("--save", ""), fault)
+
+
+@NIGHTLY.test("stands a node that gets a tenth of a processor")
+def slow_node(world):
+    def fault(scene):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            scene.stop(5)
+            try:
+                time.sleep(0.09)
+            finally:
+                scene.go_on(5)
+            time.sleep(0.01)
+
+    run(world, "R24", STRICT + SHORT_MEMORY, fault, (1, 2, 3, 4))
+
+
+@NIGHTLY.test("stands all of this at random")
+def anything(world):
+    seed = time.time_ns() % 1000000
+    chance = random.Random(seed)
+
+    def fault(scene):
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            number, seconds = chance.randrange(1, NODES + 1), chance.choice((0.2, 1, 3, 8))
+            some = chance.sample(range(1, NODES + 1), 2)
+            chance.choice((kill_in_turn(seconds, 1), stand_still(((number, seconds),)), cut(isolation(number), seconds),
+                           cut(lab.between(some, [other for other in range(1, NODES + 1) if other not in some]), seconds),
+                           cut([(some[0], some[1])], seconds), swizzle(1, seconds / 4, chance.random())))(scene)
+            traffic.await_agreement(scene.nodes, AGREEMENT_SECONDS_MAX)
+
+    try:
+        run(world, "R25", STRICT + SHORT_MEMORY, fault)
+    except Failure as failure:
+        raise Failure(f"seed {seed}: {failure}") from None

@@ -27,8 +27,8 @@ MONITOR = stage.ROOT / "utils" / "monitor"
 INTERVAL_S = 0.2
 # What clients of the other nodes may notice of a death: errors of all of them together, and how long one request may take
 # with all its repetitions.
-ERRORS_MAX = 20
-REQUEST_SECONDS_MAX = 4
+ERRORS_MAX = 2
+REQUEST_SECONDS_MAX = 2
 KEYS = 400
 REQUESTS = 300
 
