@@ -145,6 +145,9 @@ static void look_at_agreement(void *context, struct argument *key) {
     struct agreement *agreement = context;
     const struct cluster *cluster = agreement->node->cluster;
     const struct holder_set *set = holders_of(cluster, agreement->node->keyspace->ledger, key->slot);
+    /* Who executes in the place of one that it passes over has not been compared for that: what this one has written lately is not known. */
+    if (cluster_coordinator(cluster, key->slot) != ROUTE_SELF)
+        agreement->is_known = false;
     for (uint32_t i = 0; i < set->count; i++) {
         const struct peer *peer = cluster_peer(cluster, set->members[i]);
         if (peer == NULL)

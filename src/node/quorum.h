@@ -14,7 +14,8 @@
  * have of the command's keys. Who has the same says just that. What is newer is merged here, then the command is executed here, and
  * whoever was seen to be behind is told (read repair). The copies that answer soonest are asked first, all others when these do not
  * answer soon. In time there are not enough: -NOQUORUM. SET, SETEX, PSETEX and MSET without conditions do not look before they write,
- * as long as this node is in agreement with the copies that it can reach: it has seen all that their stamps have to be above.
+ * as long as this node is their slot's coordinator for all members, and in agreement with the copies that it can reach: it has seen all
+ * that their stamps have to be above.
  * While a command gathers, those that come later for a slot of its own wait behind it.
  *
  * The own copy counts as one of W where this node is a holder of the slot, and as one of R where it is also in agreement. If

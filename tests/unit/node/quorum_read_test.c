@@ -253,6 +253,35 @@ Test(quorum_read, who_cannot_reach_another_coordinator_looks_before_it_overwrite
     ring_stage_end(stage);
 }
 
+Test(quorum_read, who_executes_in_the_place_of_a_silent_node_looks_before_it_overwrites) {
+    struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\nsloppy-quorum no\n");
+    struct ring_client *there = ring_connect(stage, 1), *here = ring_connect(stage, 0);
+    struct ring_key key;
+    /* One that node 0 executes when it does not reach node 1. */
+    unsigned nth = 0;
+    for (uint16_t list[RING_COPIES_MAX];; nth++) {
+        key = ring_key_of(stage, 0, 1, nth);
+        (void)cluster_holders(stage->nodes[0].node->cluster, crc16_key_slot(key.text, strlen(key.text)),
+                              list);
+        if (list[1] == ROUTE_SELF)
+            break;
+    }
+    stage->nodes[1].wall_shift_us =
+        400000; /* what it writes has a stamp that is ahead of the others' clocks */
+    ring_wait(stage, 20);
+    ring_hold(stage, 0, 1, true);
+    ring_hold(stage, 1, 0, true);
+    cr_assert_str_eq(ring_ask_format(there, "SET %s old", key.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(here, "SET %s new", key.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(here, "GET %s", key.text), "$3\r\nnew\r\n",
+                     "what was acknowledged last has lost to what was acknowledged before");
+    ring_hold(stage, 0, 1, false);
+    ring_hold(stage, 1, 0, false);
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
 Test(quorum_read, commands_on_one_key_are_executed_in_their_order) {
     struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\n");
     struct ring_client *client = ring_connect(stage, 0);
