@@ -123,6 +123,18 @@ void world_fail(struct world *world, const char *format, ...) {
     trace_note(&world->trace, world->now_ns, "FAILED %s", world->failure);
 }
 
+void world_comment(struct world *world, const char *format, ...) {
+    struct trace *trace = &world->trace;
+    uint64_t hash = trace->hash;
+    va_list arguments;
+    if (!trace->prints_all)
+        return;
+    va_start(arguments, format);
+    trace_note_list(trace, world->now_ns, format, arguments);
+    va_end(arguments);
+    trace->hash = hash;
+}
+
 void world_note(struct world *world, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

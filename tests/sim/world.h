@@ -87,6 +87,8 @@ static inline bool world_has_failed(const struct world *world) {
     return world->failure[0] != '\0';
 }
 
+/* Prints a line of a run that is shown while it goes on: no part of the trace, so that runs stay the same. */
+void world_comment(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Notes a line in the trace at the present time. */
 void world_note(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

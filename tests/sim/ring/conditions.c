@@ -189,6 +189,93 @@ static void make_divided(struct conditions *conditions, struct rng *rng) {
         2 * conditions->duration_ns * mix->users * ((mix->pipeline_max + 1) / 2) / mix->requests;
 }
 
+uint32_t conditions_copies(const struct conditions *conditions) {
+    return conditions->copies < conditions->nodes ? conditions->copies : conditions->nodes;
+}
+
+/* Nobody loses his memory, and the members stay. */
+static void keep_memories(struct conditions *conditions) {
+    conditions->weather.end_every_ns = conditions->weather.join_every_ns = 0;
+    conditions->weather.removal_at_ns = 0;
+    conditions->late_nodes = 0;
+    conditions->begins_in_storm = false;
+}
+
+/* What is acknowledged is read from then on, whatever the network does. */
+static void make_register(struct conditions *conditions, struct rng *rng) {
+    struct quorum_conditions *quorum = &conditions->quorum;
+    uint32_t copies = conditions_copies(conditions);
+    keep_memories(conditions);
+    conditions->is_clear = false;
+    quorum->is_register = quorum->is_strict = true;
+    quorum->users_choose = false;
+    quorum->writes = (uint32_t)chance_between(rng, copies / 2 + 1, copies);
+    quorum->reads = (uint32_t)chance_between(rng, copies - quorum->writes + 1, copies);
+    conditions->mix.appends = conditions->mix.ranges = 0;
+    if (conditions->mix.keys > 40)
+        conditions->mix.keys = (uint32_t)chance_between(rng, 8, 40);
+    if (conditions->mix.requests < 1000)
+        conditions->mix.requests = 1000;
+}
+
+static void draw_quorums(struct conditions *conditions, struct rng *rng) {
+    struct quorum_conditions *quorum = &conditions->quorum;
+    uint32_t copies = conditions_copies(conditions);
+    bool is_register = chance_permille(rng, 350), is_asked = is_on(rng);
+    quorum->wants_majority = chance_permille(rng, 100) && !conditions->is_calm;
+    if (!is_asked || copies < 2)
+        return;
+    quorum->reads = (uint32_t)chance_between(rng, 1, copies);
+    quorum->writes = (uint32_t)chance_between(rng, 1, copies);
+    quorum->is_strict = is_on(rng);
+    quorum->users_choose = chance_permille(rng, 300);
+    quorum->timeout_ms = is_on(rng) || conditions->is_calm ? 0 : magnitude(rng, 100, 5000);
+    if (is_register && copies > 2)
+        make_register(conditions, rng);
+}
+
+/* Connections break, and nothing else happens. */
+static void make_torn(struct conditions *conditions, struct rng *rng) {
+    clear_network(conditions);
+    conditions->weather = (struct weather){.cut_every_ns = chance_magnitude(rng, S / 10, 2 * S)};
+    conditions->is_clear = conditions->is_calm = false;
+    conditions->mix.flushes = 0;
+    if (conditions->copies < 2)
+        conditions->copies = 2;
+    if (conditions->nodes < 2)
+        conditions->nodes = 2;
+    keep_memories(conditions);
+}
+
+static void draw_repair(struct conditions *conditions, struct rng *rng) {
+    uint64_t draw = rng_below(rng, 12);
+    if (conditions->is_calm || draw > REPAIR_COMPARING || draw == REPAIR_ALL)
+        return;
+    conditions->repair = (enum repair_ways)draw;
+    conditions->quorum.is_register = false;
+    if (conditions->repair != REPAIR_READS) {
+        conditions->quorum.reads = conditions->quorum.reads == 0 ? 0 : 1;
+        conditions->quorum.users_choose = false;
+    }
+    if (conditions->repair == REPAIR_HINTS) {
+        keep_memories(conditions);
+        conditions->is_clear = false;
+    } else if (conditions->repair == REPAIR_READS) {
+        make_torn(conditions, rng);
+        conditions->quorum.is_strict = true;
+        conditions->quorum.wants_majority = false;
+    }
+    /* Which of the copies have found out that a key has expired is not told. */
+    conditions->has_no_expiries = conditions->repair != REPAIR_COMPARING;
+}
+
+static void draw_graves(struct conditions *conditions, struct rng *rng) {
+    if (!chance_permille(rng, 250) || conditions->repair == REPAIR_HINTS)
+        return;
+    conditions->hint_window_s = magnitude(rng, 1, 10);
+    conditions->tombstone_grace_s = conditions->hint_window_s + magnitude(rng, 1, 10);
+}
+
 void conditions_draw(struct conditions *conditions, struct rng *rng) {
     *conditions = (struct conditions){0};
     conditions->nodes = (uint32_t)(chance_permille(rng, 700) ? chance_between(rng, 2, 5)
@@ -227,6 +314,9 @@ void conditions_draw(struct conditions *conditions, struct rng *rng) {
     default: break;
     }
     conditions->keeps_conflicts = is_on(rng);
+    draw_quorums(conditions, rng);
+    draw_repair(conditions, rng);
+    draw_graves(conditions, rng);
 }
 
 void conditions_heal(struct conditions *conditions) {
@@ -239,6 +329,10 @@ static unsigned long long ms(uint64_t ns) {
 }
 
 void conditions_print(const struct conditions *conditions) {
+    static const char *const repairs[] = {[REPAIR_ALL] = "all ways of repair",
+                                          [REPAIR_HINTS] = "hints alone repair",
+                                          [REPAIR_READS] = "reads alone repair",
+                                          [REPAIR_COMPARING] = "comparing alone repairs"};
     const struct network_faults *network = &conditions->network;
     const struct weather *weather = &conditions->weather;
     const struct ring_mix *mix = &conditions->mix;
@@ -249,6 +343,12 @@ void conditions_print(const struct conditions *conditions) {
         conditions->save_s, conditions->save_changes, conditions->gossip_interval_ms,
         conditions->suspect_timeout_ms, conditions->begins_in_storm ? ", faults from the start" : "",
         conditions->keeps_conflicts ? ", conflicts are kept" : "");
+    const struct quorum_conditions *quorum = &conditions->quorum;
+    printf("quorums: reads %u writes %u%s%s%s%s, within %u ms; %s; hints for %u s, tombstones %u s\n",
+           quorum->reads, quorum->writes, quorum->is_strict ? ", strict" : "",
+           quorum->wants_majority ? ", majorities only" : "", quorum->users_choose ? ", users choose" : "",
+           quorum->is_register ? ", a register" : "", quorum->timeout_ms, repairs[conditions->repair],
+           conditions->hint_window_s, conditions->tombstone_grace_s);
     printf(
         "network: delay %llu-%llu us, arrive %u, read %u, write %u, window %u, stalls %u/1000 up to %llu ms, cuts %u/1000 "
         "within %llu bytes; frames lost %u repeated %u overtaken %u/1000 by %llu ms\n",

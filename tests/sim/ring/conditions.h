@@ -35,6 +35,25 @@ enum partition_shape {
     PARTITION_SHAPE_COUNT
 };
 
+/* By which of its ways a cluster brings copies together again. */
+enum repair_ways {
+    REPAIR_ALL,      /* as it is set up by default */
+    REPAIR_HINTS,    /* hinted handoff alone: nobody loses his memory there */
+    REPAIR_READS,    /* read repair alone: connections break, and that is all that goes wrong there */
+    REPAIR_COMPARING /* anti-entropy alone */
+};
+
+/* What is asked of how many copies. */
+struct quorum_conditions {
+    uint32_t reads, writes; /* read-quorum, write-quorum; 0: as they are */
+    bool is_strict;         /* no stand-ins */
+    bool wants_majority;    /* partition-mode majority */
+    bool users_choose;      /* most of them say KV.QUORUM */
+    bool
+        is_register; /* reads and writes overlap, nobody loses his memory, members stay: each read has to be fresh */
+    uint32_t timeout_ms; /* 0: as it is */
+};
+
 /* 0 always means: never. Times between two faults are drawn around these. */
 struct weather {
     uint64_t partition_every_ns, partition_max_ns;
@@ -74,9 +93,13 @@ struct conditions {
     bool
         is_clear; /* neither network nor clocks have faults, nobody stands still; one process is down at a time */
     bool begins_in_storm; /* faults begin before the nodes have met */
-    bool keeps_conflicts; /* of some keys the values that lose are kept: conflict-keep */
-    uint64_t duration_ns; /* about so long the users ask; 0: as long as they like */
-    uint64_t help_max_ns; /* of the disk, for a piece of work */
+    enum repair_ways repair;
+    struct quorum_conditions quorum;
+    uint32_t hint_window_s, tombstone_grace_s; /* 0: as they are */
+    bool has_no_expiries;                      /* no key has a time to live */
+    bool keeps_conflicts;                      /* of some keys the values that lose are kept: conflict-keep */
+    uint64_t duration_ns;                      /* about so long the users ask; 0: as long as they like */
+    uint64_t help_max_ns;                      /* of the disk, for a piece of work */
     struct network_faults network;
     struct frame_faults frames;
     struct weather weather;
@@ -87,6 +110,9 @@ void conditions_draw(struct conditions *conditions, struct rng *rng);
 
 /* What a run is left with when peace comes. */
 void conditions_heal(struct conditions *conditions);
+
+/* How many copies a quorum may be about. */
+uint32_t conditions_copies(const struct conditions *conditions);
 
 void conditions_print(const struct conditions *conditions);
 

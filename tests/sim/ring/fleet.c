@@ -17,6 +17,9 @@
 #define SWEEP_NS   (2 * S_NS)
 /* A sweep may look at so many records per SWEEP_NS. */
 #define SWEEP_LOOKS 500
+/* Where reads alone repair, all is read so often, and so long is waited then. */
+#define READ_ROUNDS 4
+#define READ_NS     (15 * S_NS)
 #define FAULT_SEED  UINT64_C(0x5f356495)
 
 void fleet_calm_conditions(struct conditions *conditions, uint32_t nodes, uint32_t copies) {
@@ -55,6 +58,11 @@ static void rerouted(void *context) {
 static void told(void *context, struct operation *operation) {
     struct fleet *fleet = context;
     inspector_told(&fleet->inspector, operation);
+}
+
+static void undecided(void *context, const struct operation *operation, uint32_t copies) {
+    struct fleet *fleet = context;
+    inspector_undecided(&fleet->inspector, operation, copies);
 }
 
 static void waited(void *context, struct operation *last_write, int64_t copies) {
@@ -116,7 +124,8 @@ void fleet_init(struct fleet *fleet, uint64_t seed, const struct conditions *con
     for (uint32_t i = 0; i < HISTORY_USERS; i++) {
         user_init(&fleet->users[i], world, &fleet->conditions, &fleet->history, fleet->stations,
                   &fleet->station_count, i);
-        fleet->users[i].observer = (struct user_observer){.context = fleet, .told = told, .waited = waited};
+        fleet->users[i].observer =
+            (struct user_observer){.context = fleet, .told = told, .undecided = undecided, .waited = waited};
         fleet->users[i].requests_left = &fleet->requests_left;
     }
     fleet->users[FLEET_OPERATOR].observer.read = note_read;
@@ -207,6 +216,22 @@ struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key) 
     return wait_for_operator(fleet) ? operation : NULL;
 }
 
+struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key) {
+    struct user *user = operator_at(fleet, node);
+    if (user == NULL)
+        return NULL;
+    struct operation *operation = user_delete_value(user, key);
+    return wait_for_operator(fleet) ? operation : NULL;
+}
+
+struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key) {
+    struct user *user = operator_at(fleet, node);
+    if (user == NULL)
+        return NULL;
+    struct operation *operation = user_count(user, key);
+    return wait_for_operator(fleet) ? operation : NULL;
+}
+
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key) {
     struct user *user = operator_at(fleet, node);
     fleet->last_read = NULL;
@@ -286,6 +311,11 @@ void fleet_make_peace(struct fleet *fleet) {
     remove_lost_ids(fleet);
     if (world_has_failed(world))
         return;
+    for (uint32_t round = 0; round < READ_ROUNDS && fleet->conditions.repair == REPAIR_READS; round++)
+        if (!fleet_read_all_copies(fleet) || fleet_settle(fleet, READ_NS, why))
+            break;
+    if (world_has_failed(world))
+        return;
     if (!fleet_settle(fleet, PEACE_NS, why)) {
         char members[256];
         world_fail(world, "%s: after %llu s of peace %s",
@@ -320,6 +350,7 @@ static void meet(struct fleet *fleet) {
         world_fail(&fleet->world, "I-RING: the nodes do not find each other in %llu s: %s",
                    (unsigned long long)(MEET_NS / S_NS), why);
     fleet->history.is_strict = conditions->is_calm || conditions->is_clear;
+    fleet->history.is_register = conditions->quorum.is_register && has_met;
     if (fleet->history.is_strict)
         fleet_pass(fleet, UNDISTURBED_NS + S_NS);
 }
@@ -354,6 +385,8 @@ static void fill_result(const struct fleet *fleet, struct fleet_result *result) 
                                     .claims = fleet->inspector.statistics.claims,
                                     .excused = fleet->inspector.statistics.excused,
                                     .unseen = fleet->inspector.statistics.unseen,
+                                    .acknowledged = fleet->inspector.statistics.acknowledged,
+                                    .graves = fleet->inspector.statistics.graves,
                                     .merges = fleet->inspector.statistics.merges,
                                     .fresh_demands = fleet->history.fresh_demands,
                                     .count_demands = fleet->history.count_demands,

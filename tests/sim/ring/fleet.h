@@ -73,6 +73,8 @@ bool fleet_settle(struct fleet *fleet, uint64_t limit_ns, char why[256]);
 bool fleet_is_settled(struct fleet *fleet, bool without_records, char why[256]);
 /* Whether all that run know each other. */
 bool fleet_has_met(const struct fleet *fleet, char why[256]);
+/* Reads every key, with a question to all of its copies, through one node. false: there is no answer, or the run has failed. */
+bool fleet_read_all_copies(struct fleet *fleet);
 /* At the end: digests against records, claims, and every key through every node. */
 void fleet_check_all(struct fleet *fleet);
 
@@ -84,6 +86,8 @@ void fleet_make_peace(struct fleet *fleet);
 /* The operator's commands, through a node; each waits for its answer. false: there is none, or the run has failed. */
 bool fleet_command(struct fleet *fleet, uint32_t node, const char *const *words);
 struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key);
+struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key);
+struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key);
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key); /* sets fleet->last_read */
 /* Takes the member out of the cluster that a station is, or was. */
 bool fleet_remove(struct fleet *fleet, uint32_t through, const uint8_t id[NODE_ID_SIZE]);
@@ -114,7 +118,7 @@ struct fleet_result {
     bool has_failed;
     char failure[WORLD_FAILURE_SIZE];
     uint64_t hash, events, turns, virtual_ms, requests, unknown, final_reads, claims, excused, unseen,
-        fresh_demands, merges, count_demands, siblings, kept;
+        fresh_demands, acknowledged, graves, merges, count_demands, siblings, kept;
     uint64_t clock_calls, gossip_frames, frames, bytes;
 };
 

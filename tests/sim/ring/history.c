@@ -85,7 +85,7 @@ struct operation *history_operation(struct history *history, uint32_t user, enum
 /* ---- Asked and told ---- */
 
 static uint64_t ripe_after_ns(const struct history *history) {
-    return history->conditions->is_calm ? 0 : RIPE_NS;
+    return history->conditions->is_calm || history->is_register ? 0 : RIPE_NS;
 }
 
 static void ripen(const struct history *history, struct ripening *ripening) {
@@ -108,7 +108,8 @@ static void plant(const struct history *history, struct ripening *ripening,
 }
 
 static bool is_undisturbed(const struct history *history, const struct operation *operation) {
-    return history->disturbed_ns == 0 || operation->invoked_ns > history->disturbed_ns + UNDISTURBED_NS;
+    return history->is_register || history->disturbed_ns == 0 ||
+           operation->invoked_ns > history->disturbed_ns + UNDISTURBED_NS;
 }
 
 /* A flush is a delete of every key. */
@@ -143,8 +144,18 @@ static void ask_key(struct history *history, struct history_key *key, struct ope
         key->counts_asked++;
 }
 
+/* For people, of a run that is replayed. */
+static void note(const struct history *history, const struct operation *operation, const char *what) {
+    static const char *const outcomes[] = {"", ", done", ", nothing", ", refused", ", unknown"};
+    if (history->world->trace.prints_all && operation->key_count != 0)
+        world_comment(history->world, "user %u, operation %u (kind %u) of %s%s: %s%s", operation->user,
+                      operation->sequence, operation->kind, history->keys[operation->keys[0]].name,
+                      operation->key_count > 1 ? "..." : "", what, outcomes[operation->outcome]);
+}
+
 void history_ask(struct history *history, struct operation *operation) {
     operation->invoked_ns = history->world->now_ns;
+    note(history, operation, "asked");
     history->was_flushed = history->was_flushed || operation->kind == OPERATION_FLUSH;
     for_each_key(history, operation, ask_key);
     if (operation->key_count != 0) {
@@ -154,6 +165,7 @@ void history_ask(struct history *history, struct operation *operation) {
         operation->newest_set_ns = key->sets.ripe_ns;
         operation->newest_overwrite_ns = key->overwrites.ripe_ns;
         operation->counted = key->counts_told;
+        operation->acknowledged_counter = key->acknowledged_counter;
     }
     if (!operation_writes(operation))
         return;
@@ -206,6 +218,7 @@ void history_told(struct history *history, struct operation *operation, enum out
     operation->outcome = outcome;
     operation->done_ns = outcome == OUTCOME_UNKNOWN ? NO_TIME : history->world->now_ns;
     history->outcomes[operation->kind][outcome]++;
+    note(history, operation, "told");
     if (!operation->is_open)
         return;
     operation->is_open = false;
@@ -301,6 +314,7 @@ struct value_view {
     uint32_t index;
     struct operation *setter; /* whose cells say that it set the whole */
     bool has_range;           /* something was written over */
+    bool has_addition;        /* something was appended */
 };
 
 static bool judge_cell(struct history *history, struct value_view *view, uint32_t place,
@@ -339,6 +353,8 @@ static bool judge_cell(struct history *history, struct value_view *view, uint32_
         is_too_much =
             is_too_much || place >= writer->cells || (view->setter != NULL && view->setter != writer);
         view->setter = writer;
+    } else if (writer->kind == OPERATION_APPEND) {
+        view->has_addition = true;
     } else if (writer->kind == OPERATION_SETRANGE) {
         view->has_range = true;
         is_too_much =
@@ -355,11 +371,23 @@ static bool judge_cell(struct history *history, struct value_view *view, uint32_
 static void judge_freshness(struct history *history, const struct value_view *view, bool is_nil) {
     const struct operation *reader = view->reader;
     const struct history_key *key = view->key;
-    if (!history->is_strict || key->kind == KEY_VOLATILE || key->kind == KEY_COUNTER ||
-        reader->keys[0] != view->index)
+    if (!(history->is_strict || history->is_register) || key->kind == KEY_VOLATILE ||
+        key->kind == KEY_COUNTER || reader->keys[0] != view->index)
+        return;
+    /* Who changes a part of a value while it is overwritten elsewhere may make an old one new: a register is no lock. */
+    if (history->is_register && (view->has_range || view->has_addition))
         return;
     history->fresh_demands += reader->newest_overwrite_ns != 0;
     if (view->setter != NULL) {
+        if (history->is_register && view->setter->highest_counter != 0 &&
+            view->setter->highest_counter < reader->acknowledged_counter)
+            world_fail(
+                history->world,
+                "I-FRESH: %s has the value of operation %u of user %u, stamped %llx; one with the stamp %llx "
+                "had been acknowledged when the reader asked at %.6f s",
+                key->name, view->setter->sequence, view->setter->user,
+                (unsigned long long)view->setter->highest_counter,
+                (unsigned long long)reader->acknowledged_counter, (double)reader->invoked_ns / 1e9);
         if (view->setter->done_ns < reader->newest_overwrite_ns)
             world_fail(
                 history->world,

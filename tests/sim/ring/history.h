@@ -7,6 +7,9 @@
  *   I-HONEST   and not by somebody who was told that it was certainly not done
  *   I-FRESH    where no fault excuses it (calm and clear runs): a value is not read once another one, asked for after it was
  *              acknowledged, has been acknowledged itself
+ *              Where reads and writes are about copies that overlap and nobody loses his memory, whatever the network does, all of it
+ *              from the moment when it was acknowledged (a regular register); and there the write that is read is no older, by its
+ *              stamp, than any that was acknowledged before
  *   I-COUNT    a counter is never above the number of those who counted and were not told that it was not done; in calm runs never
  *              below those who were told (and that no plain write can have done away with); and in the end, in no run, unless a node that had counts which nobody else had lost its
  *              memory, or was alone, or there was a flush, or so many actors have written the key that its version is full
@@ -82,7 +85,11 @@ struct operation {
     uint64_t newest_set_ns,
         newest_overwrite_ns; /* reads: of the first key, what had to be seen when it was asked */
     uint64_t counted;        /* reads of counters: those that had been told then */
-    uint32_t dot_actor;      /* of the record that it made, as it was found in a node; 0: not found */
+    uint32_t writes;         /* W: copies that have it when it is acknowledged */
+    uint64_t
+        acknowledged_counter; /* reads: the highest stamp of what had been acknowledged when it was asked */
+    uint64_t highest_counter; /* with which it was seen, where it was executed twice */
+    uint32_t dot_actor;       /* of the record that it made, as it was found in a node; 0: not found */
     uint64_t dot_counter;
     uint64_t mark,
         mark_cells; /* of the value that is looked at: how many of its cells are this operation's */
@@ -111,7 +118,8 @@ struct history_key {
     uint64_t last_reset_asked_ns, last_reset_ns; /* the latter: when one was done */
     bool counts_are_excused;                     /* some may be lost */
     bool has_unknown; /* whoever wrote a value does not know whether he did: it may have been done late */
-    uint64_t told_ns; /* when a write of it was first acknowledged; 0: never */
+    uint64_t acknowledged_counter; /* the highest stamp of an acknowledged write of the whole value */
+    uint64_t told_ns;              /* when a write of it was first acknowledged; 0: never */
 };
 
 struct history {
@@ -124,6 +132,7 @@ struct history {
     struct operation *open;      /* writes without an answer */
     uint64_t disturbed_ns;       /* when a node last had new routes, or ended */
     bool was_flushed, is_strict; /* strict: I-FRESH and I-COUNT are demanded */
+    bool is_register;            /* I-FRESH is demanded of all writes at once */
     bool is_final;               /* all writes are over, and all nodes agree */
     uint64_t marks;
     uint64_t outcomes[OPERATION_KIND_COUNT][OUTCOME_UNKNOWN + 1];

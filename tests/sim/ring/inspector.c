@@ -1,4 +1,4 @@
-/* inspector.c - sights of records, facts about dots, claims of acknowledged writes.
+/* inspector.c - sights of records, facts about dots, what was deleted.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -25,6 +25,10 @@ void inspector_init(struct inspector *inspector, struct world *world, const stru
     inspector->dot_count = 1; /* place 0 means none */
     inspector->hashes = world_alloc(world, history->key_count * sizeof *inspector->hashes);
     inspector->were_full = world_alloc(world, history->key_count * sizeof *inspector->were_full);
+    inspector->buried = world_alloc(world, history->key_count * sizeof *inspector->buried);
+    inspector->may_return = world_alloc(world, history->key_count * sizeof *inspector->may_return);
+    inspector->members_stay = conditions->late_nodes == 0 && conditions->weather.removal_at_ns == 0 &&
+                              conditions->weather.disk_loss_permille == 0;
     inspector->fact_capacity = 1024;
     inspector->facts = world_alloc(world, inspector->fact_capacity * sizeof *inspector->facts);
 }
@@ -46,6 +50,8 @@ void inspector_release(struct inspector *inspector) {
     world_free(world, inspector->claims, keys * CLAIMS_MAX * sizeof *inspector->claims);
     world_free(world, inspector->hashes, keys * sizeof *inspector->hashes);
     world_free(world, inspector->were_full, keys * sizeof *inspector->were_full);
+    world_free(world, inspector->buried, keys * sizeof *inspector->buried);
+    world_free(world, inspector->may_return, keys * sizeof *inspector->may_return);
 }
 
 /* Makes room for one element more. */
@@ -106,8 +112,8 @@ void inspector_version(struct inspector *inspector, const struct station *statio
     }
 }
 
-static bool descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from,
-                     uint32_t from_count) {
+bool inspector_descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from,
+                        uint32_t from_count) {
     for (uint32_t i = 0; i < from_count; i++)
         if (inspector_counter_of(dots, count, from[i].actor) < from[i].counter)
             return false;
@@ -115,8 +121,9 @@ static bool descends(const struct known_dot *dots, uint32_t count, const struct 
 }
 
 bool inspector_same_version(const struct known_version *one, const struct known_version *other) {
-    return one->count == other->count && descends(one->dots, one->count, other->dots, other->count) &&
-           descends(other->dots, other->count, one->dots, one->count);
+    return one->count == other->count &&
+           inspector_descends(one->dots, one->count, other->dots, other->count) &&
+           inspector_descends(other->dots, other->count, one->dots, one->count);
 }
 
 /* Of those with the highest counter the one with the highest identity: so nodes decide ties. */
@@ -179,6 +186,11 @@ uint64_t inspector_flush_counter(const struct inspector *inspector, const struct
                                  uint32_t key) {
     const struct ledger *ledger = station->node->keyspace->ledger;
     return ledger == NULL ? 0 : ledger->flush_counters[inspector->history->keys[key].slot];
+}
+
+uint64_t inspector_floor(const struct inspector *inspector, const struct station *station, uint32_t key) {
+    const struct ledger *ledger = station->node->keyspace->ledger;
+    return ledger == NULL ? 0 : ledger->floors.counters[inspector->history->keys[key].slot];
 }
 
 /* Changes whenever the version does, by numbers or by what they mean. */
@@ -306,6 +318,66 @@ static void check_dot(struct inspector *inspector, const struct station *station
     }
 }
 
+/* ---- I-DEL ---- */
+
+/* What is deleted for good; of a counter, and where what loses a conflict is kept, that is another question. */
+static bool is_buried(const struct inspector *inspector, uint32_t key) {
+    enum key_kind kind = inspector->history->keys[key].kind;
+    return kind != KEY_COUNTER && kind != KEY_VOLATILE && !history_keeps(inspector->history, key);
+}
+
+static void bury(struct inspector *inspector, uint32_t key, const struct known_version *version) {
+    struct known_version *buried = &inspector->buried[key];
+    for (uint32_t i = 0; i < version->count; i++) {
+        uint32_t at = 0;
+        while (at < buried->count && buried->dots[at].actor != version->dots[i].actor)
+            at++;
+        if (at == VERSION_DOTS_MAX)
+            continue;
+        if (at == buried->count)
+            buried->dots[buried->count++] = version->dots[i];
+        else if (buried->dots[at].counter < version->dots[i].counter)
+            buried->dots[at] = version->dots[i];
+    }
+}
+
+/* A tombstone has gone for good: nobody who takes part has what it deleted. */
+static void check_grave(struct inspector *inspector, const struct station *station, uint32_t key,
+                        const struct known_dot *grave, uint32_t count) {
+    inspector->statistics.graves++;
+    for (uint32_t i = 0; i < inspector->station_count && is_buried(inspector, key); i++) {
+        const struct station *other = &inspector->stations[i];
+        if (!station_runs(other) || other->is_removed || !other->node->cluster->is_settled ||
+            !slot_set_has(&other->node->cluster->held, inspector->history->keys[key].slot))
+            continue;
+        struct record *record = inspector_record(inspector, other, key);
+        struct known_version version;
+        if (record == NULL || record_type(record) == RECORD_TOMBSTONE)
+            continue;
+        inspector_version(inspector, other, record, &version);
+        if (inspector_descends(grave, count, version.dots, version.count))
+            world_fail(inspector->world,
+                       "I-DEL: node %u has given up the tombstone of %s, and node %u still has the value",
+                       station->number, inspector->history->keys[key].name, other->number);
+    }
+}
+
+void inspector_check_buried(struct inspector *inspector, uint32_t key, const struct station *holder) {
+    struct record *record = inspector_record(inspector, holder, key);
+    struct known_version version;
+    char text[300];
+    if (record == NULL || record_type(record) == RECORD_TOMBSTONE || !is_buried(inspector, key) ||
+        inspector->may_return[key] || inspector->was_alone)
+        return;
+    inspector_version(inspector, holder, record, &version);
+    struct known_dot newest = inspector_newest(inspector, version.dots, version.count);
+    const struct known_version *buried = &inspector->buried[key];
+    if (inspector_counter_of(buried->dots, buried->count, newest.actor) >= newest.counter)
+        world_fail(inspector->world, "I-DEL: %s was deleted, and is there in the end: [%s]",
+                   inspector->history->keys[key].name,
+                   inspector_print_version(inspector, &version, text, sizeof text));
+}
+
 /* ---- I-VVMONO ---- */
 
 static void check_progress(struct inspector *inspector, const struct station *station, uint32_t key,
@@ -313,7 +385,8 @@ static void check_progress(struct inspector *inspector, const struct station *st
     const struct known_dot *kept = &inspector->dots[before->version];
     uint32_t count = (uint32_t)kept->counter;
     const struct history_key *name = &inspector->history->keys[key];
-    if (name->kind == KEY_VOLATILE || before->has_expiry || descends(now->dots, now->count, kept + 1, count))
+    if (name->kind == KEY_VOLATILE || before->has_expiry ||
+        inspector_descends(now->dots, now->count, kept + 1, count))
         return;
     /* A full version forgets its oldest dot; what was flushed is gone. */
     if (count == VERSION_DOTS_MAX || now->count == VERSION_DOTS_MAX)
@@ -323,6 +396,13 @@ static void check_progress(struct inspector *inspector, const struct station *st
         highest = kept[i].counter > highest ? kept[i].counter : highest;
     if (highest <= flushed)
         return;
+    /* The tombstone may have come and gone between two looks. */
+    bool was_deleted = before->is_tombstone || name->last_delete_ns != 0 || name->open_deletes != 0;
+    if (was_deleted && highest <= inspector_floor(inspector, station, key)) {
+        if (before->is_tombstone)
+            check_grave(inspector, station, key, kept + 1, count);
+        return;
+    }
     /* Who does not hold the slot (any more) may drop what the others have, and get another version to keep for them before it is
      * looked at again: see I-HOLD for whether they have it. */
     if (!slot_set_has(&station->node->cluster->held, name->slot))
@@ -345,11 +425,17 @@ static void learn_dot(struct inspector *inspector, const struct record *record,
     if (record_type(record) != RECORD_STRING || size < CELL_SIZE || size % CELL_SIZE != 0)
         return;
     struct operation *operation = history_find_cell(inspector->history, value);
-    if (operation == NULL || operation->dot_actor != 0 || !operation_sets(operation) ||
-        operation->key_count != 1 || size != operation->cells * CELL_SIZE ||
-        memcmp(value, value + size - CELL_SIZE, CELL_SIZE) != 0)
+    if (operation == NULL || !operation_sets(operation) || operation->key_count != 1 ||
+        size != operation->cells * CELL_SIZE || memcmp(value, value + size - CELL_SIZE, CELL_SIZE) != 0)
         return;
     struct known_dot dot = inspector_newest(inspector, version->dots, version->count);
+    if (dot.counter > operation->highest_counter) {
+        operation->highest_counter = dot.counter;
+        world_comment(inspector->world, "user %u, operation %u: stamped %llx", operation->user,
+                      operation->sequence, (unsigned long long)dot.counter);
+    }
+    if (operation->dot_actor != 0)
+        return;
     operation->dot_actor = dot.actor;
     operation->dot_counter = dot.counter;
     struct dot_fact *fact = inspector_find_fact(inspector, dot.actor, dot.counter);
@@ -376,50 +462,21 @@ static void look(struct inspector *inspector, const struct station *station, uin
             inspector->history->keys[key].counts_are_excused = true;
         check_dot(inspector, station, key, record, &version, kept);
         learn_dot(inspector, record, &version);
+        if (record_type(record) == RECORD_TOMBSTONE && !station->node->keyspace->is_alone)
+            bury(inspector, key, &version);
     }
     if (is_known && sight->version != 0)
         check_progress(inspector, station, key, sight, &version);
     *sight = (struct sight){.process = station->process, .version = kept, .identity = identity};
     sight->counter = record == NULL ? 0 : record->counter;
+    sight->is_tombstone = record != NULL && record_type(record) == RECORD_TOMBSTONE;
     sight->has_expiry = record != NULL && record_expiry_ms(record) != RECORD_NO_EXPIRY;
 }
 
-/* ---- I-HOLD ---- */
-
-/* By what was seen last. */
-static bool covers(const struct inspector *inspector, const struct station *station, uint32_t key,
-                   const struct claim *claim) {
-    const struct known_dot *kept = &inspector->dots[inspector_sight(inspector, station, key)->version];
-    uint32_t count = (uint32_t)kept->counter;
-    if (inspector_counter_of(kept + 1, count, claim->actor) >= claim->counter)
-        return true;
-    /* Versions of so many actors forget some. */
-    if (count != 0 && inspector->actor_count > VERSION_DOTS_MAX &&
-        inspector_newest(inspector, kept + 1, count).counter >= claim->counter)
-        return true;
-    return inspector_flush_counter(inspector, station, key) >= claim->counter;
-}
-
-/* Who has a claim, of those whose record was looked at just now. */
-static uint32_t seen_holders(const struct inspector *inspector, uint32_t key, const struct claim *claim) {
-    uint32_t holders = 0;
-    for (uint32_t i = 0; i < inspector->station_count; i++) {
-        const struct station *station = &inspector->stations[i];
-        if (station_runs(station) && covers(inspector, station, key, claim))
-            holders |= 1u << i;
-    }
-    return holders;
-}
-
-static void look_everywhere(struct inspector *inspector, uint32_t key) {
+void inspector_look_everywhere(struct inspector *inspector, uint32_t key) {
     for (uint32_t i = 0; i < inspector->station_count; i++)
         if (station_runs(&inspector->stations[i]))
             look(inspector, &inspector->stations[i], key);
-}
-
-static uint32_t holders_of(struct inspector *inspector, uint32_t key, const struct claim *claim) {
-    look_everywhere(inspector, key);
-    return seen_holders(inspector, key, claim);
 }
 
 /* For people: who has what of a key. */
@@ -448,99 +505,6 @@ void inspector_note_copies(struct inspector *inspector, uint32_t key) {
     }
 }
 
-static void fail_claim(struct inspector *inspector, uint32_t key, const struct claim *claim,
-                       const char *what) {
-    const struct actor_identity *actor = &inspector->actors[claim->actor - 1];
-    if (!world_has_failed(inspector->world))
-        inspector_note_copies(inspector, key);
-    world_fail(
-        inspector->world,
-        "I-HOLD: %s: operation %u of user %u, told at %.6f s, made it %02x%02x.%llu:%llx.%u: %s (holders were %x)",
-        inspector->history->keys[key].name, claim->operation->sequence, claim->operation->user,
-        (double)claim->operation->done_ns / 1e9, actor->node_id[0], actor->node_id[1],
-        (unsigned long long)actor->incarnation, (unsigned long long)(claim->counter >> 16),
-        (unsigned)(claim->counter & 0xffff), what, claim->holders);
-}
-
-static void check_key(struct inspector *inspector, uint32_t key) {
-    for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
-        struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
-        if (claim->actor == 0)
-            continue;
-        uint32_t holders = seen_holders(inspector, key, claim);
-        if (holders == 0) {
-            fail_claim(inspector, key, claim, "nobody has it or what descends from it");
-            return;
-        }
-        claim->holders = holders;
-    }
-}
-
-/* A node that has never met another one leaves no tombstones, and forgets what a write replaces. */
-static bool somebody_is_alone(const struct inspector *inspector) {
-    for (uint32_t i = 0; i < inspector->station_count; i++)
-        if (station_runs(&inspector->stations[i]) && inspector->stations[i].node->keyspace->is_alone)
-            return true;
-    return false;
-}
-
-void inspector_told(struct inspector *inspector, struct operation *operation) {
-    /* Alone, a counter is a number like any other. */
-    if (operation->kind == OPERATION_INCR && somebody_is_alone(inspector))
-        history_excuse(inspector->history, operation->keys[0]);
-    if (!operation_sets(operation) || operation->key_count != 1 || somebody_is_alone(inspector))
-        return;
-    uint32_t key = operation->keys[0];
-    if (inspector->history->keys[key].kind == KEY_VOLATILE)
-        return;
-    /* Executed where its user is connected, it is acknowledged before the turn is over. */
-    look_everywhere(inspector, key);
-    if (operation->dot_actor == 0) {
-        inspector->statistics.unseen++;
-        return;
-    }
-    struct claim *claims = &inspector->claims[key * CLAIMS_MAX];
-    struct claim fresh = {
-        .actor = operation->dot_actor, .counter = operation->dot_counter, .operation = operation};
-    fresh.holders = seen_holders(inspector, key, &fresh);
-    inspector->statistics.claims++;
-    if (fresh.holders == 0) {
-        /* Its coordinator has died since it answered. */
-        if (inspector->last_loss_ns < operation->invoked_ns)
-            fail_claim(inspector, key, &fresh, "nobody has it when it is acknowledged");
-        return;
-    }
-    /* In place of one that it descends from; else of the oldest. */
-    uint32_t chosen = 0;
-    for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
-        if (claims[i].actor == fresh.actor || claims[i].actor == 0) {
-            if (claims[i].actor != 0 && claims[i].counter > fresh.counter)
-                return;
-            chosen = i;
-            break;
-        }
-        if (claims[i].operation->invoked_ns < claims[chosen].operation->invoked_ns)
-            chosen = i;
-    }
-    claims[chosen] = fresh;
-}
-
-void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies) {
-    /* Where routes have changed meanwhile, another coordinator is asked than the one that executed it. */
-    if (write->dot_actor == 0 || inspector->last_loss_ns >= write->invoked_ns ||
-        somebody_is_alone(inspector) || inspector->history->disturbed_ns >= write->invoked_ns ||
-        inspector->history->keys[write->keys[0]].kind == KEY_VOLATILE)
-        return;
-    struct claim claim = {.actor = write->dot_actor, .counter = write->dot_counter, .operation = write};
-    claim.holders = holders_of(inspector, write->keys[0], &claim);
-    inspector->statistics.waits++;
-    if (__builtin_popcount(claim.holders) < copies + 1) {
-        char text[100];
-        snprintf(text, sizeof text, "WAIT says that %lld others have it", (long long)copies);
-        fail_claim(inspector, write->keys[0], &claim, text);
-    }
-}
-
 void inspector_turned(struct inspector *inspector, struct station *station) {
     uint64_t changes = station->node->keyspace->counters.changes;
     if (changes == inspector->changes[station->number])
@@ -552,70 +516,11 @@ void inspector_turned(struct inspector *inspector, struct station *station) {
             look(inspector, station, operation->keys[i]);
 }
 
-/* Where others do not have what this one has, nobody can be blamed for it later. */
-void inspector_losing(struct inspector *inspector, struct station *station) {
-    uint32_t bit = 1u << station->number;
-    inspector->last_loss_ns = inspector->world->now_ns;
-    history_disturb(inspector->history);
-    for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
-         key++) {
-        struct record *record = inspector_record(inspector, station, key);
-        look_everywhere(inspector, key);
-        bool is_alike = record == NULL;
-        struct known_version ours = {0}, theirs;
-        if (record != NULL)
-            inspector_version(inspector, station, record, &ours);
-        for (uint32_t i = 0; i < inspector->station_count && record != NULL; i++) {
-            struct station *other = &inspector->stations[i];
-            struct record *there =
-                other != station && station_runs(other) ? inspector_record(inspector, other, key) : NULL;
-            if (there == NULL)
-                continue;
-            inspector_version(inspector, other, there, &theirs);
-            is_alike = descends(theirs.dots, theirs.count, ours.dots, ours.count);
-            if (!is_alike)
-                break;
-        }
-        if (!is_alike)
-            history_excuse(inspector->history, key);
-        for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
-            struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
-            if (claim->actor == 0)
-                continue;
-            uint32_t holders = seen_holders(inspector, key, claim);
-            if (holders == 0)
-                fail_claim(inspector, key, claim, "nobody has it or what descends from it");
-            claim->holders = holders & ~bit;
-            if (claim->holders == 0) {
-                claim->actor = 0;
-                inspector->statistics.excused++;
-            }
-        }
-    }
-    inspector->changes[station->number] = 0;
-}
-
-void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders) {
-    for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
-        struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
-        if (claim->actor == 0)
-            continue;
-        claim->holders = holders_of(inspector, key, claim);
-        uint64_t flushed = 0;
-        for (uint32_t at = 0; at < inspector->station_count; at++)
-            if (station_runs(&inspector->stations[at]) &&
-                inspector_flush_counter(inspector, &inspector->stations[at], key) > flushed)
-                flushed = inspector_flush_counter(inspector, &inspector->stations[at], key);
-        if ((claim->holders & holders) != holders && flushed < claim->counter)
-            fail_claim(inspector, key, claim, "at the end not all who should hold it do");
-    }
-}
-
 void inspector_sweep(struct inspector *inspector) {
     for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
          key++) {
-        look_everywhere(inspector, key);
-        check_key(inspector, key);
+        inspector_look_everywhere(inspector, key);
+        inspector_check_key(inspector, key);
         inspector_sample_merge(inspector, key);
     }
 }

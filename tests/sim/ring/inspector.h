@@ -6,10 +6,16 @@
  *             or with its slot
  *   I-HOLD    what was acknowledged is held by somebody, under its version or one that descends from it, until all who
  *             held it have lost their memory
- *   I-ACK     when WAIT says that so many have a write, they have it
+ *             in the meantime: one that W >= 2 copies had when it was told may lose W - 1 of them before it has been
+ *             brought to W again, and no more go but by losing their memory
+ *   I-ACK     when a write is told that W copies have it, or "n of W", so many have it; where stand-ins do not count, of those that hold its slot; where
+ *             they do, the others keep it for one of these
+ *             when WAIT says that so many have a write, they have it
  *   I-SIB     siblings are covered by the version, none twice, none is the value itself, and they are 8 at most
  *   I-PART    what a counter's base, a plain write, had seen of others' counts is not counted beside it
  *   I-KEPT    where conflicts are kept: an acknowledged value that no write has seen is the value or a sibling in the end
+ *   I-DEL     a value whose deletion was seen does not come back: where it goes with its tombstone nobody has it any more, and it is not
+ *             there in the end
  *   I-MERGE   (a sample) two records that two nodes hold of a key give the same, whichever comes first, and again
  * Versions are compared by the identities of their actors, never by the numbers that a node has for them.
  *
@@ -47,7 +53,7 @@ struct sight {
     uint32_t version;  /* place among the dots that are kept; 0: no record */
     uint64_t identity; /* of the record's version in that process: unchanged if this is */
     uint64_t counter;  /* the record's newest */
-    bool has_expiry;
+    bool has_expiry, is_tombstone;
 };
 
 /* An acknowledged write that somebody must hold. */
@@ -55,6 +61,8 @@ struct claim {
     uint32_t actor; /* 0: none */
     uint64_t counter;
     uint32_t holders; /* one bit for each station */
+    uint32_t losses;  /* of those who had it, since W had it */
+    bool had_all;     /* W > 1, and so many had it when it was told */
     const struct operation *operation;
 };
 
@@ -72,6 +80,7 @@ struct dot_fact {
 
 struct inspector_statistics {
     uint64_t looks, changes, facts, claims, excused, merges, unseen;
+    uint64_t acknowledged, graves; /* by more than one copy; tombstones that were given up */
     uint64_t waits, kinds_of_conflict, siblings, kept;
 };
 
@@ -91,8 +100,13 @@ struct inspector {
     struct dot_fact *facts; /* open addressing */
     uint32_t fact_count, fact_capacity;
     struct claim *claims; /* CLAIMS_MAX for each key */
-    uint64_t *hashes;     /* of the keys, as all nodes hash them; 0: not yet known */
-    bool *were_full;      /* the key has had as many siblings as there may be: some may have been dropped */
+    struct known_version
+        *buried;       /* by key: what tombstones have covered; nothing where one may have been lost */
+    bool *may_return;  /* by key */
+    bool members_stay; /* for the whole run */
+    bool was_alone;    /* somebody, when something was written */
+    uint64_t *hashes;  /* of the keys, as all nodes hash them; 0: not yet known */
+    bool *were_full;   /* the key has had as many siblings as there may be: some may have been dropped */
     uint64_t changes[STATIONS_MAX]; /* keyspace->counters.changes, as seen last */
     struct keyspace *merged[2];     /* where samples are merged; made when they are needed */
     struct mem merge_mem;
@@ -109,6 +123,8 @@ void inspector_release(struct inspector *inspector);
 void inspector_turned(struct inspector *inspector, struct station *station);
 /* A write was acknowledged: from now on it must be held. */
 void inspector_told(struct inspector *inspector, struct operation *operation);
+/* A write was told that so many copies have it, and not whether more will. */
+void inspector_undecided(struct inspector *inspector, const struct operation *operation, uint32_t copies);
 /* WAIT said that so many others have the write. */
 void inspector_waited(struct inspector *inspector, const struct operation *write, int64_t copies);
 /* A station's memory is about to be lost. */
@@ -117,6 +133,9 @@ void inspector_losing(struct inspector *inspector, struct station *station);
 void inspector_sweep(struct inspector *inspector);
 /* At the end: all that is claimed is covered by all of those who hold the key (one bit each). */
 void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders);
+
+/* At the end: no value is there that was deleted. */
+void inspector_check_buried(struct inspector *inspector, uint32_t key, const struct station *holder);
 
 /* At the end: what conflicts have left is there, as a holder of the key has it. */
 void inspector_check_kept(struct inspector *inspector, uint32_t key, const struct station *holder);

@@ -22,6 +22,11 @@ struct known_dot inspector_newest(const struct inspector *inspector, const struc
 uint32_t inspector_keep_version(struct inspector *inspector, const struct known_version *version);
 uint64_t inspector_flush_counter(const struct inspector *inspector, const struct station *station,
                                  uint32_t key);
+uint64_t inspector_floor(const struct inspector *inspector, const struct station *station, uint32_t key);
+bool inspector_descends(const struct known_dot *dots, uint32_t count, const struct known_dot *from,
+                        uint32_t from_count);
+/* Looks at a key in all nodes. */
+void inspector_look_everywhere(struct inspector *inspector, uint32_t key);
 /* What is known of a dot; its actor is 0: nothing. */
 struct dot_fact *inspector_find_fact(const struct inspector *inspector, uint32_t actor, uint64_t counter);
 /* For people: who has what of a key. */
@@ -38,6 +43,11 @@ static inline const struct sight *inspector_sight(const struct inspector *inspec
                                                   const struct station *station, uint32_t key) {
     return &inspector->sights[(size_t)station->number * inspector->history->key_count + key];
 }
+
+/* ---- inspector_claims.c ---- */
+
+/* Whether what is claimed of a key, looked at in all nodes just now, is held. */
+void inspector_check_key(struct inspector *inspector, uint32_t key);
 
 /* ---- inspector_merges.c ---- */
 

@@ -22,11 +22,36 @@ static bool fail(struct user *user, const struct operation *operation, const uin
 }
 
 void user_told(struct user *user, struct operation *operation, enum outcome outcome) {
+    /* What has not been chosen after all is not known to be asked of so many. */
+    if (operation == user->choice && outcome != OUTCOME_DONE)
+        user->has_failed_choice = true;
+    if (user->has_failed_choice)
+        operation->writes = 1;
     history_told(user->history, operation, outcome);
     if (outcome == OUTCOME_DONE && operation_writes(operation)) {
         user->last_write = operation->kind == OPERATION_SET ? operation : user->last_write;
         user->observer.told(user->observer.context, operation);
     }
+}
+
+/* Parts of it may have been done when others were not. */
+static bool has_parts(const struct operation *operation) {
+    return operation->key_count > 1 || operation->kind == OPERATION_FLUSH;
+}
+
+/* "-INDETERMINATE 1 of 2 copies have ..." says how many at least. */
+static void take_undecided(struct user *user, const struct operation *operation, const uint8_t *reply,
+                           size_t size) {
+    static const char head[] = "-INDETERMINATE ";
+    size_t at = sizeof head - 1;
+    if (size < at + 6 || memcmp(reply + at + 1, " of ", 4) != 0)
+        return;
+    uint32_t copies = (uint32_t)(reply[at] - '0'), wanted = (uint32_t)(reply[at + 5] - '0');
+    if (copies > 9 || wanted > 9 || copies >= wanted ||
+        (operation->writes > 1 && wanted != operation->writes))
+        fail(user, operation, reply, size);
+    else if (user->observer.undecided != NULL && !has_parts(operation))
+        user->observer.undecided(user->observer.context, operation, copies);
 }
 
 enum outcome user_judge_error(struct user *user, const struct operation *operation, const uint8_t *reply,
@@ -41,8 +66,10 @@ enum outcome user_judge_error(struct user *user, const struct operation *operati
         fail(user, operation, reply, size);
         return OUTCOME_UNKNOWN;
     }
-    if (reply_is_error(reply, size, "INDETERMINATE "))
+    if (reply_is_error(reply, size, "INDETERMINATE ")) {
+        take_undecided(user, operation, reply, size);
         return OUTCOME_UNKNOWN;
+    }
     for (unsigned i = 0; i < sizeof not_done / sizeof *not_done; i++)
         if (reply_is_error(reply, size, not_done[i]))
             return OUTCOME_FAILED;

@@ -122,8 +122,8 @@ static struct operation *say_set(struct user *user, struct words *words, enum op
                                  uint32_t key) {
     struct operation *operation = new_operation(user, kind, key);
     operation->cells = some_cells(user, key);
-    bool has_time = kind == OPERATION_SET && is_of(user->history, key, KIND(KEY_VOLATILE)) &&
-                    chance_permille(dice(user), 500);
+    bool has_time = !user->conditions->has_no_expiries && kind == OPERATION_SET &&
+                    is_of(user->history, key, KIND(KEY_VOLATILE)) && chance_permille(dice(user), 500);
     begin_words(words, user, kind == OPERATION_GETSET ? "GETSET" : kind == OPERATION_SETNX ? "SETNX" : "SET");
     add_key(words, user, key);
     add_cells(words, operation);
@@ -228,8 +228,9 @@ static struct operation *say_one(struct user *user, struct words *words, unsigne
     if ((draw -= mix->ranges) < mix->conditional)
         return say_set(user, words, draw % 2 == 0 ? OPERATION_GETSET : OPERATION_SETNX, key);
     if ((draw -= mix->conditional) < mix->expiries)
-        return is_of(user->history, key, KIND(KEY_VOLATILE)) ? say_expiry(user, words, key)
-                                                             : say_get(user, words, key);
+        return is_of(user->history, key, KIND(KEY_VOLATILE)) && !user->conditions->has_no_expiries
+                   ? say_expiry(user, words, key)
+                   : say_get(user, words, key);
     uint32_t counter =
         (draw -= mix->expiries) < mix->counts ? some_busy_counter(user) : user->history->key_count;
     return counter != user->history->key_count ? say_count(user, words, counter) : say_get(user, words, key);
@@ -299,6 +300,8 @@ static struct operation *ask_for(struct user *user, struct words *words, struct 
         return NULL;
     }
     say(user, words);
+    const struct quorum_conditions *quorum = &user->conditions->quorum;
+    operation->writes = user->writes != 0 ? user->writes : quorum->writes != 0 ? quorum->writes : 1;
     history_ask(user->history, operation);
     user_expect(user, kind, operation);
     return operation;
@@ -378,6 +381,21 @@ void user_look(struct user *user, const char *const *looked) {
     station_client_ready(&user->client);
 }
 
+void user_choose_quorum(struct user *user) {
+    struct words words;
+    uint32_t copies = conditions_copies(user->conditions);
+    if (!user->conditions->quorum.users_choose || chance_permille(dice(user), 300))
+        return;
+    uint64_t reads = chance_between(dice(user), 1, copies), writes = chance_between(dice(user), 1, copies);
+    begin_words(&words, user, "KV.QUORUM");
+    add_number(&words, reads);
+    add_number(&words, writes);
+    user->choice = history_operation(user->history, user->number, OPERATION_LOOK);
+    ask_for(user, &words, user->choice, EXPECT_ANSWER);
+    user->writes = (uint32_t)writes;
+    station_client_ready(&user->client);
+}
+
 void user_ask_value(struct user *user, uint32_t key) {
     struct words words;
     struct operation *operation = say_get(user, &words, key);
@@ -395,6 +413,24 @@ struct operation *user_set_value(struct user *user, uint32_t key) {
     ask_for(user, &words, operation, EXPECT_ANSWER);
     station_client_ready(&user->client);
     return operation;
+}
+
+static struct operation *ask_now(struct user *user, struct words *words, struct operation *operation) {
+    ask_for(user, words, operation, EXPECT_ANSWER);
+    station_client_ready(&user->client);
+    return operation;
+}
+
+struct operation *user_delete_value(struct user *user, uint32_t key) {
+    struct words words;
+    return ask_now(user, &words, say_delete(user, &words, key));
+}
+
+struct operation *user_count(struct user *user, uint32_t key) {
+    struct words words;
+    begin_words(&words, user, "INCR");
+    add_key(&words, user, key);
+    return ask_now(user, &words, new_operation(user, OPERATION_INCR, key));
 }
 
 void user_ask_size(struct user *user) {

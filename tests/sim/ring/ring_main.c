@@ -77,6 +77,8 @@ static void add_result(struct ring_tally *tally, const struct fleet_result *resu
     sum->excused += result->excused;
     sum->unseen += result->unseen;
     sum->fresh_demands += result->fresh_demands;
+    sum->acknowledged += result->acknowledged;
+    sum->graves += result->graves;
     sum->merges += result->merges;
     sum->count_demands += result->count_demands;
     sum->siblings += result->siblings;
@@ -89,9 +91,11 @@ static void print_sum(const struct fleet_result *sum) {
            " acknowledged writes watched (%" PRIu64 " lost with their last holder, %" PRIu64
            " not seen), %" PRIu64 " reads that had to be fresh, %" PRIu64 " merges tried, %" PRIu64
            " values compared at the end, %" PRIu64 " counters that had to be complete, %" PRIu64
-           " siblings seen, %" PRIu64 " values that a conflict had to leave\n",
+           " siblings seen, %" PRIu64 " values that a conflict had to leave, %" PRIu64
+           " writes that several copies had to have, %" PRIu64 " tombstones given up\n",
            sum->requests, sum->unknown, sum->claims, sum->excused, sum->unseen, sum->fresh_demands,
-           sum->merges, sum->final_reads, sum->count_demands, sum->siblings, sum->kept);
+           sum->merges, sum->final_reads, sum->count_demands, sum->siblings, sum->kept, sum->acknowledged,
+           sum->graves);
 }
 
 static bool run_once(const struct fleet_options *options, const char *what, bool twice,

@@ -130,6 +130,21 @@ static void configure(struct station *station) {
     }
     config->save_count = conditions->save_changes != 0;
     config->save[0] = (struct save_rule){conditions->save_s, conditions->save_changes};
+    const struct quorum_conditions *quorum = &conditions->quorum;
+    if (quorum->reads != 0) {
+        config->consistency = CONSISTENCY_CUSTOM;
+        config->read_quorum = quorum->reads;
+        config->write_quorum = quorum->writes;
+    }
+    config->quorum_timeout_ms = quorum->timeout_ms != 0 ? quorum->timeout_ms : config->quorum_timeout_ms;
+    config->sloppy_quorum = !quorum->is_strict;
+    config->partition_mode = quorum->wants_majority ? PARTITION_MAJORITY : PARTITION_AVAILABLE;
+    config->hinted_handoff = conditions->repair == REPAIR_ALL || conditions->repair == REPAIR_HINTS;
+    config->anti_entropy = conditions->repair == REPAIR_ALL || conditions->repair == REPAIR_COMPARING;
+    if (conditions->tombstone_grace_s != 0) {
+        config->hint_window_s = conditions->hint_window_s;
+        config->tombstone_grace_s = conditions->tombstone_grace_s;
+    }
     if (conditions->keeps_conflicts)
         CHECK(config_replace_text(config, &config->conflict_keep, KEPT_PREFIXES));
     CHECK(config_replace_text(config, &config->cluster_seeds, station->seeds));

@@ -31,6 +31,9 @@ static void give_up(struct user *user) {
         }
     }
     user->scan = NULL;
+    user->choice = NULL;
+    user->has_failed_choice = false;
+    user->writes = 0;
     user->last_write = NULL;
     buffer_clear(&user->heard);
     reply_reader_init(&user->reader, 2);
@@ -187,8 +190,10 @@ static void connect_somewhere(struct user *user) {
     uint64_t first = rng_below(dice(user), *user->station_count);
     for (uint32_t i = 0; i < *user->station_count; i++) {
         struct station *station = &user->stations[(first + i) % *user->station_count];
-        if (!station->is_removed && user_connect(user, station))
+        if (!station->is_removed && user_connect(user, station)) {
+            user_choose_quorum(user);
             return;
+        }
     }
 }
 

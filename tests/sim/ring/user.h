@@ -36,6 +36,8 @@ struct expectation {
 struct user_observer {
     void *context;
     void (*told)(void *context, struct operation *operation); /* a write was acknowledged */
+    /* May be NULL: of a write that waits for other copies so many have acknowledged it. */
+    void (*undecided)(void *context, const struct operation *operation, uint32_t copies);
     void (*waited)(void *context, struct operation *last_write, int64_t copies);
     /* May be NULL: a value was read (data NULL: there is none); DBSIZE or the like has said a number. */
     void (*read)(void *context, uint32_t key, const uint8_t *data, size_t size);
@@ -57,8 +59,11 @@ struct user {
     struct expectation expected[USER_EXPECTED_MAX];
     uint32_t expected_first, expected_count;
     struct operation *last_write; /* on this connection, acknowledged */
-    struct operation *scan;       /* that is under way */
-    uint64_t *scan_seen;          /* one bit for each key */
+    struct operation *choice;     /* KV.QUORUM on this connection; NULL: none */
+    bool has_failed_choice;
+    uint32_t writes;        /* what it has chosen; 0: nothing */
+    struct operation *scan; /* that is under way */
+    uint64_t *scan_seen;    /* one bit for each key */
     uint32_t scan_calls;
     bool is_broken; /* EXEC will be refused */
     bool is_asleep; /* no event of its own is to come */
@@ -81,6 +86,8 @@ void user_leave(struct user *user);
 /* Asks for the value of a key; writes one of one cell; asks how many keys there are. */
 void user_ask_value(struct user *user, uint32_t key);
 struct operation *user_set_value(struct user *user, uint32_t key);
+struct operation *user_delete_value(struct user *user, uint32_t key);
+struct operation *user_count(struct user *user, uint32_t key);
 void user_ask_size(struct user *user);
 /* Sends a command that is only looked at; its words end with NULL. */
 void user_look(struct user *user, const char *const *words);
@@ -99,6 +106,8 @@ void user_say_scan(struct user *user, const uint8_t *cursor, size_t size);
 
 /* Draws the next request, or transaction, and says it. */
 void user_request(struct user *user);
+/* Perhaps chooses how many copies the connection's commands are about. */
+void user_choose_quorum(struct user *user);
 
 /* ---- For replies.c ---- */
 

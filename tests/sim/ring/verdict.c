@@ -147,6 +147,10 @@ static bool is_alive(const struct fleet *fleet, const struct record *record) {
            expiry_ms > world_wall_us(&fleet->world) / 1000 + EXPIRY_MARGIN_MS;
 }
 
+static bool is_gone(const struct record *record) {
+    return record == NULL || record_type(record) == RECORD_TOMBSTONE;
+}
+
 static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, char why[256]) {
     const struct record *first = NULL;
     uint32_t first_holder = STATIONS_MAX;
@@ -174,6 +178,8 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
         }
         if (first == NULL && record == NULL)
             continue;
+        if (fleet->conditions.repair == REPAIR_READS && is_gone(first) && is_gone(record))
+            continue; /* reads do not tell of a deletion where there is nothing to be deleted */
         if (first == NULL || record == NULL) {
             snprintf(why, 256, "node %u has %s, and node %u has not", first == NULL ? i : first_holder, name,
                      first == NULL ? first_holder : i);
@@ -202,8 +208,10 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
     return true;
 }
 
-/* Who does not hold a slot has handed over what it had of it. */
+/* Who does not hold a slot has handed over what it had of it: that is a part of comparing. */
 static bool is_in_place(const struct fleet *fleet, uint32_t key, uint32_t holders, char why[256]) {
+    if (fleet->conditions.repair == REPAIR_HINTS || fleet->conditions.repair == REPAIR_READS)
+        return true;
     for (uint32_t i = 0; i < fleet->station_count; i++)
         if (is_member(fleet, i) && !(holders >> i & 1) &&
             inspector_record(&fleet->inspector, &fleet->stations[i], key) != NULL) {
@@ -216,7 +224,7 @@ static bool is_in_place(const struct fleet *fleet, uint32_t key, uint32_t holder
 
 static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet);
-    if (cluster_of(fleet, first)->ring->member_count == 1)
+    if (cluster_of(fleet, first)->ring->member_count == 1 || fleet->conditions.repair == REPAIR_READS)
         return true;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint32_t holders = fleet_holders(fleet, slot), known = STATIONS_MAX;
@@ -382,10 +390,34 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
     user_leave(reader);
 }
 
+bool fleet_read_all_copies(struct fleet *fleet) {
+    struct user *reader = &fleet->users[FLEET_READER];
+    uint32_t first = first_member(fleet);
+    char copies[12];
+    snprintf(copies, sizeof copies, "%u", conditions_copies(&fleet->conditions));
+    if (first == STATIONS_MAX || !user_connect(reader, &fleet->stations[first]))
+        return false;
+    user_look(reader, (const char *const[]){"KV.QUORUM", copies, "0", NULL});
+    for (uint32_t key = 0; key < fleet->history.key_count; key++) {
+        user_ask_value(reader, key);
+        if ((key % READS_AT_ONCE == READS_AT_ONCE - 1 || key == fleet->history.key_count - 1) &&
+            !wait_for(fleet, reader))
+            return false;
+    }
+    user_leave(reader);
+    return !world_has_failed(&fleet->world);
+}
+
 static void check_holders(struct fleet *fleet, uint32_t key, uint32_t holders) {
+    /* Where nothing is it was deleted, and nobody has told it. */
+    for (uint32_t i = 0; i < fleet->station_count && fleet->conditions.repair == REPAIR_READS; i++)
+        if (holders >> i & 1 && inspector_record(&fleet->inspector, &fleet->stations[i], key) == NULL)
+            holders &= ~(1u << i);
     inspector_check_claims(&fleet->inspector, key, holders);
     if (holders != 0 && !world_has_failed(&fleet->world))
         inspector_check_kept(&fleet->inspector, key, &fleet->stations[__builtin_ctz(holders)]);
+    if (holders != 0 && !world_has_failed(&fleet->world))
+        inspector_check_buried(&fleet->inspector, key, &fleet->stations[__builtin_ctz(holders)]);
 }
 
 void fleet_check_all(struct fleet *fleet) {
