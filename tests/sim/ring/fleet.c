@@ -73,6 +73,7 @@ static void waited(void *context, struct operation *last_write, int64_t copies) 
 static void note_read(void *context, uint32_t key, const uint8_t *data, size_t size) {
     struct fleet *fleet = context;
     (void)key;
+    fleet->was_read = true;
     fleet->last_read_is_nil = data == NULL;
     fleet->last_read = size >= CELL_SIZE ? history_find_cell(&fleet->history, data) : NULL;
 }
@@ -235,6 +236,7 @@ struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key) 
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key) {
     struct user *user = operator_at(fleet, node);
     fleet->last_read = NULL;
+    fleet->was_read = fleet->last_read_is_nil = false;
     if (user == NULL)
         return false;
     user_ask_value(user, key);

@@ -47,8 +47,8 @@ struct fleet {
                     [NODE_ID_SIZE]; /* of nodes whose disks were lost: somebody has to take them out */
     uint32_t lost_id_count;
     uint64_t last_end_ns;
-    struct operation *last_read; /* whose value the operator or the reader has read last; NULL: none */
-    bool last_read_is_nil;
+    struct operation *last_read;     /* whose value the operator or the reader has read last; NULL: none */
+    bool last_read_is_nil, was_read; /* was_read: it was no error */
     int64_t last_number;
     uint64_t final_reads;
 };

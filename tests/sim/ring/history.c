@@ -379,7 +379,9 @@ static void judge_freshness(struct history *history, const struct value_view *vi
         return;
     history->fresh_demands += reader->newest_overwrite_ns != 0;
     if (view->setter != NULL) {
+        /* One that is not told may be executed a second time, with a stamp that was not seen yet. */
         if (history->is_register && view->setter->highest_counter != 0 &&
+            view->setter->outcome == OUTCOME_DONE && view->setter->done_ns < reader->invoked_ns &&
             view->setter->highest_counter < reader->acknowledged_counter)
             world_fail(
                 history->world,

@@ -95,6 +95,7 @@ struct operation {
         mark_cells; /* of the value that is looked at: how many of its cells are this operation's */
     struct operation *next_open, *previous_open;
     bool is_open;
+    bool was_repeated; /* it was seen with two stamps: executed in two places */
 };
 
 /* The newest write that is old enough, and one that will be. */

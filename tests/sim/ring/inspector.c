@@ -434,8 +434,11 @@ static void learn_dot(struct inspector *inspector, const struct record *record,
         world_comment(inspector->world, "user %u, operation %u: stamped %llx", operation->user,
                       operation->sequence, (unsigned long long)dot.counter);
     }
-    if (operation->dot_actor != 0)
+    if (operation->dot_actor != 0) {
+        if (operation->dot_actor != dot.actor || operation->dot_counter != dot.counter)
+            operation->was_repeated = true;
         return;
+    }
     operation->dot_actor = dot.actor;
     operation->dot_counter = dot.counter;
     struct dot_fact *fact = inspector_find_fact(inspector, dot.actor, dot.counter);

@@ -62,44 +62,6 @@ static void fail_claim(struct inspector *inspector, uint32_t key, const struct c
         (unsigned)(claim->counter & 0xffff), what, claim->holders);
 }
 
-/* Whether there are fewer than W that have it, and not because of memories that were lost since there were so many. */
-static bool is_too_thin(const struct inspector *inspector, struct claim *claim, uint32_t holders) {
-    uint32_t count = (uint32_t)__builtin_popcount(holders), writes = claim->operation->writes;
-    if (!claim->had_all || !inspector->members_stay)
-        return false;
-    if (count >= writes)
-        claim->losses = 0;
-    return count + claim->losses < writes;
-}
-
-void inspector_check_key(struct inspector *inspector, uint32_t key) {
-    for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
-        struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
-        if (claim->actor == 0)
-            continue;
-        uint32_t holders = seen_holders(inspector, key, claim);
-        if (holders == 0) {
-            fail_claim(inspector, key, claim, "nobody has it or what descends from it");
-            return;
-        }
-        claim->holders = holders;
-        if (is_too_thin(inspector, claim, holders)) {
-            fail_claim(inspector, key, claim, "W copies had it, and they have not lost their memory");
-            return;
-        }
-    }
-}
-
-/* A node that has never met another one leaves no tombstones, and forgets what a write replaces. */
-static bool somebody_is_alone(const struct inspector *inspector) {
-    for (uint32_t i = 0; i < inspector->station_count; i++)
-        if (station_runs(&inspector->stations[i]) && inspector->stations[i].node->keyspace->is_alone)
-            return true;
-    return false;
-}
-
-/* ---- I-ACK ---- */
-
 /* The stations that hold a key's slot, as anybody sees it. */
 static uint32_t listed(const struct inspector *inspector, uint32_t key) {
     uint32_t found = 0;
@@ -117,6 +79,47 @@ static uint32_t listed(const struct inspector *inspector, uint32_t key) {
     }
     return found;
 }
+
+/* Whether there are fewer than W that have it, and not because of memories that were lost since so many of those had it who hold its
+ * slot: a stand-in gives its copy away. */
+static bool is_too_thin(const struct inspector *inspector, uint32_t key, struct claim *claim,
+                        uint32_t holders) {
+    uint32_t count = (uint32_t)__builtin_popcount(holders), writes = claim->operation->writes;
+    if (!claim->had_all || !inspector->members_stay)
+        return false;
+    if (claim->losses != 0 && count >= writes &&
+        (uint32_t)__builtin_popcount(holders & listed(inspector, key)) >= writes)
+        claim->losses = 0;
+    return count + claim->losses < writes;
+}
+
+void inspector_check_key(struct inspector *inspector, uint32_t key) {
+    for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
+        struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
+        if (claim->actor == 0)
+            continue;
+        uint32_t holders = seen_holders(inspector, key, claim);
+        if (holders == 0) {
+            fail_claim(inspector, key, claim, "nobody has it or what descends from it");
+            return;
+        }
+        claim->holders = holders;
+        if (is_too_thin(inspector, key, claim, holders)) {
+            fail_claim(inspector, key, claim, "W copies had it, and they have not lost their memory");
+            return;
+        }
+    }
+}
+
+/* A node that has never met another one leaves no tombstones, and forgets what a write replaces. */
+static bool somebody_is_alone(const struct inspector *inspector) {
+    for (uint32_t i = 0; i < inspector->station_count; i++)
+        if (station_runs(&inspector->stations[i]) && inspector->stations[i].node->keyspace->is_alone)
+            return true;
+    return false;
+}
+
+/* ---- I-ACK ---- */
 
 /* Whether who does not hold the slot keeps it for one who does. */
 static bool stands_in(const struct inspector *inspector, const struct station *station, uint32_t key) {
@@ -149,8 +152,7 @@ static void check_copies(struct inspector *inspector, const struct operation *op
     uint32_t key = operation->keys[0], count;
     char text[100];
     /* Who has acknowledged it has died meanwhile; or it was executed twice, and which of both was told is not known. */
-    if (inspector->last_loss_ns >= operation->invoked_ns ||
-        operation->highest_counter != operation->dot_counter)
+    if (inspector->last_loss_ns >= operation->invoked_ns || operation->was_repeated)
         return;
     inspector->statistics.acknowledged++;
     count = counted(inspector, key, claim->holders);
@@ -270,7 +272,7 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
             uint32_t holders = seen_holders(inspector, key, claim);
             if (holders == 0)
                 fail_claim(inspector, key, claim, "nobody has it or what descends from it");
-            if (is_too_thin(inspector, claim, holders))
+            if (is_too_thin(inspector, key, claim, holders))
                 fail_claim(inspector, key, claim, "W copies had it, and they have not lost their memory");
             claim->losses += (holders & bit) != 0;
             claim->holders = holders & ~bit;

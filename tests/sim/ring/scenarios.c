@@ -4,166 +4,167 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "sim/ring/fleet.h"
-
-#include "node/cluster.h"
-#include "node/state.h"
+#include "sim/ring/scenarios.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define SETTLE_NS (120 * S_NS)
 
-static void demand(struct fleet *fleet, bool is_so, const char *what) {
+void scenario_demand(struct fleet *fleet, bool is_so, const char *what) {
     if (!is_so)
         world_fail(&fleet->world, "SCENARIO: %s", what);
 }
 
+void scenario_conditions(struct conditions *conditions, uint32_t nodes, uint32_t copies, bool is_framed) {
+    fleet_calm_conditions(conditions, nodes, copies);
+    conditions->is_framed = is_framed;
+    conditions->is_calm = false;
+}
+
 /* All are there, and of one opinion. */
-static void expect_settled(struct fleet *fleet, const char *when) {
+void scenario_expect_settled(struct fleet *fleet, const char *when) {
     char why[256] = "";
     if (!world_has_failed(&fleet->world) && !fleet_settle(fleet, SETTLE_NS, why))
         world_fail(&fleet->world, "SCENARIO: %s: %s", when, why);
 }
 
-static void begin(struct fleet *fleet, uint64_t seed, uint32_t nodes, uint32_t late_nodes, uint32_t copies,
-                  bool is_framed) {
-    struct conditions conditions;
-    fleet_calm_conditions(&conditions, nodes, copies);
-    conditions.late_nodes = late_nodes;
-    conditions.is_framed = is_framed;
-    conditions.is_calm = false;
-    fleet_init(fleet, seed, &conditions);
+void scenario_begin_with(struct fleet *fleet, uint64_t seed, const struct conditions *conditions) {
+    fleet_init(fleet, seed, conditions);
     fleet_begin_nodes(fleet);
-    expect_settled(fleet, "at the beginning");
+    scenario_expect_settled(fleet, "at the beginning");
 }
 
-static void write_all(struct fleet *fleet, uint32_t node) {
+void scenario_begin(struct fleet *fleet, uint64_t seed, uint32_t nodes, uint32_t late_nodes, uint32_t copies,
+                    bool is_framed) {
+    struct conditions conditions;
+    scenario_conditions(&conditions, nodes, copies, is_framed);
+    conditions.late_nodes = late_nodes;
+    scenario_begin_with(fleet, seed, &conditions);
+}
+
+void scenario_write_all(struct fleet *fleet, uint32_t node) {
     for (uint32_t key = 0; key < fleet->history.key_count && !world_has_failed(&fleet->world); key++)
         if (fleet->history.keys[key].kind != KEY_COUNTER && fleet->history.keys[key].kind != KEY_PAIR)
-            demand(fleet, fleet_write(fleet, node, key) != NULL, "a write has no answer");
+            scenario_demand(fleet, fleet_write(fleet, node, key) != NULL, "a write has no answer");
 }
 
 /* Each key has the value that was written to it last; only = those of a user's operations from `from` on. */
-static void expect_all(struct fleet *fleet, uint32_t node, uint32_t from) {
+void scenario_expect_all(struct fleet *fleet, uint32_t node, uint32_t from) {
     for (uint32_t key = 0; key < fleet->history.key_count && !world_has_failed(&fleet->world); key++) {
         enum key_kind kind = fleet->history.keys[key].kind;
         if (kind == KEY_COUNTER || kind == KEY_PAIR)
             continue;
-        demand(fleet, fleet_read(fleet, node, key), "a read has no answer");
+        scenario_demand(fleet, fleet_read(fleet, node, key), "a read has no answer");
         if (fleet->last_read == NULL || fleet->last_read->sequence < from || fleet->last_read->keys[0] != key)
             world_fail(&fleet->world, "SCENARIO: %s through node %u is %s", fleet->history.keys[key].name,
                        node, fleet->last_read_is_nil ? "not there" : "an old value");
     }
 }
 
-static uint32_t next_sequence(const struct fleet *fleet) {
+uint32_t scenario_next_sequence(const struct fleet *fleet) {
     return fleet->history.operation_count[FLEET_OPERATOR];
 }
 
-static void end_well(struct fleet *fleet) {
+void scenario_end_well(struct fleet *fleet) {
     if (!world_has_failed(&fleet->world))
         fleet_make_peace(fleet);
-}
-
-static const struct cluster *cluster_of(const struct fleet *fleet, uint32_t number) {
-    return fleet->stations[number].node->cluster;
 }
 
 /* ---- Members come and go ---- */
 
 static void node_is_added(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 1, 2, false);
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 0);
+    scenario_begin(fleet, seed, 3, 1, 2, false);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 0);
     fleet_begin_node(fleet, 3, DISK_KEPT);
-    expect_settled(fleet, "with a node more");
+    scenario_expect_settled(fleet, "with a node more");
     if (!world_has_failed(&fleet->world)) {
-        uint32_t slots = slot_set_count(&cluster_of(fleet, 3)->coordinated);
-        demand(fleet, slots > SLOT_COUNT / 8 && slots < SLOT_COUNT / 2,
-               "the new node has not got its part of the slots");
+        uint32_t slots = slot_set_count(&scenario_cluster(fleet, 3)->coordinated);
+        scenario_demand(fleet, slots > SLOT_COUNT / 8 && slots < SLOT_COUNT / 2,
+                        "the new node has not got its part of the slots");
     }
-    expect_all(fleet, 3, from);
-    expect_all(fleet, 1, from);
-    end_well(fleet);
+    scenario_expect_all(fleet, 3, from);
+    scenario_expect_all(fleet, 1, from);
+    scenario_end_well(fleet);
 }
 
 static void empty_node_refills(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, true);
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 1);
+    scenario_begin(fleet, seed, 3, 0, 3, true);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 1);
     fleet_pass(fleet, 2 * S_NS);
     station_end(&fleet->stations[2], false);
-    expect_all(fleet, 0, from);
+    scenario_expect_all(fleet, 0, from);
     fleet_begin_node(fleet, 2, DISK_KEPT);
-    expect_settled(fleet, "the empty node refills");
-    expect_all(fleet, 2, from);
-    end_well(fleet);
+    scenario_expect_settled(fleet, "the empty node refills");
+    scenario_expect_all(fleet, 2, from);
+    scenario_end_well(fleet);
 }
 
 static void all_restart_one_by_one(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, false);
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 0);
+    scenario_begin(fleet, seed, 3, 0, 3, false);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 0);
     for (uint32_t i = 0; i < 3 && !world_has_failed(&fleet->world); i++) {
         fleet_pass(fleet, 5 * S_NS);
         station_end(&fleet->stations[i], i == 1);
         fleet_pass(fleet, 10 * S_NS);
         fleet_begin_node(fleet, i, DISK_KEPT);
-        expect_settled(fleet, "after a restart");
+        scenario_expect_settled(fleet, "after a restart");
     }
-    expect_all(fleet, 1, from);
-    end_well(fleet);
+    scenario_expect_all(fleet, 1, from);
+    scenario_end_well(fleet);
 }
 
 static void one_node_is_a_cluster(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 1, 1, 3, false);
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 0);
-    expect_all(fleet, 0, from);
+    scenario_begin(fleet, seed, 1, 1, 3, false);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 0);
+    scenario_expect_all(fleet, 0, from);
     fleet_begin_node(fleet, 1, DISK_KEPT);
-    expect_settled(fleet, "two nodes");
-    expect_all(fleet, 1, from);
-    end_well(fleet);
+    scenario_expect_settled(fleet, "two nodes");
+    scenario_expect_all(fleet, 1, from);
+    scenario_end_well(fleet);
 }
 
 /* ---- F2, F6, F7 ---- */
 
 /* A node comes back with the disk, and so the incarnation, of an earlier time. */
 static void f2_amnesia(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, true);
+    scenario_begin(fleet, seed, 3, 0, 3, true);
     station_keep_disk(&fleet->stations[0]);
     for (uint32_t i = 0; i < 3 && !world_has_failed(&fleet->world); i++) {
         station_end(&fleet->stations[0], false);
         fleet_begin_node(fleet, 0, DISK_KEPT);
-        expect_settled(fleet, "after a restart");
+        scenario_expect_settled(fleet, "after a restart");
     }
     if (world_has_failed(&fleet->world))
         return;
     uint64_t incarnation = fleet->stations[0].identity.actor.incarnation;
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 0);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 0);
     fleet_pass(fleet, 2 * S_NS);
     station_end(&fleet->stations[0], false);
     fleet_begin_node(fleet, 0, DISK_ROLLED_BACK);
-    demand(fleet, fleet->stations[0].identity.actor.incarnation <= incarnation,
-           "the disk was not rolled back");
-    expect_settled(fleet, "with an old disk");
+    scenario_demand(fleet, fleet->stations[0].identity.actor.incarnation <= incarnation,
+                    "the disk was not rolled back");
+    scenario_expect_settled(fleet, "with an old disk");
     if (world_has_failed(&fleet->world))
         return;
-    demand(fleet, fleet->stations[0].identity.actor.incarnation > incarnation,
-           "the node goes on under an incarnation that it had before");
-    expect_all(fleet, 0, from);
-    from = next_sequence(fleet);
-    write_all(fleet, 0);
-    expect_all(fleet, 2, from);
-    end_well(fleet);
+    scenario_demand(fleet, fleet->stations[0].identity.actor.incarnation > incarnation,
+                    "the node goes on under an incarnation that it had before");
+    scenario_expect_all(fleet, 0, from);
+    from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 0);
+    scenario_expect_all(fleet, 2, from);
+    scenario_end_well(fleet);
 }
 
 static void f2_disk_lost(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, false);
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 2);
+    scenario_begin(fleet, seed, 3, 0, 3, false);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 2);
     fleet_pass(fleet, 2 * S_NS);
     station_end(&fleet->stations[2], true);
     fleet_pass(fleet, 20 * S_NS);
@@ -171,14 +172,14 @@ static void f2_disk_lost(struct fleet *fleet, uint64_t seed) {
     fleet_pass(fleet, 20 * S_NS);
     if (!world_has_failed(&fleet->world))
         fleet_remove(fleet, 0, fleet->lost_ids[0]);
-    expect_settled(fleet, "with a new disk, and the old member taken out");
-    expect_all(fleet, 2, from);
-    end_well(fleet);
+    scenario_expect_settled(fleet, "with a new disk, and the old member taken out");
+    scenario_expect_all(fleet, 2, from);
+    scenario_end_well(fleet);
 }
 
 /* A member that was taken out comes back, and nobody takes it in, now or later. */
 static void f6_gossip_zombie(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 4, 0, 2, false);
+    scenario_begin(fleet, seed, 4, 0, 2, false);
     uint8_t id[NODE_ID_SIZE];
     memcpy(id, fleet->stations[3].identity.actor.node_id, NODE_ID_SIZE);
     station_end(&fleet->stations[3], false);
@@ -190,10 +191,10 @@ static void f6_gossip_zombie(struct fleet *fleet, uint64_t seed) {
     fleet_begin_node(fleet, 3, DISK_KEPT);
     fleet_pass(fleet, 10 * S_NS);
     network_mend_all(&fleet->network);
-    expect_settled(fleet, "without the member that was taken out");
+    scenario_expect_settled(fleet, "without the member that was taken out");
     fleet_pass(fleet, 60 * S_NS);
-    expect_settled(fleet, "a minute later");
-    end_well(fleet);
+    scenario_expect_settled(fleet, "a minute later");
+    scenario_end_well(fleet);
 }
 
 static void set_seeds(struct fleet *fleet, uint32_t station, uint32_t first, uint32_t last) {
@@ -217,20 +218,20 @@ static void f7_two_clusters(struct fleet *fleet, uint64_t seed) {
     fleet_command(fleet, 0, (const char *const[]){"CLUSTER", "MEET", STATION_ADDRESS "3", "6379", NULL});
     fleet_pass(fleet, 30 * S_NS);
     for (uint32_t i = 0; i < 4 && !world_has_failed(&fleet->world); i++)
-        demand(fleet, membership_live_count(cluster_of(fleet, i)->membership) == 2,
-               "two clusters have become one without being asked");
+        scenario_demand(fleet, membership_live_count(scenario_cluster(fleet, i)->membership) == 2,
+                        "two clusters have become one without being asked");
     /* What is read and written in each is as if the other one were not there. */
     for (uint32_t i = 0; i < 4; i += 2) {
         fleet->stations[2 - i].is_removed = fleet->stations[3 - i].is_removed = true;
         fleet->stations[i].is_removed = fleet->stations[i + 1].is_removed = false;
-        expect_settled(fleet, "one of two clusters");
+        scenario_expect_settled(fleet, "one of two clusters");
     }
 }
 
 /* Two halves that have long taken each other for dead find each other again. */
 static void f7_logical_partition(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 4, 0, 3, false);
-    write_all(fleet, 0);
+    scenario_begin(fleet, seed, 4, 0, 3, false);
+    scenario_write_all(fleet, 0);
     for (uint32_t a = 0; a < 2; a++)
         for (uint32_t b = 2; b < 4; b++) {
             network_cut(&fleet->network, a, b, true, true);
@@ -238,80 +239,80 @@ static void f7_logical_partition(struct fleet *fleet, uint64_t seed) {
         }
     fleet_pass(fleet, 120 * S_NS);
     for (uint32_t i = 0; i < 4 && !world_has_failed(&fleet->world); i++)
-        demand(fleet, membership_live_count(cluster_of(fleet, i)->membership) == 2,
-               "a half does not see that it is one");
-    write_all(fleet, 0);
-    write_all(fleet, 3);
+        scenario_demand(fleet, membership_live_count(scenario_cluster(fleet, i)->membership) == 2,
+                        "a half does not see that it is one");
+    scenario_write_all(fleet, 0);
+    scenario_write_all(fleet, 3);
     network_mend_all(&fleet->network);
-    expect_settled(fleet, "the halves find each other");
-    end_well(fleet);
+    scenario_expect_settled(fleet, "the halves find each other");
+    scenario_end_well(fleet);
 }
 
 /* ---- F8, F9, F18 ---- */
 
 /* A clock goes an hour forward and back again: what is written later by others wins all the same. */
 static void f8_clock_jump(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, false);
-    write_all(fleet, 0);
+    scenario_begin(fleet, seed, 3, 0, 3, false);
+    scenario_write_all(fleet, 0);
     fleet->stations[0].wall_shift_us = INT64_C(3600000000);
-    write_all(fleet, 0);
+    scenario_write_all(fleet, 0);
     fleet_pass(fleet, 5 * S_NS);
     fleet->stations[0].wall_shift_us = 0;
-    uint32_t from = next_sequence(fleet);
-    write_all(fleet, 1);
+    uint32_t from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 1);
     fleet_pass(fleet, 2 * S_NS);
     for (uint32_t i = 0; i < 3; i++)
-        expect_all(fleet, i, from);
+        scenario_expect_all(fleet, i, from);
     station_end(&fleet->stations[0], false);
     fleet_pass(fleet, 20 * S_NS);
-    from = next_sequence(fleet);
-    write_all(fleet, 2);
+    from = scenario_next_sequence(fleet);
+    scenario_write_all(fleet, 2);
     fleet_begin_node(fleet, 0, DISK_KEPT);
-    expect_settled(fleet, "after the jump");
-    expect_all(fleet, 0, from);
-    end_well(fleet);
+    scenario_expect_settled(fleet, "after the jump");
+    scenario_expect_all(fleet, 0, from);
+    scenario_end_well(fleet);
 }
 
 /* What node 0 says does not reach node 1; all else does. Everything is answered. */
 static void f9_one_way_link(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, false);
-    write_all(fleet, 0);
+    scenario_begin(fleet, seed, 3, 0, 3, false);
+    scenario_write_all(fleet, 0);
     network_cut(&fleet->network, 0, 1, true, false);
     for (uint32_t round = 0; round < 3 && !world_has_failed(&fleet->world); round++) {
         fleet_pass(fleet, 10 * S_NS);
         for (uint32_t i = 0; i < 3; i++)
             for (uint32_t key = 0; key < 16 && !world_has_failed(&fleet->world); key++)
-                demand(fleet, fleet_read(fleet, i, key), "a read over a one-way link has no answer");
+                scenario_demand(fleet, fleet_read(fleet, i, key), "a read over a one-way link has no answer");
     }
     network_mend_all(&fleet->network);
-    expect_settled(fleet, "the link is whole again");
-    end_well(fleet);
+    scenario_expect_settled(fleet, "the link is whole again");
+    scenario_end_well(fleet);
 }
 
 /* Many writes of few keys, whose frames overtake each other, come twice, or not at all: the last one stays. */
 static void f18_overtaken_by_older(struct fleet *fleet, uint64_t seed) {
-    begin(fleet, seed, 3, 0, 3, true);
+    scenario_begin(fleet, seed, 3, 0, 3, true);
     fleet->conditions.frames = (struct frame_faults){
         .lost = 100, .repeated = 300, .overtaken = 500, .overtaken_max_ns = 500 * MS_NS};
     struct operation *last[8] = {NULL};
     for (uint32_t round = 0; round < 40 && !world_has_failed(&fleet->world); round++)
         for (uint32_t key = 0; key < 3 && !world_has_failed(&fleet->world); key++) {
             struct operation *operation = fleet_write(fleet, round % 3, key);
-            demand(fleet, operation != NULL, "a write has no answer");
+            scenario_demand(fleet, operation != NULL, "a write has no answer");
             if (operation != NULL && operation->outcome == OUTCOME_DONE)
                 last[key] = operation;
             if (round % 10 == 9) /* anti-entropy takes part in it */
                 network_break_some_wire(&fleet->network);
         }
     fleet->conditions.frames = (struct frame_faults){0};
-    expect_settled(fleet, "when all has arrived");
+    scenario_expect_settled(fleet, "when all has arrived");
     for (uint32_t key = 0; key < 3 && !world_has_failed(&fleet->world); key++)
         for (uint32_t i = 0; i < 3 && fleet_read(fleet, i, key); i++)
-            demand(fleet,
-                   last[key] == NULL ||
-                       (fleet->last_read != NULL && fleet->last_read->sequence >= last[key]->sequence),
-                   "an older write has won");
-    end_well(fleet);
+            scenario_demand(fleet,
+                            last[key] == NULL || (fleet->last_read != NULL &&
+                                                  fleet->last_read->sequence >= last[key]->sequence),
+                            "an older write has won");
+    scenario_end_well(fleet);
 }
 
 /* ---- All ---- */
@@ -324,13 +325,26 @@ static const struct {
     {"node-is-added", node_is_added},
     {"empty-node-refills", empty_node_refills},
     {"all-restart-one-by-one", all_restart_one_by_one},
+    {"F1-doomstone", scenario_f1_doomstone},
     {"F2-amnesia", f2_amnesia},
     {"F2-disk-lost", f2_disk_lost},
+    {"F3-tombstone-waits-for-all", scenario_f3_tombstone},
+    {"F4-hint-after-burial", scenario_f4_late_hint},
+    {"F5-hints-outlive-restarts", scenario_f5_hints},
     {"F6-gossip-zombie", f6_gossip_zombie},
     {"F7-two-clusters", f7_two_clusters},
     {"F7-logical-partition", f7_logical_partition},
     {"F8-clock-jump", f8_clock_jump},
     {"F9-one-way-link", f9_one_way_link},
+    {"F10-bridge", scenario_f10_bridge},
+    {"F10-majorities-ring", scenario_f10_chain},
+    {"F11-pause", scenario_f11_pause},
+    {"F12-counted-again", scenario_f12_counts},
+    {"F13-many-siblings", scenario_f13_siblings},
+    {"F14-honest-errors", scenario_f14_errors},
+    {"F15-same-id-and-empty", scenario_f15_empty},
+    {"F16-power-lost-while-saving", scenario_f16_power},
+    {"F17-joins-one-half", scenario_f17_join},
     {"F18-overtaken-by-older", f18_overtaken_by_older},
 };
 

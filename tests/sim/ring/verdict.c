@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "sim/ring/fleet.h"
+#include "sim/ring/inspector_inside.h"
 
 #include "node/cluster.h"
 #include "node/state.h"
@@ -304,11 +305,23 @@ static bool all_digests_are_right(struct fleet *fleet, char why[256]) {
     return true;
 }
 
+/* For people: which copies differ where nodes do not come to agree. */
+static void note_difference(struct fleet *fleet) {
+    char why[256];
+    for (uint32_t key = 0; key < fleet->history.key_count; key++)
+        if (!agree_on_key(fleet, key, fleet_holders(fleet, fleet->history.keys[key].slot), why)) {
+            world_note(&fleet->world, "%s", why);
+            inspector_note_copies(&fleet->inspector, key);
+            return;
+        }
+}
+
 bool fleet_settle(struct fleet *fleet, uint64_t limit_ns, char why[256]) {
     uint64_t until_ns = fleet->world.now_ns + limit_ns;
     while (!fleet_is_settled(fleet, false, why)) {
         if (fleet->world.now_ns >= until_ns || !fleet_pass(fleet, 500 * MS_NS)) {
-            all_digests_are_right(fleet, why);
+            if (all_digests_are_right(fleet, why) && !world_has_failed(&fleet->world))
+                note_difference(fleet);
             return false;
         }
     }

@@ -1,0 +1,230 @@
+/* scenarios_parts.c - stories of nodes that do not reach each other, or stand still: what is answered meanwhile, and what becomes of it.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "sim/ring/scenarios.h"
+
+#define COUNTER 3 /* of kind KEY_COUNTER */
+
+static void cut_both(struct fleet *fleet, uint32_t one, uint32_t other, bool resets) {
+    network_cut(&fleet->network, one, other, true, resets);
+    network_cut(&fleet->network, other, one, true, resets);
+}
+
+/* Two halves: the first `count` stations, and the others. */
+static void cut_in_two(struct fleet *fleet, uint32_t count) {
+    for (uint32_t a = 0; a < count; a++)
+        for (uint32_t b = count; b < fleet->station_count; b++)
+            cut_both(fleet, a, b, false);
+}
+
+static bool is_written(const struct fleet *fleet, uint32_t key) {
+    return fleet->history.keys[key].kind == KEY_PLAIN || fleet->history.keys[key].kind == KEY_TAGGED;
+}
+
+/* The station that executes a key's commands, as another one sees it. */
+static uint32_t executor(const struct fleet *fleet, uint32_t seen_by, uint32_t key) {
+    const struct cluster *cluster = scenario_cluster(fleet, seen_by);
+    uint16_t member = cluster->routes[fleet->history.keys[key].slot];
+    return member == ROUTE_NOBODY
+               ? STATIONS_MAX
+               : fleet_find_id(fleet, membership_member(cluster->membership, member)->entry.id);
+}
+
+/* ---- F10 ---- */
+
+/* Nobody reaches all others, everybody some: each node goes by whom it reaches, and all users are served. */
+static void partly_parted(struct fleet *fleet, uint64_t seed, enum partition_shape shape) {
+    scenario_begin(fleet, seed, 5, 0, 3, false);
+    scenario_write_all(fleet, 0);
+    weather_part(fleet, shape, false);
+    fleet_pass(fleet, 15 * S_NS);
+    uint32_t asked = 0, done = 0;
+    for (uint32_t node = 0; node < 5 && !world_has_failed(&fleet->world); node++)
+        for (uint32_t key = 0; key < 24 && !world_has_failed(&fleet->world); key++) {
+            if (!is_written(fleet, key))
+                continue;
+            struct operation *operation = fleet_write(fleet, node, key);
+            scenario_demand(fleet, operation != NULL, "a write has no answer");
+            asked++;
+            done += operation != NULL && operation->outcome == OUTCOME_DONE;
+            if (!world_has_failed(&fleet->world))
+                scenario_demand(fleet, fleet_read(fleet, node, key), "a read has no answer");
+        }
+    if (done * 100 < asked * 95)
+        world_fail(&fleet->world, "SCENARIO: of %u writes in a cluster that is partly parted %u were done",
+                   asked, done);
+    network_mend_all(&fleet->network);
+    scenario_expect_settled(fleet, "all reach each other");
+    scenario_end_well(fleet);
+}
+
+void scenario_f10_bridge(struct fleet *fleet, uint64_t seed) {
+    partly_parted(fleet, seed, PARTITION_BRIDGE);
+}
+
+void scenario_f10_chain(struct fleet *fleet, uint64_t seed) {
+    partly_parted(fleet, seed, PARTITION_CHAIN);
+}
+
+/* ---- F11 ---- */
+
+/* A user of a node that stands still asks; it wakes, and answers with what others have written meanwhile. */
+void scenario_f11_pause(struct fleet *fleet, uint64_t seed) {
+    scenario_begin(fleet, seed, 3, 0, 3, false);
+    scenario_write_all(fleet, 2);
+    struct user *sleeper = &fleet->users[0];
+    sleeper->observer = fleet->users[FLEET_OPERATOR].observer;
+    for (uint32_t round = 0; round < 8 && !world_has_failed(&fleet->world); round++) {
+        static const uint64_t pauses[] = {500 * MS_NS, 2 * S_NS, 20 * S_NS, 60 * S_NS};
+        uint64_t pause_ns = pauses[round % 4];
+        scenario_demand(fleet, user_connect(sleeper, &fleet->stations[2]), "a client is not taken");
+        station_pause(&fleet->stations[2], pause_ns);
+        fleet_pass(fleet, pause_ns / 4);
+        struct operation *last[32] = {NULL};
+        for (uint32_t key = 0; key < 32 && !world_has_failed(&fleet->world); key++)
+            if (is_written(fleet, key))
+                last[key] = fleet_write(fleet, 0, key);
+        bool was_asleep = fleet->world.now_ns < fleet->stations[2].stands_still_until_ns;
+        for (uint32_t key = 0; key < 32 && was_asleep && !world_has_failed(&fleet->world); key++) {
+            if (last[key] == NULL || last[key]->outcome != OUTCOME_DONE)
+                continue;
+            /* The first is asked while it sleeps, the others as soon as it has answered. */
+            fleet->last_read = NULL;
+            user_ask_value(sleeper, key);
+            for (uint64_t until_ns = fleet->world.now_ns + 90 * S_NS;
+                 user_waits(sleeper) && fleet->world.now_ns < until_ns && fleet_pass(fleet, MS_NS);)
+                continue;
+            scenario_demand(fleet, !user_waits(sleeper), "a node that has woken does not answer");
+            if (!world_has_failed(&fleet->world) && fleet->last_read != last[key])
+                world_fail(&fleet->world,
+                           "SCENARIO: a node that has slept for %llu ms answers with an old %s",
+                           (unsigned long long)(pause_ns / MS_NS), fleet->history.keys[key].name);
+        }
+        user_leave(sleeper);
+        scenario_expect_settled(fleet, "the sleeper is awake");
+    }
+    scenario_end_well(fleet);
+}
+
+/* ---- F12, F13, F14 ---- */
+
+/* Who counts loses his connections, frames come twice, and nodes are passed over: nothing that was told is lost, nothing counts twice. */
+void scenario_f12_counts(struct fleet *fleet, uint64_t seed) {
+    scenario_begin(fleet, seed, 4, 0, 3, true);
+    fleet->conditions.frames =
+        (struct frame_faults){.lost = 50, .repeated = 500, .overtaken = 100, .overtaken_max_ns = 50 * MS_NS};
+    for (uint32_t round = 0; round < 200 && !world_has_failed(&fleet->world); round++) {
+        uint32_t node = round % 4, other = executor(fleet, node, COUNTER);
+        scenario_demand(fleet, fleet_count(fleet, node, COUNTER) != NULL, "a count has no answer");
+        if (round % 20 == 5)
+            network_break_some_wire(&fleet->network);
+        if (round % 50 == 20 && other < STATIONS_MAX)
+            for (uint32_t i = 0; i < 4; i++)
+                if (i != other)
+                    cut_both(fleet, i, other, round % 100 == 20);
+        if (round % 50 == 40) {
+            network_mend_all(&fleet->network);
+            fleet_pass(fleet, 5 * S_NS);
+        }
+    }
+    fleet->conditions.frames = (struct frame_faults){0};
+    network_mend_all(&fleet->network);
+    scenario_expect_settled(fleet, "when all has been counted");
+    scenario_end_well(fleet);
+}
+
+/* Halves that meet and part again and again, each writing the same key: what is kept of it has its limit. */
+void scenario_f13_siblings(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    scenario_conditions(&conditions, 4, 3, false);
+    conditions.keeps_conflicts = true;
+    scenario_begin_with(fleet, seed, &conditions);
+    for (uint32_t round = 0; round < 12 && !world_has_failed(&fleet->world); round++) {
+        cut_in_two(fleet, 2);
+        fleet_pass(fleet, 8 * S_NS);
+        for (uint32_t write = 0; write < 4; write++)
+            for (uint32_t node = 0; node < 4 && !world_has_failed(&fleet->world); node++)
+                scenario_demand(fleet, fleet_write(fleet, node, 0) != NULL, "a write has no answer");
+        network_mend_all(&fleet->network);
+        fleet_pass(fleet, round % 3 == 0 ? 10 * S_NS : S_NS);
+    }
+    scenario_expect_settled(fleet, "the halves are one");
+    scenario_demand(fleet, fleet->inspector.statistics.siblings != 0, "no value has ever lost a conflict");
+    scenario_end_well(fleet);
+}
+
+/* Whatever is told of a write that could not reach all copies: "not executed" is true, and what may have been executed is not told so. */
+void scenario_f14_errors(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    uint32_t refused = 0, unknown = 0;
+    scenario_conditions(&conditions, 3, 3, false);
+    conditions.quorum.reads = 1;
+    conditions.quorum.writes = 3;
+    conditions.quorum.is_strict = true;
+    scenario_begin_with(fleet, seed, &conditions);
+    for (uint32_t round = 0; round < 24 && !world_has_failed(&fleet->world); round++) {
+        uint32_t entry = round % 3, key = round % 2, other = executor(fleet, entry, key);
+        if (other >= 3)
+            continue;
+        /* The executor, or one of its copies, is lost behind the request. */
+        uint32_t lost = round % 4 < 2 ? other : (other + 1) % 3;
+        struct user *user = &fleet->users[FLEET_OPERATOR];
+        if (!user_connect(user, &fleet->stations[entry]))
+            continue;
+        struct operation *write = user_set_value(user, key);
+        fleet_pass(fleet, chance_between(&fleet->faults, MS_NS / 10, 3 * MS_NS));
+        for (uint32_t i = 0; i < 3; i++)
+            if (i != lost)
+                cut_both(fleet, i, lost, round % 3 == 0);
+        for (uint64_t until_ns = fleet->world.now_ns + 20 * S_NS;
+             user_waits(user) && fleet->world.now_ns < until_ns && fleet_pass(fleet, MS_NS);)
+            continue;
+        scenario_demand(fleet, write->outcome != OUTCOME_OPEN, "a write has no answer");
+        struct operation *second =
+            world_has_failed(&fleet->world) ? NULL : fleet_write(fleet, (lost + 1) % 3, key);
+        scenario_demand(fleet, second != NULL && second->outcome != OUTCOME_DONE,
+                        "a write is acknowledged that cannot have reached all copies");
+        unknown +=
+            write->outcome == OUTCOME_UNKNOWN || (second != NULL && second->outcome == OUTCOME_UNKNOWN);
+        refused += write->outcome == OUTCOME_FAILED || (second != NULL && second->outcome == OUTCOME_FAILED);
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "after a lost link");
+        for (uint32_t i = 0; i < 3 && !world_has_failed(&fleet->world); i++)
+            scenario_demand(fleet, fleet_read(fleet, i, key), "a read has no answer"); /* I-HONEST */
+    }
+    scenario_demand(fleet, refused != 0 && unknown != 0, "one of the two errors was never told");
+    scenario_end_well(fleet);
+}
+
+/* ---- F17 ---- */
+
+/* A node joins one half, another one is taken out of the other: what each half has acknowledged is there when they meet. */
+void scenario_f17_join(struct fleet *fleet, uint64_t seed) {
+    scenario_begin(fleet, seed, 4, 1, 3, false);
+    scenario_write_all(fleet, 0);
+    struct operation *last[64] = {NULL};
+    cut_in_two(fleet, 2); /* the late node cannot be reached by the first half */
+    fleet_pass(fleet, 10 * S_NS);
+    for (uint32_t node = 0; node < 2; node++) {
+        cut_both(fleet, node, 4, true);
+    }
+    fleet_begin_node(fleet, 4, DISK_KEPT);
+    for (uint32_t key = 0; key < 64 && !world_has_failed(&fleet->world); key++) {
+        if (!is_written(fleet, key))
+            continue;
+        last[key] = fleet_write(fleet, key / 2 % 2 == 0 ? key % 2 : 2 + key % 2, key);
+        scenario_demand(fleet, last[key] != NULL, "a write has no answer");
+        fleet_pass(fleet, 300 * MS_NS);
+    }
+    fleet_pass(fleet, 10 * S_NS);
+    network_mend_all(&fleet->network);
+    scenario_expect_settled(fleet, "the halves meet, with a member more");
+    for (uint32_t key = 0; key < 64 && !world_has_failed(&fleet->world); key++) {
+        if (last[key] == NULL || last[key]->outcome != OUTCOME_DONE)
+            continue;
+        scenario_demand(fleet, fleet_read(fleet, key % 5, key), "a read has no answer");
+        scenario_demand(fleet, fleet->last_read == last[key], "what one half has acknowledged is lost");
+    }
+    scenario_end_well(fleet);
+}
