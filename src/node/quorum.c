@@ -167,6 +167,25 @@ static bool is_surely_newest(struct node *node, const struct command *command, u
     return agreement.is_known;
 }
 
+struct own_look {
+    const struct node *node;
+    bool counts; /* the own copies of all keys */
+};
+
+static void look_at_own(void *context, struct argument *key) {
+    struct own_look *look = context;
+    look->counts = look->counts && quorum_counts_own(look->node, key->slot);
+}
+
+/* Without stand-ins one copy is a home copy in agreement, too: whoever has none asks for it. */
+static bool own_copies_count(struct node *node, const struct command *command, unsigned flags,
+                             struct argument *argv, uint32_t argc) {
+    struct own_look look = {.node = node, .counts = true};
+    if (!node->cluster->quorums->is_sloppy)
+        quorum_each_key(node, command, flags, argv, argc, look_at_own, &look);
+    return look.counts;
+}
+
 static void ignore_key(void *context, struct argument *key) {
     (void)context;
     (void)key;
@@ -191,6 +210,8 @@ static struct quorum_wish wish_of(struct node *node, const struct command *comma
         if (is_blind_write && is_surely_newest(node, command, flags, argv, argc))
             wish.reads = 1;
     }
+    bool has_keys = !wish.is_part && !wish.is_nonsense && command_flags != 0;
+    wish.must_look = wish.reads > 1 || (has_keys && !own_copies_count(node, command, flags, argv, argc));
     return wish;
 }
 

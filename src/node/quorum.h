@@ -18,7 +18,8 @@
  * that their stamps have to be above.
  * While a command gathers, those that come later for a slot of its own wait behind it.
  *
- * The own copy counts as one of W where this node is a holder of the slot, and as one of R where it is also in agreement. If
+ * The own copy counts as one of W where this node is a holder of the slot, and as one of R where it is also in agreement (where R is 1, too:
+ * else one that is in agreement is asked). If
  * sloppy-quorum is set, a stand-in's counts in the place of the absent home copy's.
  * A node whose command waits here hears a sign of life now and then, lest it takes this one for lost.
  *

@@ -10,6 +10,7 @@
 /* What a command is, seen from here. */
 struct quorum_wish {
     unsigned reads, writes; /* R and W of the command; 1: as ever */
+    bool must_look;         /* at other copies: R > 1, or the own one does not count */
     bool is_write;
     bool is_part;     /* it speaks for all slots */
     bool is_nonsense; /* a transaction that cannot be read: it is executed, and says so */
@@ -34,6 +35,9 @@ struct quorums {
     struct buffer out;         /* of the command that is executed */
     bool out_is_used;
 };
+
+/* Whether the node's own copy of a slot is one of R. */
+bool quorum_counts_own(const struct node *node, uint32_t slot);
 
 /* Visits the places of a command's keys (for a part: one slot for each set of holders). */
 typedef void quorum_visit(void *context, struct argument *key);

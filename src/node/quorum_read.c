@@ -82,7 +82,7 @@ static void look_at_slot(void *context, struct argument *key) {
 bool quorum_must_gather(const struct node *node, const struct command *command, unsigned flags,
                         struct argument *argv, uint32_t argc, const struct quorum_wish *wish) {
     const struct quorums *quorums = node->cluster->quorums;
-    if (wish->reads > 1)
+    if (wish->must_look)
         return true;
     if (LIKELY(list_is_empty(&quorums->gathers)))
         return false;
@@ -97,8 +97,7 @@ bool quorum_must_gather(const struct node *node, const struct command *command, 
 
 /* ---- Whom to ask ---- */
 
-/* Whether the node's own copy of a slot is one of R. */
-static bool counts_own(const struct node *node, uint32_t slot) {
+bool quorum_counts_own(const struct node *node, uint32_t slot) {
     const struct cluster *cluster = node->cluster;
     return slot_set_has(&cluster->held, slot) ? cluster->is_settled : cluster->quorums->is_sloppy;
 }
@@ -109,7 +108,7 @@ static void find_voters(const struct node *node, struct gathered_key *key, unsig
     for (uint32_t i = 0; i < set->count && key->count < RING_COPIES_MAX; i++)
         if (cluster_may_read(cluster, set->members[i]))
             key->members[key->count++] = set->members[i];
-    key->missing = (uint8_t)(reads - counts_own(node, key->key->slot));
+    key->missing = (uint8_t)(reads - quorum_counts_own(node, key->key->slot));
 }
 
 /* How long an answer takes: what it took lately, and what waits there already. */
@@ -494,7 +493,7 @@ void quorum_gather(struct node *node, const struct command *command, unsigned fl
         quorum_deliver_error(node, target, "-%s", ERROR_NO_MEMORY);
         return;
     }
-    if (wish->reads > 1 && !has_voters(node, gather, &copies)) {
+    if (wish->must_look && !has_voters(node, gather, &copies)) {
         free_gather(node, gather);
         quorums->facts.refused++;
         quorum_refuse(node, target, flags,
@@ -503,7 +502,7 @@ void quorum_gather(struct node *node, const struct command *command, unsigned fl
         return;
     }
     book(node, gather, true);
-    if (wish->reads > 1) {
+    if (wish->must_look) {
         quorums->facts.gathers++;
         uint64_t next_ms = node->monotonic_ms + quorums->sign_every_ms;
         next_ms = next_ms < gather->hedge_ms ? next_ms : gather->hedge_ms;

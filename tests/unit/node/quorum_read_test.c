@@ -282,6 +282,38 @@ Test(quorum_read, who_executes_in_the_place_of_a_silent_node_looks_before_it_ove
     ring_stage_end(stage);
 }
 
+/* All copies have what is acknowledged, so that one is enough: it has to be one of them. */
+Test(quorum_read, who_has_no_copy_answers_no_read_without_stand_ins) {
+    struct ring_stage *stage = ring_stage_begin(5, "write-quorum 3\nsloppy-quorum no\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key;
+    bool is_ours = true;
+    for (unsigned nth = 0; is_ours; nth++) {
+        uint16_t list[RING_COPIES_MAX];
+        key = ring_key_of(stage, 0, 1, nth);
+        uint32_t count = cluster_holders(stage->nodes[0].node->cluster,
+                                         crc16_key_slot(key.text, (uint32_t)strlen(key.text)), list);
+        is_ours = false;
+        for (uint32_t i = 0; i < count; i++)
+            is_ours = is_ours || list[i] == ROUTE_SELF;
+    }
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    for (unsigned i = 1; i < 5; i++) {
+        ring_hold(stage, 0, i, true);
+        ring_hold(stage, i, 0, true);
+    }
+    ring_wait(stage, 10000);
+    const char *reply = ring_ask_format(client, "GET %s", key.text);
+    cr_assert(strncmp(reply, "-NOQUORUM ", 10) == 0, "%s came", reply);
+    for (unsigned i = 1; i < 5; i++) {
+        ring_hold(stage, 0, i, false);
+        ring_hold(stage, i, 0, false);
+    }
+    ring_settle(stage);
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$1\r\nv\r\n");
+    ring_stage_end(stage);
+}
+
 Test(quorum_read, commands_on_one_key_are_executed_in_their_order) {
     struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\n");
     struct ring_client *client = ring_connect(stage, 0);
