@@ -285,6 +285,16 @@ struct peer_link *node_peer_accept(struct node *node, const struct node_client *
     return link_to(node, peer, false, 0);
 }
 
+/* Another link on which the peer has called: it may have called twice (as a seed, too), and have ended the later one itself. */
+static struct peer_link *other_in(const struct cluster *cluster, const struct peer *peer) {
+    LIST_FOR_EACH(at, &cluster->links) {
+        struct peer_link *link = LIST_ENTRY(at, struct peer_link, all);
+        if (link->peer == peer && !link->is_caller && link_state(link->link) == LINK_READY)
+            return link;
+    }
+    return NULL;
+}
+
 void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) {
     struct cluster *cluster = node->cluster;
     struct peer *peer = link->peer;
@@ -309,9 +319,9 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         forward_link_ended(node, peer);
     }
     if (peer != NULL && peer->in == link) {
-        peer->in = NULL;
+        peer->in = other_in(cluster, peer);
         peer->reach.goes_around = false;
-        if (!cluster->is_settled)
+        if (!cluster->is_settled && peer->in == NULL)
             peer->settles_us = false; /* something may be lost: it will compare when it has called again */
     }
     if (peer != NULL && was_reset && was_ready && !is_ours) {

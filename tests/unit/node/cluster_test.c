@@ -418,3 +418,23 @@ Test(cluster, a_seed_is_a_host_and_a_port_and_perhaps_a_peer_port) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert_not(cluster_parse_seed(wrong[i], strlen(wrong[i]), host, &port), "%s", wrong[i]);
 }
+
+/* It calls its seed twice, as a seed and as a member, and ends the second link: what it hears comes on the first. */
+Test(cluster, a_node_that_nobody_can_call_hears_the_others_all_the_same) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    ring_kill(stage, 1);
+    ring_wait(stage, 5000);
+    stage->is_unreachable[1] = true;
+    ring_start(stage, 1);
+    for (unsigned waited_ms = 0; waited_ms < 10000; waited_ms += 100) {
+        ring_wait(stage, 100);
+        for (unsigned other = 0; other < 3; other += 2)
+            cr_assert_leq(
+                membership_member(stage->nodes[1].node->cluster->membership, ring_member(stage, 1, other))
+                    ->state,
+                MEMBER_SUSPECT, "node %u is called down after %u ms", other, waited_ms);
+    }
+    stage->is_unreachable[1] = false;
+    ring_settle(stage);
+    ring_stage_end(stage);
+}
