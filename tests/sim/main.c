@@ -15,6 +15,7 @@
  *   sim --scenario [NAME]   failures of clusters that have a name: this one, or all
  *       --first-failure     in both, the first failure ends it
  *   sim --ring-selftest     whether the simulator of clusters sees what is wrong
+ *   sim --detector H        H node-hours in which no node dies and none may be called down; then how soon one that does is
  *   sim --ring-speed S      how fast S seconds of a quiet cluster are simulated
  * Further words:
  *   --first N               the first seed (1)
@@ -232,7 +233,7 @@ int main(int count, char **words) {
         fprintf(stderr,
                 "usage: sim [--nightly] [--seed N | --replay N | --seeds N | --seconds S] [--selftest] "
                 "[--allocations [WORD]] [--crashes N] [--ring] [--rings N] [--scenario [NAME]] "
-                "[--ring-selftest] [--ring-speed S] [--first N] [--steps N] [--lines N]\n");
+                "[--ring-selftest] [--detector H] [--ring-speed S] [--first N] [--steps N] [--lines N]\n");
         return 2;
     }
     if (plan.has_runs) {

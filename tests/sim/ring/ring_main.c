@@ -6,6 +6,7 @@
  */
 #include "sim/ring/ring_main.h"
 
+#include "sim/ring/detector.h"
 #include "sim/ring/fleet.h"
 
 #include <inttypes.h>
@@ -57,6 +58,8 @@ bool ring_read_word(const char *word, const char *value, struct ring_plan *plan,
         plan->has_runs = true;
         return read_number(value, &plan->count);
     }
+    if (strcmp(word, "--detector") == 0 && has_value)
+        return read_number(value, &plan->detector_hours);
     return strcmp(word, "--ring-speed") == 0 && has_value && read_number(value, &plan->speed_seconds);
 }
 
@@ -183,6 +186,33 @@ static void measure(const struct ring_plan *plan) {
            result.events, result.bytes, result.has_failed ? "; FAILED " : "", result.failure);
 }
 
+static void judge_times(const char *what, const struct detector_times *times, uint64_t median_ms,
+                        uint64_t almost_all_ms, uint64_t *passed, uint64_t *failed) {
+    bool is_good = times->median_ns <= median_ms * 1000000 && times->almost_all_ns <= almost_all_ms * 1000000;
+    printf("%sa node that %s is called down by all others within %" PRIu64 " ms (half of %d cases), %" PRIu64
+           " ms (99 %%), %" PRIu64 " ms (all)\n",
+           is_good ? "" : "FAILED ", what, times->median_ns / 1000000, DETECTOR_TRIES,
+           times->almost_all_ns / 1000000, times->most_ns / 1000000);
+    *passed += is_good;
+    *failed += !is_good;
+}
+
+static void try_detector(const struct ring_plan *plan, uint64_t *passed, uint64_t *failed) {
+    struct detector_result result;
+    double begun = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    detector_run(plan->first, (double)plan->detector_hours, &result);
+    bool is_good = !result.has_failed && result.false_deaths == 0;
+    printf("%s%" PRIu64 " false deaths in %" PRIu64 " node-hours of 5 nodes, 5 %% of frames lost, %" PRIu64
+           " pauses of up to 1 s%s; %.1f s of CPU\n",
+           is_good ? "" : "FAILED ", result.false_deaths, plan->detector_hours, result.pauses,
+           result.has_failed ? "; the run itself has failed" : "",
+           seconds_of(CLOCK_PROCESS_CPUTIME_ID) - begun);
+    *passed += is_good;
+    *failed += !is_good;
+    judge_times("goes silently", &result.silent, 1550, 4000, passed, failed);
+    judge_times("is killed, its connections reset,", &result.reset, 300, 300, passed, failed);
+}
+
 void ring_main(const struct ring_plan *plan, uint64_t *passed, uint64_t *failed) {
     bool is_one_seed = plan->count == 1;
     if (plan->has_scenarios)
@@ -191,6 +221,8 @@ void ring_main(const struct ring_plan *plan, uint64_t *passed, uint64_t *failed)
         run_seeds(plan, passed, failed);
     if (plan->has_selftest)
         fleet_selftest(passed, failed);
+    if (plan->detector_hours != 0)
+        try_detector(plan, passed, failed);
     if (plan->speed_seconds != 0)
         measure(plan);
 }

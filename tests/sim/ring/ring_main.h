@@ -12,8 +12,9 @@ struct ring_plan {
     uint64_t first, count; /* seeds; count 0: as many as fit into the seconds */
     double seconds;
     bool has_runs, has_scenarios, has_selftest, stops_at_first;
-    const char *scenario;   /* NULL: all */
-    uint64_t speed_seconds; /* of virtual time; 0: not measured */
+    const char *scenario;    /* NULL: all */
+    uint64_t detector_hours; /* of a node's virtual time; 0: the detector is not tried */
+    uint64_t speed_seconds;  /* of virtual time; 0: not measured */
     bool is_verbose;
     unsigned last_lines;
 };
