@@ -85,6 +85,27 @@ Test(failover, what_may_have_run_at_a_silent_node_is_indeterminate_and_what_come
     ring_stage_end(stage);
 }
 
+Test(failover, what_may_have_run_elsewhere_is_never_called_not_executed) {
+    struct ring_stage *stage = ring_stage_begin(3, "consistency quorum\nsloppy-quorum no\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_kill(stage, 2);
+    ring_wait(stage, 3000);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s old", key.text), "+OK\r\n");
+    /* Node 1 executes, and cannot say so; here are too few copies to do it again. */
+    ring_hold(stage, 1, 0, true);
+    const char *answer = ring_ask_format(client, "SET %s new", key.text);
+    cr_assert(has_begin(answer, "-INDETERMINATE "), "%s", answer);
+    answer = ring_ask_format(client, "SET %s newer", key.text);
+    cr_assert(has_begin(answer, "-NOQUORUM "), "this one was sent to nobody: %s", answer);
+    ring_hold(stage, 1, 0, false);
+    ring_start(stage, 2);
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$3\r\nnew\r\n");
+    ring_stage_end(stage);
+}
+
 Test(failover, the_timeout_is_the_setting) {
     struct ring_stage *stage = ring_stage_begin(3, "failover-timeout 400\n");
     struct ring_client *client = ring_connect(stage, 0);
