@@ -54,6 +54,7 @@ struct peer_link {
     bool is_caller;     /* this node has called */
     bool is_listed;
     bool was_ready;               /* when it was last looked at */
+    bool has_spoken;              /* frames have come on it */
     uint64_t call_id;             /* that led to it, if is_caller */
     struct entries_reader reader; /* of the records that come on it */
     struct buffer replies;        /* of commands of the other end, since the last frame */

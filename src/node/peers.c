@@ -147,13 +147,27 @@ static struct peer *called_peer(struct cluster *cluster, uint64_t id) {
     return NULL;
 }
 
-/* The peer has called again, so its former link is over for it. What may still be on its way there, held up in a network that was cut,
- * has been given up by the peer, and is not to be believed any more. */
+/* Another link than the one at hand on which the peer has called. */
+static struct peer_link *other_in(const struct cluster *cluster, const struct peer *peer) {
+    LIST_FOR_EACH(at, &cluster->links) {
+        struct peer_link *link = LIST_ENTRY(at, struct peer_link, all);
+        if (link->peer == peer && link != peer->in && !link->is_caller &&
+            link_state(link->link) == LINK_READY)
+            return link;
+    }
+    return NULL;
+}
+
+/* The peer has called again and speaks on the new link, so its former one is over for it. What may still be on its way there, held up
+ * in a network that was cut, has been given up by the peer, and is not to be believed any more. (Who has called twice, as a seed
+ * and as a member, ends the second link without a word: then the first one stays.) */
 static void end_former(struct node *node, struct peer *peer) {
-    if (peer->in == NULL)
+    peer->in->has_spoken = true;
+    struct peer_link *former = other_in(node->cluster, peer);
+    if (former == NULL)
         return;
-    link_end(peer->in->link, "the node has called anew");
-    peers_raise(node, peer->in);
+    link_end(former->link, "the node has called anew");
+    peers_raise(node, former);
     peer->reach.goes_around = false;
     if (!node->cluster->is_settled)
         peer->settles_us = false; /* it compares when it has called */
@@ -195,7 +209,6 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         handoff_link_ready(node, peer);
         burial_greet(node, peer);
     } else {
-        end_former(node, peer);
         peer->in = peer_link;
         peer->next_call_ms = 0; /* it is there: call it, too */
         peer->failed_calls = 0;
@@ -211,6 +224,8 @@ static bool deliver(void *context, struct link *link, unsigned kind, const uint8
     (void)link;
     if (peer == NULL)
         return false;
+    if (UNLIKELY(!peer_link->has_spoken) && peer_link == peer->in)
+        end_former(node, peer);
     switch (kind) {
     case FRAME_GOSSIP:
         node->cluster->must_update = true;
@@ -285,16 +300,6 @@ struct peer_link *node_peer_accept(struct node *node, const struct node_client *
     return link_to(node, peer, false, 0);
 }
 
-/* Another link on which the peer has called: it may have called twice (as a seed, too), and have ended the later one itself. */
-static struct peer_link *other_in(const struct cluster *cluster, const struct peer *peer) {
-    LIST_FOR_EACH(at, &cluster->links) {
-        struct peer_link *link = LIST_ENTRY(at, struct peer_link, all);
-        if (link->peer == peer && !link->is_caller && link_state(link->link) == LINK_READY)
-            return link;
-    }
-    return NULL;
-}
-
 void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) {
     struct cluster *cluster = node->cluster;
     struct peer *peer = link->peer;
@@ -319,7 +324,7 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         forward_link_ended(node, peer);
     }
     if (peer != NULL && peer->in == link) {
-        peer->in = other_in(cluster, peer);
+        peer->in = other_in(cluster, peer); /* it may have called twice, and have ended this one itself */
         peer->reach.goes_around = false;
         if (!cluster->is_settled && peer->in == NULL)
             peer->settles_us = false; /* something may be lost: it will compare when it has called again */
