@@ -92,7 +92,8 @@ static void live(struct fleet *fleet, uint64_t seed, double node_hours, struct d
     uint64_t until_ns = fleet->world.now_ns + (uint64_t)(node_hours / NODES * 3600 * 1e9);
     watch.false_deaths = 0;
     while (fleet->world.now_ns < until_ns && !world_has_failed(&fleet->world)) {
-        fleet_pass(fleet, chance_between(&fleet->faults, 1, 2 * PAUSE_EVERY_NS));
+        /* Two pauses at once would be a longer one. */
+        fleet_pass(fleet, chance_between(&fleet->faults, 3 * PAUSE_MAX_NS, 2 * PAUSE_EVERY_NS));
         station_pause(&fleet->stations[rng_below(&fleet->faults, NODES)],
                       chance_between(&fleet->faults, MS_NS, PAUSE_MAX_NS));
         result->pauses++;
