@@ -8,6 +8,7 @@
 #include "base/prefetch.h"
 #include "data/merge_state.h"
 #include "proto/record_codec.h"
+#include "store/content.h"
 #include "store/floors.h"
 
 #define NUMBERS_FIRST 8
@@ -368,20 +369,30 @@ static inline void count_change(struct entries_outcome *outcome, bool has_change
         outcome->stale++;
 }
 
+/* Whether neither of two records of a key has seen what the other holds. */
+static bool are_concurrent(const struct keyspace *keyspace, const struct record_parts *theirs,
+                           const struct record *record) {
+    struct version our_version, their_version;
+    struct record_parts ours;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &ours, others);
+    record_parts_version(&ours, &our_version);
+    record_parts_version(theirs, &their_version);
+    return !content_is_covered(&keyspace->actors, theirs, &our_version) &&
+           !content_is_covered(&keyspace->actors, &ours, &their_version);
+}
+
 /* A candidate of the sender's. Whether it is not to be taken; then it is told so. */
 static bool refuse_candidate(struct application *application, struct item *item,
                              const struct record *record) {
     const struct entries_options *options = application->options;
     struct keyspace *keyspace = application->keyspace;
     struct buffer *answers = &application->outcome->answers;
-    struct version ours, theirs;
+    struct version theirs;
+    if (record != NULL && (record->counter <= keyspace->ledger->floors.counters[item->key.slot] ||
+                           !are_concurrent(keyspace, &item->parts, record)))
+        return false;
     record_parts_version(&item->parts, &theirs);
-    if (record != NULL) {
-        record_version(record, &ours);
-        if (record->counter <= keyspace->ledger->floors.counters[item->key.slot] ||
-            version_compare(&ours, &theirs) != VERSION_CONCURRENT)
-            return false;
-    }
     if (options->answers_writer != NULL) {
         bool is_told =
             entries_tell_flush(options->answers_writer, keyspace->ledger, answers, item->key.slot) &&
@@ -398,10 +409,7 @@ static bool refuse_candidate(struct application *application, struct item *item,
 
 /* This node's own candidate gives way to what does not know it. */
 static void give_way(struct application *application, struct item *item, const struct record *record) {
-    struct version ours, theirs;
-    record_parts_version(&item->parts, &theirs);
-    record_version(record, &ours);
-    if (version_compare(&ours, &theirs) == VERSION_CONCURRENT)
+    if (are_concurrent(application->keyspace, &item->parts, record))
         keyspace_drop_copy(application->keyspace, &item->key);
 }
 

@@ -154,8 +154,12 @@ enum record_merge record_merge(const struct version *ours, const struct version 
     case VERSION_EQUAL:
     case VERSION_DESCENDS: return MERGE_KEEP;
     case VERSION_PRECEDES: return MERGE_REPLACE;
-    default: break;
+    default: return record_join(ours, theirs, theirs_win_ties, theirs_wins, joined);
     }
+}
+
+enum record_merge record_join(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
+                              bool *theirs_wins, struct version *joined) {
     uint64_t our_highest = version_highest(ours).counter, their_highest = version_highest(theirs).counter;
     *theirs_wins = their_highest != our_highest ? their_highest > our_highest : theirs_win_ties;
     *joined = *ours;

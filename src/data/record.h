@@ -253,4 +253,8 @@ enum record_merge {
 enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
                                bool *theirs_wins, struct version *joined);
 
+/* The same for versions that are taken to be concurrent, whatever they say. */
+enum record_merge record_join(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
+                              bool *theirs_wins, struct version *joined);
+
 #endif

@@ -30,6 +30,14 @@ struct version {
 
 enum version_order { VERSION_EQUAL, VERSION_DESCENDS, VERSION_PRECEDES, VERSION_CONCURRENT };
 
+/* Whether who has this version has seen a write. */
+static inline bool version_covers(const struct version *version, struct dot dot) {
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].actor == dot.actor)
+            return version->dots[i].counter >= dot.counter;
+    return false;
+}
+
 /* How a stands to b: a descends from b (has seen all of b and more), precedes it, equals it, or neither. */
 enum version_order version_compare(const struct version *a, const struct version *b);
 

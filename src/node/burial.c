@@ -12,6 +12,8 @@
 #define WORK_EVERY_MS 1000
 /* Tombstones of a slot are dropped together: so many times while one grows old. */
 #define TIMES_PER_GRACE 16
+/* So far behind what is compared and kept are the fold points; less where tombstones are dropped earlier. */
+#define FOLD_MARGIN_MS 60000
 /* Slots whose floors are raised in one go. */
 #define SLOTS_PER_STEP 256
 
@@ -140,6 +142,22 @@ static uint64_t kept_by_all(const struct node *node, const struct holder_set *se
     return kept;
 }
 
+/* What is known of the set that was looked at last: neighbours mostly have the same. */
+struct verdict {
+    const struct holder_set *set;
+    uint64_t kept;
+};
+
+static uint64_t kept_of_slot(const struct node *node, uint32_t slot, uint64_t hinted,
+                             struct verdict *verdict) {
+    const struct holder_set *set = holders_of(node->cluster, node->keyspace->ledger, slot);
+    if (set != verdict->set) {
+        verdict->set = set;
+        verdict->kept = kept_by_all(node, set, hinted);
+    }
+    return verdict->kept;
+}
+
 static void raise(struct node *node, uint32_t slot, const struct holder_set *set, uint64_t floor) {
     if (!floors_raise(node->keyspace, slot, slot, floor))
         return;
@@ -152,11 +170,22 @@ static void raise(struct node *node, uint32_t slot, const struct holder_set *set
     }
 }
 
-/* What is known of the set that was looked at last: neighbours mostly have the same. */
-struct verdict {
-    const struct holder_set *set;
-    uint64_t kept;
-};
+/* What all home copies have for good becomes the fold points of the slots that this node executes. A start with a slow clock may have
+ * stamped below what had been compared by then; and word of hints takes its time. */
+static void note_folds(struct node *node, uint64_t hinted) {
+    const struct cluster *cluster = node->cluster;
+    struct ledger *ledger = node->keyspace->ledger;
+    uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
+    uint64_t margin = counter_of_ms(grace_ms < FOLD_MARGIN_MS ? grace_ms : FOLD_MARGIN_MS);
+    struct verdict verdict = {NULL, 0};
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        if (cluster_coordinator(cluster, slot) != ROUTE_SELF || hints_of_slot(&cluster->hints, slot) != 0)
+            continue;
+        uint64_t kept = kept_of_slot(node, slot, hinted, &verdict);
+        if (kept > margin && kept - margin > ledger->folds[slot])
+            ledger->folds[slot] = kept - margin;
+    }
+}
 
 static void look_at_slot(struct node *node, uint32_t slot, uint64_t limit, uint64_t slack, uint64_t hinted,
                          struct verdict *verdict, uint32_t *raised) {
@@ -164,15 +193,11 @@ static void look_at_slot(struct node *node, uint32_t slot, uint64_t limit, uint6
     if (LIKELY(ledger->tombstones[slot] == 0) || cluster_coordinator(node->cluster, slot) != ROUTE_SELF ||
         ledger->oldest_tombstones[slot] > limit - slack || hints_of_slot(&node->cluster->hints, slot) != 0)
         return;
-    const struct holder_set *set = holders_of(node->cluster, ledger, slot);
-    if (set != verdict->set) {
-        verdict->set = set;
-        verdict->kept = kept_by_all(node, set, hinted);
-    }
-    uint64_t floor = floors_round(verdict->kept < limit ? verdict->kept : limit);
+    uint64_t kept = kept_of_slot(node, slot, hinted, verdict);
+    uint64_t floor = floors_round(kept < limit ? kept : limit);
     if (floor < ledger->oldest_tombstones[slot])
         return;
-    raise(node, slot, set, floor);
+    raise(node, slot, verdict->set, floor);
     ++*raised;
 }
 
@@ -236,12 +261,15 @@ uint32_t burial_work(struct node *node) {
         note_stubs(node);
     uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
     const struct keyspace *keyspace = node->keyspace;
-    if (keyspace->is_alone || cluster->ring == NULL || !cluster->is_settled || !keyspace->ledger->is_walked ||
-        floors_are_dropping(keyspace->ledger) || (uint64_t)keyspace->now_ms < 2 * grace_ms)
+    if (keyspace->is_alone || cluster->ring == NULL || !cluster->is_settled || !keyspace->ledger->is_walked)
         return WORK_EVERY_MS;
     note_own(node);
+    uint64_t hinted = all_hinted(node);
+    note_folds(node, hinted);
+    if (floors_are_dropping(keyspace->ledger) || (uint64_t)keyspace->now_ms < 2 * grace_ms)
+        return WORK_EVERY_MS;
     uint64_t limit = counter_of_ms((uint64_t)keyspace->now_ms - grace_ms);
-    uint64_t slack = counter_of_ms(grace_ms / TIMES_PER_GRACE), hinted = all_hinted(node);
+    uint64_t slack = counter_of_ms(grace_ms / TIMES_PER_GRACE);
     struct verdict verdict = {NULL, 0};
     uint32_t raised = 0, looked_at = 0;
     for (; looked_at < SLOT_COUNT && raised < SLOTS_PER_STEP; looked_at++) {

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "store/content.h"
 #include "store/floors.h"
 #include "store/keyspace_inside.h"
 #include "store/reclaim.h"
@@ -75,23 +76,27 @@ static uint16_t first_of_highest(const struct keyspace *keyspace, const struct v
     return first;
 }
 
+/* Whether who has seen a version has seen all that a record holds. */
+static bool covers_record(const struct keyspace *keyspace, const struct version *version,
+                          const struct record *record) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    return content_is_covered(&keyspace->actors, &parts, version);
+}
+
+/* The dot of the value that a version was stamped with. */
+static struct dot value_dot_of(const struct keyspace *keyspace, const struct version *version) {
+    uint64_t counter = version_highest(version).counter;
+    return (struct dot){.counter = counter, .actor = first_of_highest(keyspace, version, counter)};
+}
+
 /* Whether theirs wins where both have the same highest counter: everywhere the same. */
 static bool theirs_win_ties(const struct keyspace *keyspace, const struct version *ours,
                             const struct version *theirs) {
-    uint64_t counter = version_highest(ours).counter;
-    if (version_highest(theirs).counter != counter)
-        return false; /* there is no tie */
-    return actors_compare(&keyspace->actors, first_of_highest(keyspace, theirs, counter),
-                          first_of_highest(keyspace, ours, counter)) > 0;
-}
-
-struct dot funnel_value_dot(const struct keyspace *keyspace, const struct record_parts *parts) {
-    struct dot dot = parts->newest;
-    for (uint32_t i = 0; i < parts->other_count; i++)
-        if (parts->others[i].counter == dot.counter &&
-            actors_compare(&keyspace->actors, parts->others[i].actor, dot.actor) > 0)
-            dot.actor = parts->others[i].actor;
-    return dot;
+    struct dot our_dot = value_dot_of(keyspace, ours), their_dot = value_dot_of(keyspace, theirs);
+    return our_dot.counter == their_dot.counter &&
+           actors_compare(&keyspace->actors, their_dot.actor, our_dot.actor) > 0;
 }
 
 /* ---- Records ---- */
@@ -172,20 +177,25 @@ static __attribute__((noinline)) bool merge_versions(struct keyspace *keyspace, 
     bool theirs_wins = false;
     record_parts_version(parts, &theirs);
     record_version(old, &ours);
-    bool is_conflict = version_compare(&ours, &theirs) == VERSION_CONCURRENT;
-    bool ties = is_conflict && theirs_win_ties(keyspace, &ours, &theirs);
-    enum record_merge outcome = record_merge(&ours, &theirs, ties, &theirs_wins, &joined);
-    if (outcome == MERGE_KEEP) {
-        keyspace->counters.merge_conflicts += is_conflict;
+    record_parts(old, &old_parts, old_others);
+    if (content_gives_way(&keyspace->actors, parts, &theirs, &old_parts, &ours))
         return true;
+    bool is_conflict = !content_gives_way(&keyspace->actors, &old_parts, &ours, parts, &theirs);
+    enum record_merge outcome = MERGE_REPLACE;
+    if (is_conflict) {
+        bool ties = theirs_win_ties(keyspace, &ours, &theirs);
+        outcome = record_join(&ours, &theirs, ties, &theirs_wins, &joined);
+        if (outcome == MERGE_KEEP) {
+            keyspace->counters.merge_conflicts++;
+            return true;
+        }
     }
     struct buffer bytes;
     buffer_init(&bytes, keyspace->mem);
     bool done = true;
     if (outcome == MERGE_JOIN) {
-        record_parts(old, &old_parts, old_others);
-        old_parts.newest = funnel_value_dot(keyspace, &old_parts);
-        new_parts.newest = funnel_value_dot(keyspace, &new_parts);
+        old_parts.newest = content_value_dot(&keyspace->actors, &old_parts);
+        new_parts.newest = content_value_dot(&keyspace->actors, &new_parts);
         struct merge_side our_side = {.parts = &old_parts, .version = &ours};
         struct merge_side their_side = {.parts = &new_parts, .version = &theirs};
         done = join(keyspace, key, &our_side, &their_side, theirs_wins, parts, &bytes);
@@ -206,11 +216,9 @@ static __attribute__((noinline)) bool bury(struct keyspace *keyspace, struct arg
                                            struct dict_position *position) {
     if (old == NULL)
         return false;
-    struct version ours, version;
-    record_version(old, &ours);
+    struct version version;
     record_parts_version(theirs, &version);
-    enum version_order order = version_compare(&ours, &version);
-    if (order != VERSION_EQUAL && order != VERSION_PRECEDES)
+    if (!covers_record(keyspace, &version, old))
         return false;
     if (!funnel_is_tombstone(old))
         funnel_touch(keyspace, 0, key);
@@ -220,14 +228,14 @@ static __attribute__((noinline)) bool bury(struct keyspace *keyspace, struct arg
 }
 
 /* Whether theirs is the stub of ours: its coordinator says that the time of this very version has come. */
-static __attribute__((noinline)) bool is_stub_of(const struct record *ours,
+static __attribute__((noinline)) bool is_stub_of(const struct keyspace *keyspace, const struct record *ours,
                                                  const struct record_parts *theirs) {
     if (ours == NULL || !(ours->flags & RECORD_EXPIRY))
         return false;
     struct version version, stub;
     record_version(ours, &version);
     record_parts_version(theirs, &stub);
-    return version_compare(&version, &stub) == VERSION_EQUAL;
+    return covers_record(keyspace, &stub, ours) && content_is_covered(&keyspace->actors, theirs, &version);
 }
 
 bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argument *key,
@@ -246,7 +254,7 @@ bool keyspace_merge(struct keyspace *keyspace, uint32_t database, struct argumen
     note_incoming(keyspace, theirs->newest.counter);
     struct record_parts parts = *theirs;
     parts.access_s = keyspace->now_s;
-    if (UNLIKELY(parts.type == RECORD_TOMBSTONE) && is_stub_of(old, &parts)) {
+    if (UNLIKELY(parts.type == RECORD_TOMBSTONE) && is_stub_of(keyspace, old, &parts)) {
         struct dot others[VERSION_DOTS_MAX];
         record_parts_order(&parts, others);
         return *has_changed = replace(keyspace, database, key, old, &position, &parts);
@@ -343,6 +351,15 @@ static struct record *reshape(struct keyspace *keyspace, struct database *databa
     return record;
 }
 
+/* Whether a record is the one that a patch was made of. */
+static bool is_base(const struct keyspace *keyspace, const struct record_parts *ours,
+                    const struct version *version, const struct version *base) {
+    if (ours->state_size != 0)
+        return version_compare(version, base) == VERSION_EQUAL;
+    return version_covers(version, value_dot_of(keyspace, base)) &&
+           content_is_covered(&keyspace->actors, ours, base);
+}
+
 enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argument *key,
                                          const struct keyspace_patch_parts *patch) {
     uint64_t counter = version_highest(&patch->version).counter;
@@ -356,14 +373,13 @@ enum keyspace_patch keyspace_apply_patch(struct keyspace *keyspace, struct argum
         return PATCH_UNFIT;
     struct version ours;
     record_version(record, &ours);
-    enum version_order order = version_compare(&ours, &patch->version);
-    if (order == VERSION_EQUAL || order == VERSION_DESCENDS)
+    if (version_covers(&ours, value_dot_of(keyspace, &patch->version)))
         return PATCH_STALE;
-    if (funnel_is_tombstone(record) || version_compare(&ours, &patch->base) != VERSION_EQUAL)
-        return PATCH_UNFIT;
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
     record_parts(record, &parts, others);
+    if (funnel_is_tombstone(record) || !is_base(keyspace, &parts, &ours, &patch->base))
+        return PATCH_UNFIT;
     record_parts_set_version(&parts, &patch->version, others);
     parts.state_size = 0; /* a write of a part of the value, too, does away with what was merged */
     parts.value = NULL;
@@ -389,10 +405,7 @@ bool keyspace_apply_expired(struct keyspace *keyspace, struct argument *key, con
     struct record *record = funnel_find(keyspace, 0, key, &position);
     if (record == NULL)
         return false;
-    struct version ours;
-    record_version(record, &ours);
-    enum version_order order = version_compare(&ours, version);
-    if (order != VERSION_EQUAL && order != VERSION_PRECEDES)
+    if (!covers_record(keyspace, version, record))
         return false;
     if (!funnel_is_tombstone(record)) {
         keyspace->counters.expired++;

@@ -5,6 +5,7 @@
 #include "store/keyspace_inside.h"
 
 #include "data/merge_state.h"
+#include "store/content.h"
 #include "store/expire.h"
 
 /* What is called in a shared database only stays out of the way of the others: its large frames are not theirs. */
@@ -45,11 +46,17 @@ static void forget_oldest(struct version *version) {
             (version->count - oldest) * sizeof *version->dots);
 }
 
-/* The other dots of a write over `old`, which others have written, too. */
-static RARELY bool keep_others(const struct keyspace *keyspace, const struct record *old,
+/* The other dots of a write over `old`, which others have written, too. false: some that old had are left out. */
+static RARELY bool keep_others(const struct keyspace *keyspace, uint32_t slot, const struct record *old,
                                struct record_parts *parts, struct dot others[VERSION_DOTS_MAX]) {
+    struct record_parts old_parts;
     struct version version;
-    record_version(old, &version);
+    record_parts(old, &old_parts, others);
+    bool is_folded = keyspace->ledger != NULL && old->counter <= keyspace->ledger->folds[slot];
+    if (is_folded)
+        content_version(&keyspace->actors, &old_parts, &version);
+    else
+        record_parts_version(&old_parts, &version);
     bool fits = version_raise(&version, parts->newest);
     if (!fits)
         forget_oldest(&version);
@@ -59,7 +66,7 @@ static RARELY bool keep_others(const struct keyspace *keyspace, const struct rec
             others[count++] = version.dots[i];
     parts->others = others;
     parts->other_count = (uint16_t)count;
-    return fits;
+    return fits && !is_folded;
 }
 
 /* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
@@ -74,7 +81,7 @@ static inline bool stamp(struct keyspace *keyspace, const struct database *datab
     parts->other_count = 0;
     return LIKELY(old == NULL || keyspace->is_alone ||
                   (old->actor == keyspace->actor && !record_has_others(old))) ||
-           keep_others(keyspace, old, parts, others);
+           keep_others(keyspace, slot, old, parts, others);
 }
 
 static inline void touch_access(const struct keyspace *keyspace, struct record *record) {
@@ -210,13 +217,19 @@ static inline bool fits_in_place(const struct keyspace *keyspace, const struct r
     return data + value->size <= record_begin || data >= record_begin + old_size;
 }
 
+/* `state`: what the merge state becomes, of the same size; NULL: it stays, or there is none. */
 static RARELY void restamp_shared(struct keyspace *keyspace, const struct argument *key,
-                                  struct record *record, uint64_t counter) {
+                                  struct record *record, uint64_t counter, const uint8_t *state) {
     struct ledger *ledger = keyspace->ledger;
     bool is_covered = ledger_covers(ledger, key->slot, key->hash);
     uint64_t before = is_covered ? ledger_record_digest(keyspace, key->hash, record) : 0;
     record->counter = counter;
     record->actor = keyspace->actor;
+    if (state != NULL) {
+        uint32_t size;
+        uint8_t *place = record_state(record, &size);
+        memcpy(place, state, size);
+    }
     if (LIKELY(is_covered))
         ledger->digests[key->slot] += ledger_record_digest(keyspace, key->hash, record) - before;
 }
@@ -228,7 +241,7 @@ static inline void restamp(struct keyspace *keyspace, const struct database *dat
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
     struct ledger *shared = funnel_shared(keyspace, database);
     if (UNLIKELY(shared != NULL)) {
-        restamp_shared(keyspace, key, record, next_stamp(keyspace, shared, key->slot, record));
+        restamp_shared(keyspace, key, record, next_stamp(keyspace, shared, key->slot, record), NULL);
         return;
     }
     record->counter = next_stamp(keyspace, NULL, 0, record);
@@ -514,8 +527,7 @@ static bool add_in_place(struct keyspace *keyspace, const struct argument *key, 
         return false;
     if (UNLIKELY(keyspace->image != NULL))
         image_before_change(keyspace->image, database, key->slot, key->hash, record);
-    restamp_shared(keyspace, key, record, counter);
-    memcpy(state, added, state_size);
+    restamp_shared(keyspace, key, record, counter, added);
     set_value_size(record, value->size);
     set_encoding(record, value->encoding);
     memcpy(record_value(record), value->data, value->size);
@@ -537,7 +549,7 @@ static bool add_anew(struct keyspace *keyspace, struct argument *key, struct ent
     parts_of_value(keyspace, database, key, old, value, expiry_ms, &parts, others);
     if (old != NULL) {
         record_parts(old, &old_parts, old_others);
-        old_parts.newest = funnel_value_dot(keyspace, &old_parts);
+        old_parts.newest = content_value_dot(&keyspace->actors, &old_parts);
     }
     struct buffer state;
     struct record *fresh = NULL;
@@ -585,6 +597,15 @@ bool keyspace_add(struct keyspace *keyspace, uint32_t database, struct argument 
     return true;
 }
 
+/* The base of a counter has the record's new dot: of a shared database. */
+static RARELY void touch_state(struct keyspace *keyspace, const struct argument *key, struct record *record) {
+    uint32_t size;
+    uint8_t *state = record_state(record, &size);
+    funnel_digest_remove(keyspace, key, record);
+    merge_state_touch(state, size, (struct dot){.counter = record->counter, .actor = record->actor});
+    funnel_digest_add(keyspace, key, record);
+}
+
 bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                          struct entry *entry, int64_t expiry_ms) {
     struct record *record = entry->record;
@@ -610,11 +631,8 @@ bool keyspace_set_expiry(struct keyspace *keyspace, uint32_t database_index, str
         parts.state_size = 0; /* the version that covers it is forgotten, too */
     if (!rebuild(keyspace, database_index, key, entry, &parts))
         return false;
-    uint32_t state_size;
-    uint8_t *state = record_state(entry->record, &state_size);
-    if (UNLIKELY(state != NULL))
-        merge_state_touch(state, state_size,
-                          (struct dot){.counter = entry->record->counter, .actor = entry->record->actor});
+    if (UNLIKELY(record_state_size(entry->record) != 0))
+        touch_state(keyspace, key, entry->record);
     keyspace_note_range(keyspace, 0, 0);
     return true;
 }

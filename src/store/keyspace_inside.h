@@ -102,10 +102,6 @@ static inline void funnel_touch(struct keyspace *keyspace, uint32_t database, co
     watch_touch(keyspace->watch, database, key);
 }
 
-/* The dot whose write the value is: of those with the highest counter the one whose actor has the highest identity, everywhere the
- * same. (A record's newest dot is the one with the highest number.) */
-struct dot funnel_value_dot(const struct keyspace *keyspace, const struct record_parts *parts);
-
 /* ---- Tables ---- */
 
 /* Takes a record out of its slot: dict_remove(), measured where it takes long. */

@@ -4,6 +4,7 @@
  */
 #include "store/ledger.h"
 
+#include "store/content.h"
 #include "store/keyspace_inside.h"
 
 #define EFFECTS_FIRST_CAPACITY 16
@@ -39,14 +40,25 @@ void ledger_free(struct ledger *ledger) {
 
 /* ---- Digests ---- */
 
-uint64_t ledger_others_digest(const struct actors *actors, const struct record *record) {
+struct dot_sum {
+    const struct actors *actors;
+    uint64_t sum;
+};
+
+static bool add_dot(void *context, struct dot dot) {
+    struct dot_sum *sum = context;
+    sum->sum += ledger_dot_digest(sum->actors, dot.actor, dot.counter);
+    return true;
+}
+
+/* A sum: the order of the dots is by numbers, which are other ones elsewhere. */
+uint64_t ledger_content_digest(const struct actors *actors, const struct record *record) {
     struct record_parts parts;
     struct dot others[VERSION_DOTS_MAX];
-    uint64_t sum = 0;
+    struct dot_sum sum = {.actors = actors};
     record_parts(record, &parts, others);
-    for (uint32_t i = 0; i < parts.other_count; i++)
-        sum += ledger_dot_digest(actors, others[i].actor, others[i].counter);
-    return sum;
+    (void)content_each(actors, &parts, add_dot, &sum);
+    return sum.sum;
 }
 
 __attribute__((noinline)) void funnel_digest_add(struct keyspace *keyspace, const struct argument *key,

@@ -5,9 +5,10 @@
  * can tell the other copies. Only database 0 is shared. A keyspace without a ledger (NULL), or with one while
  * keyspace->is_alone, pays a branch or two for it: then neither digests nor effects are kept, flush counters and tombstones are.
  *
- * The digest of a slot is the sum over its records of a mix of the key's hash and the version (all its dots, by the identities of
- * their actors, not by the numbers that they have here), tombstones included, values not: one version of a key means one
- * value. So it is updated in O(1) with each change, and two copies are equal if their digests are. While the keyspace is
+ * The digest of a slot is the sum over its records of a mix of the key's hash and the dots that the record *holds* (by the identities
+ * of their actors, not by the numbers that they have here): the dot of its value, and those of its merge state. Tombstones are
+ * included, values are not, as a dot is one write; and what else the version has seen is not, as that may have been folded here
+ * and not there (store/content.h). So it is updated in O(1) with each change, and two copies are equal if their digests are. While the keyspace is
  * alone digests are not kept; when it gets company they are made anew by a walk in steps (ledger_walk_step), which writes
  * need not wait for: the digests cover the places (slot, hash) that the walk has passed, and a change of one of them is a change of
  * the digest; a change ahead of the walk is found by it.
@@ -82,6 +83,8 @@ struct ledger {
     uint64_t flush_counters[SLOT_COUNT];
     uint64_t flushes; /* how often any of them was raised */
     uint32_t tombstones[SLOT_COUNT];
+    /* Fold points: what was stamped at or below has every home copy for good (store/content.h). Set from outside; never lowered. */
+    uint64_t folds[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
     /* The highest counter of this node's own actor in what was dropped here as other nodes' (not reclaimed, nor flushed), or above it. */
     uint64_t forgotten[SLOT_COUNT];
@@ -127,17 +130,16 @@ static inline uint64_t ledger_dot_digest(const struct actors *actors, uint16_t a
     return ledger_fold(counter ^ hash, hash ^ LEDGER_MIX_VERSION);
 }
 
-/* The dots of a record but for the newest. */
-uint64_t ledger_others_digest(const struct actors *actors, const struct record *record);
+/* The dots that a record with RECORD_VECTOR holds. */
+uint64_t ledger_content_digest(const struct actors *actors, const struct record *record);
 
 /* What one record adds to its slot's digest. */
 static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t hash,
                                             const struct record *record) {
-    /* A sum over the dots: their order is by numbers, which are other ones elsewhere. */
-    uint64_t version = ledger_dot_digest(&keyspace->actors, record->actor, record->counter);
-    if (UNLIKELY(record_has_others(record)))
-        version += ledger_others_digest(&keyspace->actors, record);
-    return ledger_fold(version ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
+    uint64_t content = LIKELY(!(record->flags & RECORD_VECTOR))
+                           ? ledger_dot_digest(&keyspace->actors, record->actor, record->counter)
+                           : ledger_content_digest(&keyspace->actors, record);
+    return ledger_fold(content ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
 }
 
 static inline bool ledger_keeps_stubs(const struct ledger *ledger, uint32_t slot) {

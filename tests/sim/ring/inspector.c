@@ -120,12 +120,6 @@ bool inspector_descends(const struct known_dot *dots, uint32_t count, const stru
     return true;
 }
 
-bool inspector_same_version(const struct known_version *one, const struct known_version *other) {
-    return one->count == other->count &&
-           inspector_descends(one->dots, one->count, other->dots, other->count) &&
-           inspector_descends(other->dots, other->count, one->dots, one->count);
-}
-
 /* Of those with the highest counter the one with the highest identity: so nodes decide ties. */
 struct known_dot inspector_newest(const struct inspector *inspector, const struct known_dot *dots,
                                   uint32_t count) {
@@ -140,6 +134,15 @@ struct known_dot inspector_newest(const struct inspector *inspector, const struc
             newest = dot;
     }
     return newest;
+}
+
+bool inspector_same_write(const struct inspector *inspector, const struct known_version *one,
+                          const struct known_version *other) {
+    if (one->count == 0 || other->count == 0)
+        return one->count == other->count;
+    struct known_dot first = inspector_newest(inspector, one->dots, one->count),
+                     second = inspector_newest(inspector, other->dots, other->count);
+    return first.actor == second.actor && first.counter == second.counter;
 }
 
 const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version,
@@ -387,6 +390,11 @@ static void check_progress(struct inspector *inspector, const struct station *st
     const struct history_key *name = &inspector->history->keys[key];
     if (name->kind == KEY_VOLATILE || before->has_expiry ||
         inspector_descends(now->dots, now->count, kept + 1, count))
+        return;
+    /* What a record has merely seen may be left out by whoever writes without having seen it, or when the version is folded: so may
+     * a write that has lost. What wins never goes back. */
+    if (now->count != 0 && inspector_newest(inspector, now->dots, now->count).counter >
+                               inspector_newest(inspector, kept + 1, count).counter)
         return;
     /* A full version forgets its oldest dot; what was flushed is gone. */
     if (count == VERSION_DOTS_MAX || now->count == VERSION_DOTS_MAX)

@@ -2,7 +2,8 @@
  *
  *   I-DOT     one (node, incarnation, counter) names one write of one key: the same value, type and expiry wherever it is, also
  *             among siblings; of a counter, which is merged, one version names one value and one merge state
- *   I-VVMONO  in one process the version of a key never goes back; a record goes away only by expiry, a flush,
+ *   I-VVMONO  in one process the version of a key never goes back: it covers what it covered before, or its value is that of a write
+ *             with a higher counter; a record goes away only by expiry, a flush,
  *             or with its slot
  *   I-HOLD    what was acknowledged is held by somebody, under its version or one that descends from it, until all who
  *             held it have lost their memory
@@ -150,7 +151,9 @@ void inspector_version(struct inspector *inspector, const struct station *statio
 bool inspector_same_state(struct inspector *inspector, uint32_t key, const struct keyspace *one,
                           const struct record *of_one, const struct keyspace *other,
                           const struct record *of_other);
-bool inspector_same_version(const struct known_version *one, const struct known_version *other);
+/* Whether the value is that of the same write. What else two versions have seen may differ. */
+bool inspector_same_write(const struct inspector *inspector, const struct known_version *one,
+                          const struct known_version *other);
 /* "3.1:174ab.2 7.1:174ab.1": for people. */
 const char *inspector_print_version(const struct inspector *inspector, const struct known_version *version,
                                     char *text, size_t text_size);

@@ -20,9 +20,8 @@ static bool covers(const struct inspector *inspector, const struct station *stat
     uint32_t count = (uint32_t)kept->counter;
     if (inspector_counter_of(kept + 1, count, claim->actor) >= claim->counter)
         return true;
-    /* Versions of so many actors forget some. */
-    if (count != 0 && inspector->actor_count > VERSION_DOTS_MAX &&
-        inspector_newest(inspector, kept + 1, count).counter >= claim->counter)
+    /* Of a write that has lost the versions may forget that it was there: which one wins is decided by the counter. */
+    if (count != 0 && inspector_newest(inspector, kept + 1, count).counter > claim->counter)
         return true;
     if (inspector_flush_counter(inspector, station, key) >= claim->counter)
         return true;
@@ -257,7 +256,8 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
             if (there == NULL)
                 continue;
             inspector_version(inspector, other, there, &theirs);
-            is_alike = inspector_descends(theirs.dots, theirs.count, ours.dots, ours.count);
+            is_alike = inspector_descends(theirs.dots, theirs.count, ours.dots, ours.count) ||
+                       inspector_same_write(inspector, &theirs, &ours);
             if (!is_alike)
                 break;
         }

@@ -300,7 +300,7 @@ static void check_merge(struct inspector *inspector, const struct station *stati
         }
         known_in(inspector, keyspace, results[order], &versions[order]);
     }
-    if (!inspector_same_version(&versions[0], &versions[1]) ||
+    if (!inspector_same_write(inspector, &versions[0], &versions[1]) ||
         record_value_size(results[0]) != record_value_size(results[1]) ||
         record_type(results[0]) != record_type(results[1]) ||
         record_expiry_ms(results[0]) != record_expiry_ms(results[1]) ||

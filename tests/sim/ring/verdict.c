@@ -174,7 +174,7 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
         if (first != NULL && record != NULL && record_type(first) != record_type(record) &&
             fleet->history.keys[key].kind == KEY_VOLATILE) {
             inspector_version(&fleet->inspector, &fleet->stations[i], record, &other);
-            if (inspector_same_version(&version, &other))
+            if (inspector_same_write(&fleet->inspector, &version, &other))
                 continue; /* one has become a stub: the clock that says so is ahead of the other's */
         }
         if (first == NULL && record == NULL)
@@ -188,10 +188,10 @@ static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, ch
         }
         inspector_version(&fleet->inspector, &fleet->stations[i], record, &other);
         const char *what =
-            !inspector_same_version(&version, &other)               ? "versions"
-            : record_type(first) != record_type(record)             ? "types"
-            : record_expiry_ms(first) != record_expiry_ms(record)   ? "expiries"
-            : record_value_size(first) != record_value_size(record) ? "sizes"
+            !inspector_same_write(&fleet->inspector, &version, &other) ? "versions"
+            : record_type(first) != record_type(record)                ? "types"
+            : record_expiry_ms(first) != record_expiry_ms(record)      ? "expiries"
+            : record_value_size(first) != record_value_size(record)    ? "sizes"
             : memcmp(record_value_const(first), record_value_const(record), record_value_size(first)) != 0
                 ? "values"
             : !inspector_same_state(&fleet->inspector, key, fleet->stations[first_holder].node->keyspace,

@@ -1,0 +1,255 @@
+/* content_test.c - what records hold and what they have merely seen: digests, merges, and versions that are folded.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "company.h"
+#include "store/content.h"
+
+#include <stdlib.h>
+
+/* The first executes what is written, the others hold copies of it. */
+static struct copy here, there, third;
+static struct copy *const all[] = {&here, &there, &third};
+
+static void open_all(void) {
+    for (uint8_t i = 0; i < 3; i++)
+        copy_open(all[i], (uint8_t)(1 + 3 * i));
+}
+
+static void close_all(void) {
+    for (unsigned i = 0; i < 3; i++) {
+        copy_check(all[i]);
+        copy_close(all[i]);
+    }
+}
+
+TestSuite(content, .init = open_all, .fini = close_all);
+
+static bool bring(struct copy *from, struct copy *to, const char *name) {
+    struct argument key = key_of(name);
+    return fetch(from, to, &key);
+}
+
+static void spread(struct copy *from, const char *name) {
+    for (unsigned i = 0; i < 3; i++)
+        if (all[i] != from)
+            (void)bring(from, all[i], name);
+}
+
+static uint32_t dots_of(struct copy *copy, const char *name) {
+    struct version version;
+    record_version(copy_find(copy, name), &version);
+    return version.count;
+}
+
+static uint64_t counter_of(struct copy *copy, const char *name) {
+    return copy_find(copy, name)->counter;
+}
+
+static uint64_t digest_of(struct copy *copy, const char *name) {
+    struct argument key = key_of(name);
+    keyspace_place(copy->keyspace, &key);
+    return copy->keyspace->ledger->digests[key.slot];
+}
+
+/* All home copies have what was stamped up to now: this copy knows it. */
+static void fold(struct copy *copy, const char *name) {
+    struct argument key = key_of(name);
+    keyspace_place(copy->keyspace, &key);
+    copy->keyspace->ledger->folds[key.slot] = counter_of(copy, name);
+}
+
+/* The key was written everywhere, one after the other. */
+static void write_everywhere(const char *name) {
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(copy_put(all[2 - i], name, "old", EXPIRY_NONE));
+        spread(all[2 - i], name);
+    }
+}
+
+Test(content, a_write_keeps_what_the_version_has_seen_as_long_as_somebody_may_lack_it) {
+    write_everywhere("a");
+    cr_assert_eq(dots_of(&here, "a"), 3);
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "b", "1", EXPIRY_NONE));
+    struct argument key = key_of("a");
+    keyspace_place(here.keyspace, &key);
+    here.keyspace->ledger->folds[key.slot] = counter_of(&here, "a") - 1;
+    cr_assert(copy_put(&here, "a", "new", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&here, "a"), 3);
+}
+
+Test(content, a_write_over_what_all_have_for_good_keeps_only_what_that_held) {
+    write_everywhere("a");
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "a", "new", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    spread(&here, "a");
+    cr_assert_eq(dots_of(&there, "a"), 1);
+    copies_agree(&here, &there);
+    copies_agree(&here, &third);
+    /* Somebody else executes it now. */
+    fold(&there, "a");
+    cr_assert(copy_put(&there, "a", "newer", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&there, "a"), 2, "what it takes the place of has to be covered");
+    spread(&there, "a");
+    copies_agree(&here, &there);
+    fold(&there, "a");
+    cr_assert(copy_put(&there, "a", "newest", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&there, "a"), 1);
+    spread(&there, "a");
+    copies_agree(&there, &third);
+    cr_assert_eq(here.keyspace->counters.merge_conflicts + third.keyspace->counters.merge_conflicts, 0);
+}
+
+Test(content, a_deletion_is_folded_like_any_write) {
+    write_everywhere("a");
+    fold(&here, "a");
+    cr_assert(copy_delete(&here, "a"));
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    spread(&here, "a");
+    cr_assert_null(copy_get(&third, "a"));
+    copies_agree(&here, &third);
+}
+
+Test(content, an_edit_of_a_long_value_that_folds_is_told_as_a_whole) {
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(copy_put_long(all[2 - i], "a", 5000, (uint8_t)i));
+        spread(all[2 - i], "a");
+    }
+    for (unsigned i = 0; i < 3; i++)
+        ledger_clear_effects(all[i]->keyspace->ledger);
+    fold(&here, "a");
+    struct argument key = key_of("a");
+    struct entry entry;
+    cr_assert_not_null(keyspace_lookup(here.keyspace, 0, &key, LOOKUP_WRITE, &entry));
+    uint8_t *bytes = keyspace_edit(here.keyspace, 0, &key, &entry, 5000, ENCODING_RAW);
+    bytes[17] = '!';
+    keyspace_note_range(here.keyspace, 17, 1);
+    cr_assert_eq(here.keyspace->ledger->effects[0].kind, EFFECT_WRITE);
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    struct copy *others[] = {&there, &third};
+    tell(&here, others, 2);
+    copies_agree(&here, &there);
+    copies_agree(&here, &third);
+}
+
+Test(content, what_was_merely_seen_is_in_no_digest) {
+    write_everywhere("a");
+    (void)bring(&here, &there, "a");
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "a", "new", EXPIRY_NONE));
+    /* As if the others had not folded. */
+    struct record_parts parts;
+    struct dot dots[VERSION_DOTS_MAX], others[VERSION_DOTS_MAX];
+    record_parts(copy_find(&here, "a"), &parts, dots);
+    translate(&here, &third, &parts, others);
+    struct argument key = key_of("a");
+    record_parts(copy_find(&third, "a"), &parts, dots);
+    uint64_t before = digest_of(&third, "a");
+    bool has_changed;
+    parts.newest.counter = counter_of(&here, "a");
+    cr_assert(keyspace_merge(third.keyspace, 0, &key, &parts, &has_changed));
+    cr_assert(has_changed);
+    cr_assert_eq(dots_of(&third, "a"), 3);
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    cr_assert_neq(digest_of(&third, "a"), before);
+    cr_assert_eq(digest_of(&third, "a"), digest_of(&here, "a"));
+}
+
+Test(content, of_two_records_that_hold_the_same_the_own_one_stays) {
+    write_everywhere("a");
+    struct argument key = key_of("a");
+    struct record_parts parts;
+    struct dot dots[VERSION_DOTS_MAX], others[VERSION_DOTS_MAX];
+    record_parts(copy_find(&here, "a"), &parts, dots);
+    translate(&here, &there, &parts, others);
+    parts.other_count = 0; /* as if it had been folded there */
+    bool has_changed;
+    cr_assert(keyspace_merge(there.keyspace, 0, &key, &parts, &has_changed));
+    cr_assert_not(has_changed);
+    cr_assert_eq(dots_of(&there, "a"), 3);
+    cr_assert_eq(there.keyspace->counters.merge_conflicts, 0);
+}
+
+Test(content, an_older_copy_that_was_folded_away_loses_as_it_would_have_before) {
+    cr_assert(copy_put(&third, "a", "old", EXPIRY_NONE));
+    (void)bring(&third, &here, "a");
+    cr_assert(copy_put(&here, "a", "new", EXPIRY_NONE));
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "a", "newest", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    (void)bring(&third, &here, "a");
+    copy_holds(&here, "a", "newest");
+    (void)bring(&here, &third, "a");
+    copies_agree(&here, &third);
+}
+
+Test(content, a_counter_that_is_folded_counts_all_parts_once) {
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(copy_add(all[i], "a", 100));
+        spread(all[i], "a");
+    }
+    cr_assert_eq(dots_of(&here, "a"), 3);
+    fold(&there, "a");
+    fold(&here, "a");
+    /* Two that do not hear of each other: each part is still its actor's. */
+    cr_assert(copy_add(&here, "a", 10));
+    cr_assert(copy_add(&there, "a", 1));
+    (void)bring(&here, &there, "a");
+    (void)bring(&there, &here, "a");
+    spread(&here, "a");
+    copy_holds(&here, "a", "311");
+    copies_agree(&here, &there);
+    copies_agree(&here, &third);
+    /* A plain write does away with the parts, wherever they are. */
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "a", "7", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&here, "a"), 3, "what it held has to be covered, or it would count again");
+    spread(&here, "a");
+    copy_holds(&third, "a", "7");
+    copies_agree(&here, &third);
+    copies_agree(&here, &there);
+    fold(&here, "a");
+    cr_assert(copy_put(&here, "a", "8", EXPIRY_NONE));
+    cr_assert_eq(dots_of(&here, "a"), 1);
+    spread(&here, "a");
+    copies_agree(&here, &there);
+}
+
+Test(content, an_expiry_of_a_counter_changes_the_digest_by_its_dot) {
+    cr_assert(copy_add(&here, "a", 5));
+    spread(&here, "a");
+    cr_assert(copy_expire(&here, "a", NOW_MS + 100000));
+    cr_assert_neq(digest_of(&here, "a"), digest_of(&there, "a"));
+    spread(&here, "a");
+    copies_agree(&here, &there);
+    cr_assert(copy_add(&here, "a", 5));
+    copy_check(&here);
+    spread(&here, "a");
+    copies_agree(&here, &third);
+}
+
+Test(content, versions_stay_short_however_many_starts_write) {
+    struct rng rng;
+    rng_init(&rng, 11);
+    for (unsigned start = 0; start < 200; start++) {
+        struct actor_identity identity = {.incarnation = 100 + start};
+        memset(identity.node_id, 0x77, sizeof identity.node_id);
+        uint16_t actor = actors_intern(&here.keyspace->actors, &identity);
+        cr_assert_neq(actor, ACTORS_NONE);
+        here.keyspace->actor = actor;
+        if (start != 0)
+            fold(&here, "a");
+        if (rng_below(&rng, 2) == 0)
+            cr_assert(copy_put(&here, "a", "1", EXPIRY_NONE));
+        else
+            cr_assert(copy_expire(&here, "a", NOW_MS + 100000 + start) || start == 0);
+        if (start == 0)
+            cr_assert(copy_put(&here, "a", "1", EXPIRY_NONE));
+        spread(&here, "a");
+        cr_assert_leq(dots_of(&here, "a"), 2);
+        cr_assert_leq(dots_of(&third, "a"), 2);
+        copies_agree(&here, &third);
+    }
+}
