@@ -25,11 +25,6 @@ static void close_all(void) {
 
 TestSuite(content, .init = open_all, .fini = close_all);
 
-static bool bring(struct copy *from, struct copy *to, const char *name) {
-    struct argument key = key_of(name);
-    return fetch(from, to, &key);
-}
-
 static void spread(struct copy *from, const char *name) {
     for (unsigned i = 0; i < 3; i++)
         if (all[i] != from)
