@@ -76,8 +76,12 @@ bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t las
 /* Tells the last flush of a slot, if there was one, and if it was not told yet. To come before records and patches of the slot where the other
  * end may not have heard of the flush: what was written behind it says nothing of what it has done away with, and merged with that
  * it would become one thing here and another there, under the same version. false: no memory, the payload is as before. */
-bool entries_tell_flush(struct entries_writer *writer, const struct ledger *ledger, struct buffer *payload,
-                        uint32_t slot);
+bool entries_tell_known_flush(struct entries_writer *writer, const struct ledger *ledger,
+                              struct buffer *payload, uint32_t slot);
+static inline bool entries_tell_flush(struct entries_writer *writer, const struct ledger *ledger,
+                                      struct buffer *payload, uint32_t slot) {
+    return LIKELY(ledger->highest_flush == 0) || entries_tell_known_flush(writer, ledger, payload, slot);
+}
 bool entries_add_floor(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
 bool entries_add_fetch(struct buffer *payload, const uint8_t *key, uint32_t key_size);
 bool entries_add_mark(struct buffer *payload, uint64_t number);

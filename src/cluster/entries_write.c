@@ -253,8 +253,8 @@ bool entries_add_flush(struct buffer *payload, uint32_t first_slot, uint32_t las
     return add_slots(payload, ENTRY_FLUSH, first_slot, last_slot, counter);
 }
 
-bool entries_tell_flush(struct entries_writer *writer, const struct ledger *ledger, struct buffer *payload,
-                        uint32_t slot) {
+bool entries_tell_known_flush(struct entries_writer *writer, const struct ledger *ledger,
+                              struct buffer *payload, uint32_t slot) {
     uint64_t counter = ledger->flush_counters[slot], bit = UINT64_C(1) << slot % 64;
     if (LIKELY(counter == 0))
         return true;
