@@ -144,10 +144,16 @@ static void make_lists(struct ring *ring, const struct ring_member *members) {
     uint32_t zones = count_zones(members, ring->member_count, ring->width), start = 0;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint64_t place = (uint64_t)slot << SLOT_PLACE_SHIFT;
+        uint32_t before = start;
         while (start < ring->point_count && ring->points[start].place < place)
             start++;
-        uint32_t first = start == ring->point_count ? 0 : start;
         uint16_t *list = ring->lists + (size_t)slot * ring->width;
+        if (slot != 0 && start == before) {
+            memcpy(list, list - ring->width, ring->width * sizeof *list);
+            continue;
+        }
+        ring->begins[slot >> 6] |= UINT64_C(1) << (slot & 63);
+        uint32_t first = start == ring->point_count ? 0 : start;
         uint32_t count = extend_list(ring, members, first, list, 0, zones, true);
         extend_list(ring, members, first, list, count, ring->width, false);
     }

@@ -49,6 +49,8 @@ struct ring {
     uint32_t
         width; /* entries of a preference list: copies, or fewer where there are fewer members with weight */
     uint16_t *lists; /* SLOT_COUNT * width members */
+    /* Slots before which there is a point: one bit each. The slots behind, up to the next such, have the same list and the same walk. */
+    uint64_t begins[SLOT_COUNT / 64];
     uint64_t digest; /* of ids, weights, zones and copies */
 };
 
@@ -64,6 +66,11 @@ uint64_t ring_digest(const struct ring_member *members, uint32_t member_count, u
 /* The preference list of a slot: ring->width members, the primary first. */
 static inline const uint16_t *ring_list(const struct ring *ring, uint32_t slot) {
     return ring->lists + (size_t)slot * ring->width;
+}
+
+/* Whether a slot has another place among the points than the slot before it. Where not, all that follows from the ring is the same. */
+static inline bool ring_begins(const struct ring *ring, uint32_t slot) {
+    return ring->begins[slot >> 6] >> (slot & 63) & 1;
 }
 
 static inline uint16_t ring_primary(const struct ring *ring, uint32_t slot) {

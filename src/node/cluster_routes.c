@@ -178,6 +178,12 @@ static uint16_t route_of(const struct cluster *cluster, const struct marks *mark
     return stand_in(cluster, marks, slot);
 }
 
+/* Whether a slot may have another route than the one before it. */
+static bool begins(const struct cluster *cluster, uint32_t slot) {
+    return slot == 0 || (cluster->ring != NULL && ring_begins(cluster->ring, slot)) ||
+           (cluster->settled_ring != NULL && ring_begins(cluster->settled_ring, slot));
+}
+
 uint16_t cluster_coordinator(const struct cluster *cluster, uint32_t slot) {
     return cluster->coordinators[slot];
 }
@@ -256,8 +262,12 @@ static void take_ways(struct node *node) {
     cluster->has_detours = false;
     if (!is_plain)
         mark_all(cluster, &marks, true);
+    uint16_t route = ROUTE_NOBODY;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        uint16_t route = is_plain ? cluster->coordinators[slot] : route_of(cluster, &marks, slot);
+        if (is_plain)
+            route = cluster->coordinators[slot];
+        else if (begins(cluster, slot))
+            route = route_of(cluster, &marks, slot);
         cluster->has_detours = cluster->has_detours || route != cluster->coordinators[slot];
         if (cluster->routes[slot] != route)
             cluster->way_epoch = cluster->way_epochs[slot] = cluster->route_epoch + 1;
@@ -276,7 +286,8 @@ void cluster_make_routes(struct node *node) {
     struct marks marks;
     mark_all(cluster, &marks, false);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        cluster->coordinators[slot] = route_of(cluster, &marks, slot);
+        cluster->coordinators[slot] =
+            begins(cluster, slot) ? route_of(cluster, &marks, slot) : cluster->coordinators[slot - 1];
     make_sets(node);
     note_sets(node);
     if (node->keyspace->is_alone != membership_is_alone(cluster->membership))

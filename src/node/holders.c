@@ -150,9 +150,12 @@ void holders_place(struct node *node) {
         placing.is_reachable[i] = is_reachable(cluster, cluster->ring_indexes[i]);
     cluster->reachable_digest = digest_reachable(cluster, placing.may_stand_in);
     cluster->holder_set_count = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        notes[slot] =
-            place_slot(&placing, slot) | (uint16_t)(cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0);
+    uint16_t number = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        if (slot == 0 || ring_begins(cluster->ring, slot))
+            number = place_slot(&placing, slot);
+        notes[slot] = number | (uint16_t)(cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0);
+    }
 }
 
 void holders_work(struct node *node) {

@@ -389,3 +389,26 @@ Test(ring, missing_memory_is_no_ring_and_no_leak) {
     }
     mem.fuse = 0;
 }
+
+Test(ring, slots_between_two_points_have_the_same_list_and_the_same_walk) {
+    static const uint32_t counts[] = {1, 2, 5, 40};
+    for (unsigned i = 0; i < 4; i++) {
+        fresh_members(70 + i, counts[i]);
+        struct ring *ring = make(counts[i], 3);
+        uint32_t begins = 0;
+        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+            uint16_t walk[RING_MEMBERS_MAX], before[RING_MEMBERS_MAX];
+            begins += ring_begins(ring, slot);
+            if (slot == 0 || ring_begins(ring, slot))
+                continue;
+            cr_assert_eq(memcmp(ring_list(ring, slot), ring_list(ring, slot - 1), ring->width * 2), 0);
+            uint32_t count = ring_walk(ring, slot, walk, RING_MEMBERS_MAX);
+            cr_assert_eq(count, ring_walk(ring, slot - 1, before, RING_MEMBERS_MAX));
+            cr_assert_eq(memcmp(walk, before, count * sizeof *walk), 0);
+        }
+        cr_assert(ring_begins(ring, 0));
+        cr_assert_leq(begins, ring->point_count + 1);
+        cr_assert_gt(begins, 1);
+        ring_free(ring);
+    }
+}
