@@ -122,22 +122,26 @@ static uint64_t all_hinted(const struct node *node) {
     return hinted;
 }
 
+/* What a member has for good; 0: it cannot be asked. */
+static uint64_t kept_by(const struct node *node, uint16_t index, uint64_t hinted) {
+    const struct cluster *cluster = node->cluster;
+    const struct member *member = membership_member(cluster->membership, index);
+    const struct peer *peer = cluster_peer(cluster, index);
+    bool is_asked = peer != NULL && peer_is_linked(peer) && member->state == MEMBER_UP &&
+                    member->entry.is_settled && peer->is_agreed && !peer->must_compare &&
+                    list_is_empty(&peer->lost_links) && !(hinted & membership_hint_bit(member));
+    return is_asked ? peer->burial.kept_counter : 0;
+}
+
 /* What all members of a set have for good; 0: one of them cannot be asked. */
 static uint64_t kept_by_all(const struct node *node, const struct holder_set *set, uint64_t hinted) {
     const struct cluster *cluster = node->cluster;
     uint64_t kept = set->count == 0 ? cluster->own_burial.kept_counter : UINT64_MAX;
-    const struct member *self = membership_member(cluster->membership, ROUTE_SELF);
-    if (hinted & membership_hint_bit(self))
+    if (hinted & membership_hint_bit(membership_member(cluster->membership, ROUTE_SELF)))
         return 0;
     for (uint32_t i = 0; i < set->count; i++) {
-        const struct member *member = membership_member(cluster->membership, set->members[i]);
-        const struct peer *peer = cluster_peer(cluster, set->members[i]);
-        if (peer == NULL || !peer_is_linked(peer) || member->state != MEMBER_UP ||
-            !member->entry.is_settled || !peer->is_agreed || peer->must_compare ||
-            !list_is_empty(&peer->lost_links) || hinted & membership_hint_bit(member))
-            return 0;
-        if (peer->burial.kept_counter < kept)
-            kept = peer->burial.kept_counter;
+        uint64_t by = kept_by(node, set->members[i], hinted);
+        kept = by < kept ? by : kept;
     }
     return kept;
 }
@@ -170,10 +174,24 @@ static void raise(struct node *node, uint32_t slot, const struct holder_set *set
     }
 }
 
+/* All that fold points follow from. */
+static uint64_t digest_kept(const struct node *node, uint64_t hinted) {
+    const struct cluster *cluster = node->cluster;
+    uint64_t digest = cluster->route_epoch + (cluster->hints.count << 32) + 1;
+    digest = digest * LEDGER_MIX_KEY + cluster->own_burial.kept_counter;
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++)
+        digest = digest * LEDGER_MIX_KEY + kept_by(node, (uint16_t)i, hinted);
+    return digest * LEDGER_MIX_KEY + hinted;
+}
+
 /* What all home copies have for good becomes the fold points of the slots that this node executes. A start with a slow clock may have
  * stamped below what had been compared by then; and word of hints takes its time. */
 static void note_folds(struct node *node, uint64_t hinted) {
-    const struct cluster *cluster = node->cluster;
+    struct cluster *cluster = node->cluster;
+    uint64_t digest = digest_kept(node, hinted);
+    if (digest == cluster->kept_digest)
+        return;
+    cluster->kept_digest = digest;
     struct ledger *ledger = node->keyspace->ledger;
     uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
     uint64_t margin = counter_of_ms(grace_ms < FOLD_MARGIN_MS ? grace_ms : FOLD_MARGIN_MS);
@@ -241,11 +259,18 @@ static void note_stubs(struct node *node) {
         return;
     cluster->lagging_digest = digest;
     ledger->stubs = (struct slot_set){{0}};
+    const struct holder_set *before = NULL; /* neighbours mostly have the same */
+    bool was_coordinated = false, is_lagging = false;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         const struct holder_set *set = holders_of(cluster, ledger, slot);
-        bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF, is_lagging = false;
-        for (uint32_t i = 0; i < set->count; i++)
-            is_lagging = is_lagging || may_lag(cluster, set->members[i], is_coordinated);
+        bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF;
+        if (set != before || is_coordinated != was_coordinated) {
+            is_lagging = false;
+            for (uint32_t i = 0; i < set->count; i++)
+                is_lagging = is_lagging || may_lag(cluster, set->members[i], is_coordinated);
+        }
+        before = set;
+        was_coordinated = is_coordinated;
         if (is_lagging)
             slot_set_add(&ledger->stubs, slot);
     }
