@@ -29,11 +29,13 @@ struct forwarded {
     uint64_t not_before_ms; /* it may be executed elsewhere until then */
     uint64_t order;         /* among all commands that were forwarded */
     uint32_t slot;          /* of its first key; ARGUMENT_NOT_PLACED: it has none */
+    uint16_t *more_slots;   /* of its other keys, if they have several; NULL: all have one */
+    uint32_t more_count;
     unsigned flags;
     uint16_t at_member; /* only there; ROUTE_NOBODY: wherever its keys are executed */
     bool was_refused, may_have_run;
     bool is_patient; /* it came too late once */
-    bool is_booked;  /* in the slot's way */
+    bool is_booked;  /* in its slots' ways */
 };
 
 /* ---- Which member ---- */
@@ -52,19 +54,36 @@ struct keys {
     uint32_t slot; /* of the first */
     uint16_t member;
     bool one_slot, one_member;
+    bool must_wait; /* one of them is to wait for what came before it in its slot */
 };
+
+static inline uint16_t route_to(const struct node *node, uint32_t slot) {
+    return node->routes == NULL ? ROUTE_SELF : node->routes[slot];
+}
+
+/* Whether a command is to wait for others of its slot before it goes to a member. */
+static inline bool must_wait(const struct node *node, uint32_t slot, uint16_t member) {
+    if (slot == ARGUMENT_NOT_PLACED)
+        return false;
+    const struct slot_way *way = &node->cluster->ways[slot];
+    return way->waiting != 0 || (way->in_flight != 0 && way->member != member);
+}
 
 static struct keys look_at_keys(const struct node *node, const struct command *command, struct argument *argv,
                                 uint32_t argc) {
     int first = command->first_key, last = command_last_key(command, argc);
     keyspace_place(node->keyspace, &argv[first]);
     struct keys keys = {.slot = argv[first].slot, .one_slot = true, .one_member = true};
-    keys.member = node->routes == NULL ? ROUTE_SELF : node->routes[keys.slot];
+    keys.member = route_to(node, keys.slot);
+    keys.must_wait = must_wait(node, keys.slot, keys.member);
     for (int i = first + command->key_step; command->key_step > 0 && i <= last; i += command->key_step) {
         keyspace_place(node->keyspace, &argv[i]);
-        keys.one_slot = keys.one_slot && argv[i].slot == keys.slot;
-        keys.one_member = keys.one_member &&
-                          (node->routes == NULL ? ROUTE_SELF : node->routes[argv[i].slot]) == keys.member;
+        if (argv[i].slot == keys.slot)
+            continue;
+        uint16_t member = route_to(node, argv[i].slot);
+        keys.one_slot = false;
+        keys.one_member = keys.one_member && member == keys.member;
+        keys.must_wait = keys.must_wait || must_wait(node, argv[i].slot, member);
     }
     return keys;
 }
@@ -160,17 +179,21 @@ static void execute_here(struct node *node, const struct command *command, unsig
 
 /* ---- Executing elsewhere ---- */
 
+static void forwarded_free(struct node *node, struct forwarded *forwarded) {
+    forward_release(&forwarded->awaited);
+    mem_free(node->mem, forwarded->more_slots, forwarded->more_count * sizeof *forwarded->more_slots);
+    mem_free(node->mem, forwarded, sizeof *forwarded);
+}
+
 static void finish(struct node *node, struct forwarded *forwarded, const uint8_t *reply, size_t size) {
     struct sink sink = forwarded->sink;
     sink.take(node, sink.target, sink.part, reply, size);
-    forward_release(&forwarded->awaited);
-    mem_free(node->mem, forwarded, sizeof *forwarded);
+    forwarded_free(node, forwarded);
 }
 
 static void give_up(struct node *node, struct forwarded *forwarded, const char *error) {
     struct sink sink = forwarded->sink;
-    forward_release(&forwarded->awaited);
-    mem_free(node->mem, forwarded, sizeof *forwarded);
+    forwarded_free(node, forwarded);
     give(node, sink, error);
 }
 
@@ -178,24 +201,34 @@ static void give_up_for_nobody(struct node *node, struct forwarded *forwarded) {
     give_up(node, forwarded, forwarded->may_have_run ? ERROR_INDETERMINATE : ERROR_NOBODY);
 }
 
+/* The slots of a command are this many, one of them perhaps several times; those of one that has a slot at all. */
+static inline uint32_t slot_count(const struct forwarded *forwarded) {
+    return forwarded->slot == ARGUMENT_NOT_PLACED ? 0 : 1 + forwarded->more_count;
+}
+
+static inline uint32_t slot_at(const struct forwarded *forwarded, uint32_t index) {
+    return index == 0 ? forwarded->slot : forwarded->more_slots[index - 1];
+}
+
 /* Commands wait in the order in which they came. Those of one slot are executed in it, too: as long as one waits, so do
- * all that came later (waiting_of_slot). */
+ * all that came later and have a key in that slot (slot_way). */
 static void wait_again(struct node *node, struct forwarded *forwarded) {
     struct list *retries = &node->cluster->retries;
     struct list_node *before = retries->end.previous;
     while (before != &retries->end && LIST_ENTRY(before, struct forwarded, retry)->order > forwarded->order)
         before = before->previous;
     list_insert_before(before->next, &forwarded->retry);
-    if (forwarded->slot != ARGUMENT_NOT_PLACED) {
-        node->cluster->ways[forwarded->slot].waiting++;
-        node->keyspace->ledger->notes[forwarded->slot] &= (uint16_t)~SLOT_COORDINATED;
+    for (uint32_t i = 0; i < slot_count(forwarded); i++) {
+        uint32_t slot = slot_at(forwarded, i);
+        node->cluster->ways[slot].waiting++;
+        node->keyspace->ledger->notes[slot] &= (uint16_t)~SLOT_COORDINATED;
     }
 }
 
 static void take_waiting(struct node *node, struct forwarded *forwarded) {
     list_remove(&forwarded->retry);
-    if (forwarded->slot != ARGUMENT_NOT_PLACED)
-        node->cluster->ways[forwarded->slot].waiting--;
+    for (uint32_t i = 0; i < slot_count(forwarded); i++)
+        node->cluster->ways[slot_at(forwarded, i)].waiting--;
 }
 
 /* The last command of a slot on this way is done, perhaps. */
@@ -214,9 +247,11 @@ static void book(struct node *node, struct forwarded *forwarded, uint16_t member
     if (forwarded->at_member != ROUTE_NOBODY || UNLIKELY(forwarded->slot == ARGUMENT_NOT_PLACED) ||
         UNLIKELY(forwarded->flags & FORWARD_REPLICA))
         return;
-    struct slot_way *way = &node->cluster->ways[forwarded->slot];
-    way->in_flight++;
-    way->member = member;
+    for (uint32_t i = 0; i < slot_count(forwarded); i++) {
+        struct slot_way *way = &node->cluster->ways[slot_at(forwarded, i)];
+        way->in_flight++;
+        way->member = member;
+    }
     forwarded->is_booked = true;
 }
 
@@ -224,16 +259,9 @@ static void unbook(struct node *node, struct forwarded *forwarded) {
     if (!forwarded->is_booked)
         return;
     forwarded->is_booked = false;
-    if (--node->cluster->ways[forwarded->slot].in_flight == 0)
-        note_done(node, forwarded->slot);
-}
-
-/* Whether a command is to wait for others of its slot before it goes to a member. */
-static inline bool must_wait(const struct node *node, uint32_t slot, uint16_t member) {
-    if (slot == ARGUMENT_NOT_PLACED)
-        return false;
-    const struct slot_way *way = &node->cluster->ways[slot];
-    return way->waiting != 0 || (way->in_flight != 0 && way->member != member);
+    for (uint32_t i = 0; i < slot_count(forwarded); i++)
+        if (--node->cluster->ways[slot_at(forwarded, i)].in_flight == 0)
+            note_done(node, slot_at(forwarded, i));
 }
 
 static void try_later(struct node *node, struct forwarded *forwarded) {
@@ -268,7 +296,7 @@ static bool is_lost(const struct node *node, const struct forwarded *forwarded) 
 /* What was not executed, or may be executed again, waits for its turn: at once if the routes lead elsewhere by now. */
 static void try_elsewhere(struct node *node, struct forwarded *forwarded) {
     bool is_for_slot = forwarded->at_member == ROUTE_NOBODY && forwarded->slot != ARGUMENT_NOT_PLACED;
-    uint16_t member = is_for_slot && node->routes != NULL ? node->routes[forwarded->slot] : ROUTE_SELF;
+    uint16_t member = is_for_slot ? route_to(node, forwarded->slot) : ROUTE_SELF;
     node->cluster->retried++;
     try_later(node, forwarded);
     if (is_for_slot && member != ROUTE_NOBODY && member != forwarded->awaited.peer->member) {
@@ -306,8 +334,36 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
         try_elsewhere(node, forwarded);
 }
 
+/* Notes the slots of its keys; they are placed. false: no memory. */
+static bool keep_slots(struct node *node, struct forwarded *forwarded, const struct keys *keys,
+                       const struct argument *argv, uint32_t argc) {
+    const struct command *command = forwarded->command;
+    int last = command_last_key(command, argc);
+    forwarded->slot = keys->slot;
+    forwarded->more_slots = NULL;
+    forwarded->more_count = 0;
+    if (LIKELY(keys->one_slot))
+        return true;
+    uint32_t count = (uint32_t)((last - command->first_key) / command->key_step);
+    forwarded->more_slots = mem_alloc(node->mem, count * sizeof *forwarded->more_slots);
+    if (forwarded->more_slots == NULL)
+        return false;
+    for (int i = command->first_key + command->key_step; i <= last; i += command->key_step)
+        forwarded->more_slots[forwarded->more_count++] = (uint16_t)argv[i].slot;
+    CHECK(forwarded->more_count == count);
+    return true;
+}
+
+/* What a member must know of its slots. */
+static unsigned flags_for(const struct node *node, const struct forwarded *forwarded, uint16_t member) {
+    unsigned flags = 0;
+    for (uint32_t i = 0; i < slot_count(forwarded); i++)
+        flags |= failover_flags(node, slot_at(forwarded, i), member);
+    return flags;
+}
+
 /* Sends a fresh command to a member, or keeps it to be tried later. */
-static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint32_t slot,
+static void send_to(struct node *node, uint16_t member, uint16_t at_member, const struct keys *keys,
                     const struct command *command, unsigned flags, const struct argument *argv, uint32_t argc,
                     struct sink sink) {
     struct forwarded *forwarded = mem_alloc(node->mem, sizeof *forwarded);
@@ -315,14 +371,18 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
         give(node, sink, ERROR_NO_MEMORY);
         return;
     }
+    forwarded->command = command;
+    if (!keep_slots(node, forwarded, keys, argv, argc)) {
+        mem_free(node->mem, forwarded, sizeof *forwarded);
+        give(node, sink, ERROR_NO_MEMORY);
+        return;
+    }
     forwarded->awaited.done = answered;
     forwarded->awaited.peer = NULL;
     forwarded->awaited.is_slow = command->flags & COMMAND_SLOW || argc > SLOW_ARGUMENTS;
-    forwarded->command = command;
     forwarded->sink = sink;
     forwarded->deadline_ms = node->monotonic_ms + ROUTE_PATIENCE_MS;
     forwarded->flags = flags;
-    forwarded->slot = slot;
     forwarded->order = node->cluster->forwarded;
     forwarded->at_member = at_member;
     forwarded->was_refused = false;
@@ -331,9 +391,10 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, uint
     forwarded->not_before_ms = 0;
     struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
     node->cluster->forwarded++;
-    bool is_behind = must_wait(node, slot, member);
+    /* What is read from another copy than the coordinator's has the way of that one. */
+    bool is_behind = keys->one_slot ? must_wait(node, keys->slot, member) : keys->must_wait;
     if (LIKELY(peer != NULL) && LIKELY(!is_behind) &&
-        LIKELY(forward_send(node, peer, flags | failover_flags(node, slot, member), argv, argc,
+        LIKELY(forward_send(node, peer, flags | flags_for(node, forwarded, member), argv, argc,
                             &forwarded->awaited))) {
         book(node, forwarded, member);
         return;
@@ -351,7 +412,8 @@ void route_execute_at(struct node *node, uint16_t member, const struct command *
     if (member == ROUTE_SELF)
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, member, member, ARGUMENT_NOT_PLACED, command, flags, argv, argc, sink);
+        send_to(node, member, member, &(struct keys){.slot = ARGUMENT_NOT_PLACED, .one_slot = true}, command,
+                flags, argv, argc, sink);
 }
 
 void route_execute(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
@@ -359,19 +421,20 @@ void route_execute(struct node *node, const struct command *command, unsigned fl
     struct keys keys = look_at_keys(node, command, argv, argc);
     if (!keys.one_member && command->flags & COMMAND_SPLIT)
         gather_split(node, command, flags, argv, argc, sink);
-    else if (keys.member == ROUTE_SELF && !must_wait(node, keys.slot, ROUTE_SELF))
+    else if (keys.member == ROUTE_SELF && !keys.must_wait)
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, keys.member, ROUTE_NOBODY, keys.slot, command, flags, argv, argc, sink);
+        send_to(node, keys.member, ROUTE_NOBODY, &keys, command, flags, argv, argc, sink);
 }
 
 void route_execute_slot(struct node *node, uint32_t slot, const struct command *command, unsigned flags,
                         struct argument *argv, uint32_t argc, struct sink sink) {
-    uint16_t member = node->routes == NULL ? ROUTE_SELF : node->routes[slot];
+    uint16_t member = route_to(node, slot);
     if (member == ROUTE_SELF && !must_wait(node, slot, ROUTE_SELF))
         execute_here(node, command, flags, argv, argc, sink);
     else
-        send_to(node, member, ROUTE_NOBODY, slot, command, flags, argv, argc, sink);
+        send_to(node, member, ROUTE_NOBODY, &(struct keys){.slot = slot, .one_slot = true}, command, flags,
+                argv, argc, sink);
 }
 
 /* The member that a waiting command is to go to now. */
@@ -381,7 +444,7 @@ static uint16_t member_for(struct node *node, const struct forwarded *forwarded,
     if (forwarded->at_member != ROUTE_NOBODY)
         return forwarded->at_member;
     if (forwarded->flags & FORWARD_EXEC)
-        return node->routes == NULL ? ROUTE_SELF : node->routes[transaction_slot(argv, argc)];
+        return route_to(node, transaction_slot(argv, argc));
     struct keys keys = look_at_keys(node, forwarded->command, argv, argc);
     *must_split = !keys.one_member;
     return keys.member;
@@ -399,22 +462,19 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
         forwarded->flags |= FORWARD_REPEATED;
     bool must_split;
     uint16_t member = member_for(node, forwarded, argv, argc, &must_split);
-    unsigned flags = forwarded->flags | failover_flags(node, forwarded->slot, member);
+    unsigned flags = forwarded->flags | flags_for(node, forwarded, member);
     if (forwarded->was_refused && !(flags & FORWARD_PART))
         flags |= FORWARD_SECOND_HOP;
     if (forwarded->is_patient)
         flags |= FORWARD_PATIENT;
     if (must_split || member == ROUTE_SELF) {
-        const struct command *command = forwarded->command;
-        uint32_t slot = forwarded->slot;
         if (must_split)
-            gather_split(node, command, forwarded->flags, argv, argc, forwarded->sink);
+            gather_split(node, forwarded->command, forwarded->flags, argv, argc, forwarded->sink);
         else
-            execute_here(node, command, forwarded->flags, argv, argc, forwarded->sink);
-        forward_release(&forwarded->awaited);
-        mem_free(node->mem, forwarded, sizeof *forwarded);
-        if (slot != ARGUMENT_NOT_PLACED)
-            note_done(node, slot);
+            execute_here(node, forwarded->command, forwarded->flags, argv, argc, forwarded->sink);
+        for (uint32_t i = 0; i < slot_count(forwarded); i++)
+            note_done(node, slot_at(forwarded, i));
+        forwarded_free(node, forwarded);
     } else {
         struct peer *peer = member == ROUTE_NOBODY ? NULL : cluster_peer(node->cluster, member);
         if (forwarded->at_member != ROUTE_NOBODY && is_lost(node, forwarded))
@@ -429,12 +489,12 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
     mem_free(node->mem, argv, argc * sizeof *argv);
 }
 
-/* Where it would go now, as far as its order is concerned. */
-static uint16_t way_of(const struct node *node, const struct forwarded *forwarded) {
-    bool is_for_slot = forwarded->at_member == ROUTE_NOBODY && forwarded->slot != ARGUMENT_NOT_PLACED;
-    return !is_for_slot           ? forwarded->at_member
-           : node->routes == NULL ? ROUTE_SELF
-                                  : node->routes[forwarded->slot];
+/* Whether something that is to be executed before it is not done yet. */
+static bool is_behind_others(const struct node *node, const struct forwarded *forwarded) {
+    for (uint32_t i = 0; i < slot_count(forwarded); i++)
+        if (must_wait(node, slot_at(forwarded, i), route_to(node, slot_at(forwarded, i))))
+            return true;
+    return false;
 }
 
 uint32_t route_work(struct node *node) {
@@ -457,7 +517,7 @@ uint32_t route_work(struct node *node) {
             forwarded->retry_ms > forwarded->not_before_ms ? forwarded->retry_ms : forwarded->not_before_ms;
         if (node->monotonic_ms >= forwarded->deadline_ms) {
             give_up_for_nobody(node, forwarded);
-        } else if (node->monotonic_ms < due_ms || must_wait(node, forwarded->slot, way_of(node, forwarded))) {
+        } else if (node->monotonic_ms < due_ms || is_behind_others(node, forwarded)) {
             wait_again(node, forwarded);
             if (node->monotonic_ms < due_ms && due_ms < next_ms)
                 next_ms = due_ms;
@@ -573,7 +633,7 @@ static enum route to_one(struct node *node, struct session *session, const struc
     }
     if (command->flags & COMMAND_WRITE)
         note_written(node, session, keys->slot);
-    bool is_open = flags & FORWARD_REPLICA || !must_wait(node, keys->slot, ROUTE_SELF);
+    bool is_open = flags & FORWARD_REPLICA || !keys->must_wait;
     if (member == ROUTE_SELF && LIKELY(is_open))
         return LIKELY(!quorum_concerns(node, session))
                    ? ROUTE_HERE
@@ -588,7 +648,7 @@ static enum route to_one(struct node *node, struct session *session, const struc
     struct reply_place *place = take(node, session, command, argv, argc);
     if (place == NULL)
         return no_memory(session);
-    send_to(node, member, ROUTE_NOBODY, keys->slot, command, flags, argv, argc, route_place_sink(place));
+    send_to(node, member, ROUTE_NOBODY, keys, command, flags, argv, argc, route_place_sink(place));
     return ROUTE_TAKEN;
 }
 

@@ -505,6 +505,81 @@ Test(route, a_command_that_waits_is_executed_here_or_split_when_the_routes_say_s
     ring_stage_end(stage);
 }
 
+/* Has node 0 believe that nobody executes what is in the key's slot. */
+static void mislead_to_nobody(struct ring_stage *stage, const char *key) {
+    struct node *node = stage->nodes[0].node;
+    struct argument argument = {
+        .data = (const uint8_t *)key, .size = (uint32_t)strlen(key), .slot = ARGUMENT_NOT_PLACED};
+    keyspace_place(node->keyspace, &argument);
+    node->cluster->routes[argument.slot] = ROUTE_NOBODY;
+}
+
+static void expect_no_way_is_taken(struct ring_stage *stage) {
+    const struct cluster *cluster = stage->nodes[0].node->cluster;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        cr_assert_eq(cluster->ways[slot].in_flight + cluster->ways[slot].waiting, 0, "slot %u", slot);
+}
+
+Test(route, a_command_of_several_slots_at_one_node_waits_for_what_came_before_it_in_any_of_them) {
+    for (unsigned coordinator = 0; coordinator < 2; coordinator++) {
+        struct ring_stage *stage = ring_stage_begin(3, NULL);
+        struct ring_client *client = ring_connect(stage, 0);
+        struct ring_key a = ring_key_of(stage, 0, coordinator, 0), b = ring_key_of(stage, 0, coordinator, 1);
+        mislead_to_nobody(stage, b.text);
+        ring_say_format(client, "SET %s early", b.text);
+        ring_turn(stage);
+        mislead(stage, 0, coordinator, b.text);
+        ring_say_format(client, "MSET %s 1 %s late", a.text, b.text);
+        ring_say_format(client, "EXISTS %s %s", a.text, b.text);
+        ring_turn(stage);
+        cr_assert_str_eq(ring_hear_now(client), "", "the first one waits, and so do all");
+        EXPECT_HEARD(client, "+OK\r\n");
+        EXPECT_HEARD(client, "+OK\r\n");
+        EXPECT_HEARD(client, ":2\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "GET %s", b.text), "$4\r\nlate\r\n");
+        expect_no_way_is_taken(stage);
+        ring_stage_end(stage);
+    }
+}
+
+Test(route, what_comes_behind_a_command_of_several_slots_that_waits_waits_for_it_in_all_of_them) {
+    for (unsigned coordinator = 0; coordinator < 2; coordinator++) {
+        struct ring_stage *stage = ring_stage_begin(3, NULL);
+        struct ring_client *client = ring_connect(stage, 0);
+        struct ring_key a = ring_key_of(stage, 0, coordinator, 0), b = ring_key_of(stage, 0, coordinator, 1);
+        mislead_to_nobody(stage, a.text);
+        mislead_to_nobody(stage, b.text);
+        ring_say_format(client, "MSET %s 1 %s early", a.text, b.text);
+        ring_turn(stage);
+        mislead(stage, 0, coordinator, a.text);
+        mislead(stage, 0, coordinator, b.text);
+        ring_say_format(client, "SET %s late", b.text);
+        EXPECT_HEARD(client, "+OK\r\n");
+        EXPECT_HEARD(client, "+OK\r\n");
+        cr_assert_str_eq(ring_ask_format(client, "GET %s", b.text), "$4\r\nlate\r\n");
+        expect_no_way_is_taken(stage);
+        ring_stage_end(stage);
+    }
+}
+
+Test(route, nothing_goes_to_another_node_while_a_command_of_several_slots_is_under_way_to_the_one_before) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key a = ring_key_of(stage, 0, 1, 0), b = ring_key_of(stage, 0, 1, 1);
+    ring_hold(stage, 0, 1, true);
+    ring_say_format(client, "MSET %s 1 %s x", a.text, b.text);
+    ring_turn(stage);
+    mislead(stage, 0, 2, b.text); /* holds a copy: it executes what it is asked for twice */
+    ring_say_format(client, "APPEND %s y", b.text);
+    ring_wait(stage, 60);
+    ring_hold(stage, 0, 1, false);
+    EXPECT_HEARD(client, "+OK\r\n");
+    EXPECT_HEARD(client, ":2\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", b.text), "$2\r\nxy\r\n");
+    expect_no_way_is_taken(stage);
+    ring_stage_end(stage);
+}
+
 /* ---- Reads from copies ---- */
 
 Test(route, a_readonly_connection_and_read_from_nearest_are_answered_by_the_nodes_own_copy) {
