@@ -235,6 +235,8 @@ struct cluster {
     struct session *self; /* runs here what was to run elsewhere, or for other nodes */
     struct list retries;  /* commands that found nobody to execute them, struct forwarded (node/route.c) */
     struct slot_way ways[SLOT_COUNT];
+    uint64_t
+        split_order; /* while a command that has waited is split: its place among others, which its parts have, too; 0: none is */
     struct list gathers;                 /* those that are to be begun anew, struct gather (node/gather.c) */
     struct quorums *quorums;             /* commands that are about several copies (node/quorum.h) */
     uint64_t effects_told, patches_told; /* to other copies; of these, parts of values */

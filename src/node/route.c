@@ -383,7 +383,8 @@ static void send_to(struct node *node, uint16_t member, uint16_t at_member, cons
     forwarded->sink = sink;
     forwarded->deadline_ms = node->monotonic_ms + ROUTE_PATIENCE_MS;
     forwarded->flags = flags;
-    forwarded->order = node->cluster->forwarded;
+    forwarded->order =
+        node->cluster->split_order != 0 ? node->cluster->split_order : node->cluster->forwarded + 1;
     forwarded->at_member = at_member;
     forwarded->was_refused = false;
     forwarded->may_have_run = flags & FORWARD_REPEATED;
@@ -468,9 +469,12 @@ static void try_again(struct node *node, struct forwarded *forwarded) {
     if (forwarded->is_patient)
         flags |= FORWARD_PATIENT;
     if (must_split || member == ROUTE_SELF) {
-        if (must_split)
+        if (must_split) {
+            uint64_t outer = node->cluster->split_order;
+            node->cluster->split_order = forwarded->order;
             gather_split(node, forwarded->command, forwarded->flags, argv, argc, forwarded->sink);
-        else
+            node->cluster->split_order = outer;
+        } else
             execute_here(node, forwarded->command, forwarded->flags, argv, argc, forwarded->sink);
         for (uint32_t i = 0; i < slot_count(forwarded); i++)
             note_done(node, slot_at(forwarded, i));

@@ -512,6 +512,7 @@ static void mislead_to_nobody(struct ring_stage *stage, const char *key) {
         .data = (const uint8_t *)key, .size = (uint32_t)strlen(key), .slot = ARGUMENT_NOT_PLACED};
     keyspace_place(node->keyspace, &argument);
     node->cluster->routes[argument.slot] = ROUTE_NOBODY;
+    node->keyspace->ledger->notes[argument.slot] &= (uint16_t)~SLOT_COORDINATED;
 }
 
 static void expect_no_way_is_taken(struct ring_stage *stage) {
