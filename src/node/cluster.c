@@ -459,19 +459,28 @@ static void tick(struct node *node) {
     cluster->next_tick_ms = node->monotonic_ms + (wait_ms < WORK_EVERY_MAX_MS ? wait_ms : WORK_EVERY_MAX_MS);
 }
 
+/* Whether there are steps to be taken. Alone, tombstones are dropped, but not as long as somebody may be met who has older copies. */
+static bool must_walk(const struct node *node) {
+    const struct ledger *ledger = node->keyspace->ledger;
+    if (node->persistence.is_loading)
+        return false;
+    if (node->keyspace->is_alone)
+        return ledger->drop_slot < SLOT_COUNT && !node->cluster->is_joining;
+    return !ledger->is_walked || floors_are_dropping(ledger);
+}
+
 /* Digests are made anew in steps, and what lies below floors is dropped. */
 static bool walk(struct node *node) {
     struct ledger *ledger = node->keyspace->ledger;
-    bool has_work = !ledger->is_walked || floors_are_dropping(ledger);
-    if (!has_work || node->keyspace->is_alone || node->persistence.is_loading)
+    if (!must_walk(node))
         return false;
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    if (floors_are_dropping(ledger))
+    if (!node->keyspace->is_alone && floors_are_dropping(ledger))
         floors_step(node->keyspace, JOB_STEP_UNITS);
     else
         ledger_walk_step(node->keyspace, JOB_STEP_UNITS);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
-    return !ledger->is_walked || floors_are_dropping(ledger);
+    return must_walk(node);
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {

@@ -84,6 +84,11 @@ __attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
     if (difference > 0 && (ledger->tombstones[slot] == 0 || counter < ledger->oldest_tombstones[slot]))
         ledger->oldest_tombstones[slot] = counter;
     ledger->tombstones[slot] += (uint32_t)difference;
+    /* Loaded before anybody was met: dropped if nobody is. */
+    if (difference > 0 && UNLIKELY(keyspace->is_alone) && slot <= ledger->drop_slot) {
+        ledger->drop_slot = slot;
+        ledger->drop_hash = 0;
+    }
 }
 
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot) {

@@ -94,6 +94,27 @@ static void put_disk_back(struct ring_stage *stage, unsigned number, struct simu
 
 /* ---- Tombstones go ---- */
 
+Test(burial, who_starts_without_knowing_its_members_keeps_tombstones_until_it_is_sure_to_be_alone) {
+    struct ring_stage *stage = ring_stage_begin(2, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    set_all(client);
+    delete_half(client);
+    ring_turn(stage);
+    save_all(stage);
+    ring_kill(stage, 0);
+    ring_kill(stage, 1);
+    simulated_disk_put(&stage->nodes[1].disk, "dump.rdb.members", "nonsense", 8);
+    ring_start(stage, 1); /* its seed does not answer */
+    ring_wait(stage, 5000);
+    cr_assert(stage->nodes[1].node->cluster->is_joining);
+    cr_assert_eq(tombstones(stage, 1), KEYS / 2);
+    ring_wait(stage, 15000);
+    cr_assert_not(stage->nodes[1].node->cluster->is_joining);
+    cr_assert_eq(tombstones(stage, 1), 0);
+    cr_assert_eq(keys_of(stage, 1), KEYS / 2);
+    ring_stage_end(stage);
+}
+
 Test(burial, tombstones_go_from_all_copies_when_they_are_old_and_nobody_needs_them) {
     struct ring_stage *stage = ring_stage_begin(3, SHORT);
     struct ring_client *client = ring_connect(stage, 0);

@@ -732,12 +732,38 @@ Test(ledger_checkpoint, tombstones_are_saved_and_come_back) {
     }
     key = key_of("long");
     cr_assert_eq(keyspace_find_record(stage.keyspace, &key)->counter, counter);
-    /* Alone, nobody needs them. */
+    /* Without a ledger there will never be anybody who needs them. */
     stage_restart(&stage);
     stage_load(&stage, true, false);
     cr_assert_null(keyspace_find_record(stage.keyspace, &key));
     cr_assert_eq(keyspace_size(stage.keyspace, 0), 1);
     stage_close(&stage);
+}
+
+Test(ledger_checkpoint, tombstones_that_are_loaded_before_anybody_is_met_are_there_when_somebody_is) {
+    for (int is_met = 0; is_met < 2; is_met++) {
+        struct stage stage;
+        stage_open(&stage);
+        in_company(&stage);
+        stage_put(&stage, 0, "kept", "x", 1, EXPIRY_NONE);
+        stage_put(&stage, 0, "gone", "x", 1, EXPIRY_NONE);
+        delete_from(&stage, "gone");
+        cr_assert_eq(stage_save(&stage).keys_total, 2);
+        stage_restart(&stage);
+        cr_assert(ledger_attach(stage.keyspace)); /* and still alone */
+        stage_load(&stage, true, false);
+        struct argument key = key_of("gone");
+        cr_assert_eq(record_type(keyspace_find_record(stage.keyspace, &key)), RECORD_TOMBSTONE);
+        cr_assert_eq(keyspace_size(stage.keyspace, 0), 1);
+        if (is_met)
+            keyspace_set_alone(stage.keyspace, false);
+        while (ledger_walk_step(stage.keyspace, 100) != 0)
+            continue;
+        cr_assert_eq(keyspace_find_record(stage.keyspace, &key) != NULL, is_met);
+        cr_assert_eq(stage.keyspace->ledger->tombstones[key.slot], (uint32_t)is_met);
+        cr_assert_eq(keyspace_size(stage.keyspace, 0), 1);
+        stage_close(&stage);
+    }
 }
 
 Test(ledger, a_stub_of_the_very_version_takes_the_place_of_the_value_that_is_still_there) {
