@@ -11,9 +11,11 @@ Tests: it is one. NIGHTLY has what takes longer.
 import itertools
 import os
 import random
+import resource
 import signal
 import time
 
+import harness
 import history
 import lab
 import traffic
@@ -30,13 +32,16 @@ STRICT = ("--write-quorum", "2", "--read-quorum", "2", "--sloppy-quorum", "no")
 SHORT_MEMORY = ("--hint-window", "2", "--tombstone-grace", "3", "--save", "2", "1")
 AGREEMENT_SECONDS_MAX = 30
 AFTERWARDS_SECONDS = 0.5
+FORMING_SECONDS = 12
 
 
 class Scene:
     """A cluster in a lab; what is done to it with `under`, and what must be true afterwards."""
 
-    def __init__(self, world, name, *directives):
-        self.lab, self.name, self.directives = lab.Lab(world, NODES), name, directives
+    def __init__(self, world, name, *directives, spare=0, prepare=None):
+        self.lab, self.name, self.directives = lab.Lab(world, NODES, spare=spare), name, directives
+        if prepare:
+            prepare(self.lab)
         self.lab.start(*directives)
         self.nodes = self.lab.nodes
         self.is_strict = STRICT[0] in directives
@@ -274,9 +279,9 @@ def swizzled(world):
 
 # ---- What takes longer ------------------------------------------------------------------------------------------------
 #
-# Of the known kinds of faults these are tested elsewhere: files that cannot be written and are lied about (tests/sim, tests/checkpoint), too
-# few descriptors, slow readers, storms of connections (tests/server), clocks that differ (tests/sim). Delays and packets that come twice
-# need a scheduler that not every kernel has: tests/sim has them, too.
+# Of the known kinds of faults these are tested elsewhere: files that are lied about (tests/sim, tests/checkpoint), clocks that differ
+# (tests/sim). What a single server does without descriptors, with slow readers and many connections is in tests/server. Delays and packets
+# that come twice need a scheduler that not every kernel has: tests/sim has them, too.
 
 
 @NIGHTLY.test("stands nodes that are killed every five seconds for a minute")
@@ -380,6 +385,199 @@ def slow_node(world):
             time.sleep(0.01)
 
     run(world, "R24", STRICT + SHORT_MEMORY, fault, (1, 2, 3, 4))
+
+
+# ---- Too much of something, too little of something -------------------------------------------------------------------
+
+
+@NIGHTLY.test("serves on where a node's disk is full, says so, and saves when there is room again")
+def disk_full(world):
+    scene = Scene(world, "R12", *STRICT, "--save", "2", "1", "--stop-writes-on-bgsave-error", "no",
+                  prepare=lambda here: here.mount_small(3, 8))
+    node = scene.nodes[2]
+    filler = os.path.join(node.directory, "filler")
+
+    def fault():
+        node.connect()("SAVE")
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while file.write(bytes(1 << 12)):
+                    continue
+            except OSError:
+                pass
+        begin = len(node.log())
+        try:
+            node.connect()("SAVE")
+            raise Failure("a save succeeds though there is no room")
+        except harness.RespError as error:
+            expect(str(error).startswith("ERR ") and "No space left" in str(error) + node.log()[begin:],
+                   f"no clear word: {error}\n{node.log()[begin:]}")
+        eventually(lambda: node.info("persistence")["rdb_last_bgsave_status"] == "err", "INFO says that saving fails", 10)
+        scene.pause(2)
+        os.unlink(filler)
+        eventually(lambda: node.info("persistence")["rdb_last_bgsave_status"] == "ok", "it saves again", 10)
+        # What it has saved is whole.
+        scene.kill(3)
+        scene.revive(3)
+
+    load = scene.under(fault)
+    expect(set(load.errors()) <= {"INDETERMINATE", "NOQUORUM", "no answer"}, f"clients saw errors: {load.summary()}")
+    scene.end()
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@NIGHTLY.test("serves on where a node has no descriptors left")
+def no_descriptors(world):
+    scene = Scene(world, "R14", *STRICT)
+    node, waiting = scene.nodes[2], []
+
+    def fault():
+        resource.prlimit(scene.pids[3], resource.RLIMIT_NOFILE, (64, 64))
+        waiting.extend(node.connect() for _ in range(80))
+        scene.pause(1)
+        begin, began = cpu_seconds(scene.pids[3]), [cpu_seconds(scene.pids[number]) for number in (1, 2, 4, 5)]
+        scene.pause(3)
+        used = cpu_seconds(scene.pids[3]) - begin
+        most = max(cpu_seconds(scene.pids[number]) - old for number, old in zip((1, 2, 4, 5), began))
+        expect(used < 0.15 + 2 * most, f"{used:.2f} s of CPU time in 3 s, {most:.2f} s at most by others under the same load")
+        for one in waiting:
+            one.close()
+        eventually(lambda: lab.answers(node), "new clients are served again")
+
+    load = scene.under(fault)
+    expect(not load.errors(), f"clients saw errors: {load.summary()}")
+    scene.end()
+
+
+def slow_percentile(nodes, keys, seconds):
+    """How long the slowest of a hundred GETs takes, in seconds."""
+    times, end = [], time.monotonic() + seconds
+    connections = [node.connect() for node in nodes]
+    while time.monotonic() < end:
+        for number, connection in enumerate(connections):
+            begin = time.monotonic()
+            connection("GET", keys[(len(times) + number) % len(keys)])
+            times.append(time.monotonic() - begin)
+    for connection in connections:
+        connection.close()
+    return sorted(times)[len(times) * 99 // 100]
+
+
+@NIGHTLY.test("keeps its memory and its pace where clients do not read the large replies that they have asked for")
+def slow_readers(world):
+    readers, replies, value_bytes, limit_bytes = 20, 20, 1 << 20, 8 << 20
+    scene = Scene(world, "R15", "--save", "", "--client-output-buffer-limit", "normal", limit_bytes, 0, 0)
+    first = scene.nodes[0].connect()
+    big = [f"big:{number}" for number in range(8)]
+    small = [f"small:{number}" for number in range(100)]
+    for key in big:
+        first("SET", key, os.urandom(value_bytes))
+    for key in small:
+        first("SET", key, "value")
+    before_bytes = {number: resident_bytes(pid) for number, pid in scene.pids.items()}
+    most, taken = {}, []
+
+    def fault():
+        before = slow_percentile(scene.nodes, small, 3)
+        slow = [scene.nodes[0].connect() for _ in range(readers)]
+        for number, one in enumerate(slow):
+            words = "".join(f"GET {big[(number + i) % len(big)]}\r\n" for i in range(replies))
+            one.socket.sendall(words.encode())
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            during = slow_percentile(scene.nodes, small, 1)
+            taken.append(during)
+            for number, pid in scene.pids.items():
+                most[number] = max(most.get(number, 0), resident_bytes(pid) - before_bytes[number])
+        for one in slow:
+            one.close()
+        expect(sorted(taken)[len(taken) // 2] <= max(2 * before, 0.25),
+               f"the slowest of a hundred: {before:.4f} s before, {taken} s meanwhile")
+        # What a client may have waiting, a frame on its way to it, and as much again for what lies between allocations.
+        bound = 2 * readers * (limit_bytes + 4 * value_bytes)
+        expect(max(most.values()) <= bound, f"nodes have grown by {most} bytes, the bound is {bound}")
+        print(f"      R15: p99 {before * 1000:.1f} ms before, {max(taken) * 1000:.1f} ms meanwhile; "
+              f"{max(most.values()) >> 20} MiB more", flush=True)
+
+    load = scene.under(fault)
+    # Where all processors are busy with the replies a node may be passed over.
+    expect(set(load.errors()) <= {"INDETERMINATE"}, f"clients saw errors: {load.summary()}")
+    scene.end()
+
+
+@NIGHTLY.test("stands long pipelines, many idle connections and storms of short ones")
+def many(world):
+    commands, idle_clients, short_ones = 100000, 1000, 3000
+    scene = Scene(world, "R16", *STRICT)
+
+    def fault():
+        idle = [scene.nodes[number % NODES].connect() for number in range(idle_clients)]
+        for number in range(short_ones):
+            one = scene.nodes[number % NODES].connect()
+            if number % 3:
+                one.socket.sendall((b"PING\r\n", b"*2\r\n$3\r\nGET\r\n$1000\r\n")[number % 2])
+            one.close()
+        words = [("SET", f"many:{number % 5000}", number) if number % 2 else ("GET", f"many:{(number - 1) % 5000}")
+                 for number in range(1, commands + 1)]
+        replies = traffic.ask(scene.nodes[1], words)
+        expect_equal([reply for reply in replies[::2] if reply != "OK"][:3], [], "replies to SET")
+        expect_equal([(i, reply) for i, reply in enumerate(replies[1::2]) if reply != b"%d" % (2 * i + 1)][:3], [], "replies to GET")
+        expect_equal([one("PING") for one in idle[::50]], ["PONG"] * (idle_clients // 50), "idle clients")
+        for one in idle:
+            one.close()
+        eventually(lambda: all(int(node.info("clients")["connected_clients"]) < 30 for node in scene.nodes), "all have left")
+
+    load = scene.under(fault)
+    expect(not load.errors(), f"clients saw errors: {load.summary()}")
+    scene.end()
+
+
+# ---- Strangers --------------------------------------------------------------------------------------------------------
+
+
+@NIGHTLY.test("does not let in who has another secret, nor nodes of another cluster")
+def strangers(world):
+    scene = Scene(world, "R22", *STRICT, spare=3)
+    with open(os.path.join(scene.lab.directory, "secret"), encoding="ascii") as file:
+        secret = file.read()
+    seeds = [f"{lab.NETWORK}.{number}:{scene.lab.first_port}" for number in (1, 2, 3)]
+
+    def members(node):
+        return int(node.connect()("CLUSTER", "INFO").decode().split("cluster_known_nodes:")[1].split("\r\n")[0])
+
+    def fault():
+        liar = scene.lab.start_stranger(6, "--cluster-secret", "x" * 64, "--cluster-seeds", *seeds, "--loglevel", "debug")
+        one = scene.lab.start_stranger(7, "--cluster-secret", secret)
+        scene.lab.start_stranger(8, "--cluster-secret", secret, "--cluster-seeds", f"{lab.NETWORK}.7:{scene.lab.first_port}")
+        eventually(lambda: members(one) == 2, "the other cluster is one", 20)
+        # Groups that have only begun to form still become one.
+        scene.pause(FORMING_SECONDS)
+        one.connect()("CLUSTER", "MEET", f"{lab.NETWORK}.1", scene.lab.first_port)
+        eventually(lambda: "another cluster" in one.log() + scene.nodes[0].log(), "it is said that there are two clusters", 20)
+        eventually(lambda: "None of the seeds has answered" in liar.log(), "who has another secret is alone", 20)
+        expect("the cluster secrets differ" in liar.log(), "it is not said why")
+        scene.pause(3)
+        expect_equal([members(node) for node in scene.nodes], [NODES] * NODES, "members of the cluster")
+        expect(members(liar) == 1 and members(one) == 2, "strangers know no more than before")
+        for number in (6, 7, 8):
+            os.kill(lab.Node(scene.lab, number).pid(), signal.SIGKILL)
+
+    load = scene.under(fault)
+    expect(not load.errors(), f"clients saw errors: {load.summary()}")
+    scene.end()
+
+
+# ---- All together -----------------------------------------------------------------------------------------------------
 
 
 @NIGHTLY.test("stands all of this at random")

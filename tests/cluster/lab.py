@@ -31,6 +31,7 @@ cat >/dev/null
 for file in "$1"/*/redis-kv.pid; do
     pid=$(cat "$file" 2>/dev/null) && grep -Fq "$1" "/proc/$pid/cmdline" && kill -9 "$pid"
 done 2>/dev/null
+for folder in "$1"/*/; do mountpoint -q "$folder" && umount -l "$folder"; done 2>/dev/null
 rm -rf -- "$1"
 """
 
@@ -46,9 +47,9 @@ class Node(stage.Node):
 
 
 class Lab(stage.Cluster):
-    """A hub, and `count` namespaces at it, each with a node."""
+    """A hub, and `count` namespaces at it, each with a node, and `spare` ones without."""
 
-    def __init__(self, world, count, name="lab"):  # pylint: disable=super-init-not-called
+    def __init__(self, world, count, name="lab", spare=0):  # pylint: disable=super-init-not-called
         self.world, self.binary, self.count = world, world.binary, count
         self.directory = os.path.join(world.directory, name)
         self.first_port = FIRST_PORT
@@ -57,7 +58,7 @@ class Lab(stage.Cluster):
         if missing or os.geteuid() != 0:
             raise Skip(f"namespaces need root, and {', '.join(NEEDED)}" + (f"; missing: {missing}" if missing else ""))
         self.hub = self.hold()
-        self.holders = {number: self.hold() for number in range(1, count + 1)}
+        self.holders = {number: self.hold() for number in range(1, count + spare + 1)}
         self.connect_all()
         self.own_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         self.hub_network = os.open(f"/proc/{self.hub.pid}/ns/net", os.O_RDONLY)
@@ -132,6 +133,29 @@ class Lab(stage.Cluster):
                     f"cd {folder}\nsetsid nohup {self.binary} {folder}/redis-kv.conf </dev/null >>redis-kv.log 2>&1 &\n"
                     f"echo $! >{folder}/redis-kv.pid")
 
+    def mount_small(self, number, mebibytes):
+        """The folder of a node that is still to be started gets a disk of so much room."""
+        folder = f"{self.directory}/{number}"
+        os.makedirs(folder, mode=0o700)
+        os.chmod(self.directory, 0o700)
+        done = self.world.program(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", folder])
+        if done.code != 0:
+            raise Skip(f"no disk can be mounted here:\n{done}")
+
+    def start_stranger(self, number, *directives):
+        """A process in a spare namespace, that utils/cluster knows nothing of."""
+        folder = f"{self.directory}/{number}"
+        os.makedirs(folder, mode=0o700)
+        words = ["--port", self.first_port, "--dir", folder, "--logfile", f"{folder}/redis-kv.log", "--bind", f"{NETWORK}.{number}",
+                 "--protected-mode", "no", "--cluster-enabled", "yes", *directives]
+        self.run_in(self.holders[number],
+                    f"cd {folder}\nsetsid nohup {self.binary} {' '.join(map(str, words))} </dev/null >>redis-kv.out 2>&1 &\n"
+                    f"echo $! >{folder}/redis-kv.pid")
+        node = Node(self, number)
+        node.port = self.first_port
+        harness.eventually(lambda: answers(node), f"node {number} answers")
+        return node
+
     # Paths
 
     def cut(self, *paths):
@@ -163,6 +187,13 @@ class Lab(stage.Cluster):
         self.guardian.wait()
         os.close(self.own_network)
         os.close(self.hub_network)
+
+
+def answers(node):
+    try:
+        return node.connect()("PING") == "PONG"
+    except (OSError, Failure, harness.RespError):
+        return False
 
 
 def between(some, others):
