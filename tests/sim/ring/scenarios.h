@@ -35,15 +35,19 @@ void scenario_f1_doomstone(struct fleet *fleet, uint64_t seed);
 void scenario_f3_tombstone(struct fleet *fleet, uint64_t seed);
 void scenario_f4_late_hint(struct fleet *fleet, uint64_t seed);
 void scenario_f5_hints(struct fleet *fleet, uint64_t seed);
+void scenario_f5_links(struct fleet *fleet, uint64_t seed);
 void scenario_f15_empty(struct fleet *fleet, uint64_t seed);
+void scenario_f15_vote(struct fleet *fleet, uint64_t seed);
 void scenario_f16_power(struct fleet *fleet, uint64_t seed);
 
 /* ---- scenarios_parts.c: nodes that do not reach each other, or stand still ---- */
 
 void scenario_f10_bridge(struct fleet *fleet, uint64_t seed);
 void scenario_f10_chain(struct fleet *fleet, uint64_t seed);
+void scenario_f10_majority(struct fleet *fleet, uint64_t seed);
 void scenario_f11_pause(struct fleet *fleet, uint64_t seed);
 void scenario_f12_counts(struct fleet *fleet, uint64_t seed);
+void scenario_f12_strangers(struct fleet *fleet, uint64_t seed);
 void scenario_f13_siblings(struct fleet *fleet, uint64_t seed);
 void scenario_f14_errors(struct fleet *fleet, uint64_t seed);
 void scenario_f17_join(struct fleet *fleet, uint64_t seed);

@@ -189,6 +189,34 @@ void scenario_f5_hints(struct fleet *fleet, uint64_t seed) {
     scenario_end_well(fleet);
 }
 
+/* Connections break behind writes that were just answered: what was on its way is noted, and handed over. Nothing else repairs. */
+void scenario_f5_links(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    scenario_conditions(&conditions, 3, 3, false);
+    conditions.repair = REPAIR_HINTS;
+    scenario_begin_with(fleet, seed, &conditions);
+    fleet_pass(fleet, 5 * S_NS);
+    for (uint32_t round = 0; round < 3 && !world_has_failed(&fleet->world); round++) {
+        uint32_t from = scenario_next_sequence(fleet);
+        for (uint32_t key = 0; key < fleet->history.key_count && !world_has_failed(&fleet->world); key++) {
+            enum key_kind kind = fleet->history.keys[key].kind;
+            if (kind == KEY_COUNTER || kind == KEY_PAIR)
+                continue;
+            scenario_demand(fleet, fleet_write(fleet, round, key) != NULL, "a write has no answer");
+            if (key % 4 == 0) {
+                for (uint32_t i = 0; i < 3; i++)
+                    network_cut(&fleet->network, i, (i + 1) % 3, true, true);
+                network_mend_all(&fleet->network);
+                fleet_pass(fleet, 100 * MS_NS);
+            }
+        }
+        scenario_expect_settled(fleet, "by hints alone");
+        for (uint32_t i = 0; i < 3; i++)
+            scenario_expect_all(fleet, i, from);
+    }
+    scenario_end_well(fleet);
+}
+
 /* A node comes back with its id and without its data: it has no vote before it has them. */
 void scenario_f15_empty(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
@@ -224,6 +252,48 @@ void scenario_f15_empty(struct fleet *fleet, uint64_t seed) {
         scenario_expect_settled(fleet, "the empty node refills");
         scenario_expect_all(fleet, empty, from);
     }
+    scenario_end_well(fleet);
+}
+
+/* Two of three copies have a write; one of them cannot be reached, the other one has begun anew: the third one and an empty one are not two
+ * that could say what the value is. */
+void scenario_f15_vote(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    scenario_conditions(&conditions, 3, 3, false);
+    conditions.quorum.reads = conditions.quorum.writes = 2;
+    conditions.quorum.is_strict = true;
+    conditions.quorum.timeout_ms = 100;
+    scenario_begin_with(fleet, seed, &conditions);
+    fleet_pass(fleet, 5 * S_NS);
+    uint32_t refused = 0;
+    for (uint32_t round = 0; round < 6 && !world_has_failed(&fleet->world); round++) {
+        uint32_t away = round % 3, empty = (round + 1 + round / 3) % 3, reader = 3 - away - empty;
+        scenario_write_all(fleet, away);
+        network_cut(&fleet->network, away, reader, true, false);
+        network_cut(&fleet->network, reader, away, true, false);
+        fleet_pass(fleet, 300 * MS_NS);
+        struct operation *last[16] = {NULL};
+        for (uint32_t key = 0; key < 16 && !world_has_failed(&fleet->world); key++)
+            if (fleet->history.keys[key].kind == KEY_PLAIN)
+                last[key] = fleet_write(fleet, away, key);
+        station_end(&fleet->stations[empty], true);
+        isolate(fleet, away);
+        fleet_begin_node(fleet, empty, DISK_KEPT);
+        /* Nobody has called the first one dead yet. */
+        uint64_t until_ns = fleet->world.now_ns + 1000 * MS_NS;
+        for (uint32_t key = 0; fleet->world.now_ns < until_ns && fleet_pass(fleet, MS_NS); key++) {
+            struct operation *write = last[key % 16];
+            if (write == NULL || write->outcome != OUTCOME_DONE)
+                continue;
+            scenario_demand(fleet, fleet_read(fleet, reader, key % 16), "a read has no answer");
+            refused += !fleet->was_read;
+            if (fleet->was_read && fleet->world.now_ns < until_ns)
+                scenario_demand(fleet, fleet->last_read == write, "a copy that has nothing has voted");
+        }
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "all reach each other");
+    }
+    scenario_demand(fleet, refused != 0, "no read was refused");
     scenario_end_well(fleet);
 }
 

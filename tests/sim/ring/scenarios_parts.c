@@ -31,6 +31,11 @@ static uint32_t executor(const struct fleet *fleet, uint32_t seen_by, uint32_t k
                : fleet_find_id(fleet, membership_member(cluster->membership, member)->entry.id);
 }
 
+static void expect_counted(struct fleet *fleet, uint32_t node) {
+    const struct operation *count = fleet_count(fleet, node, COUNTER);
+    scenario_demand(fleet, count != NULL && count->outcome == OUTCOME_DONE, "a count was not done");
+}
+
 /* ---- F10 ---- */
 
 /* Nobody reaches all others, everybody some: each node goes by whom it reaches, and all users are served. */
@@ -65,6 +70,53 @@ void scenario_f10_bridge(struct fleet *fleet, uint64_t seed) {
 
 void scenario_f10_chain(struct fleet *fleet, uint64_t seed) {
     partly_parted(fleet, seed, PARTITION_CHAIN);
+}
+
+/* One node of three does not hear of a write that the two others have acknowledged, and is asked at once, with R + W > RF. */
+void scenario_f10_majority(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    uint32_t compared = 0;
+    scenario_conditions(&conditions, 3, 3, false);
+    conditions.quorum.reads = conditions.quorum.writes = 2;
+    conditions.quorum.is_strict = true;
+    scenario_begin_with(fleet, seed, &conditions);
+    scenario_write_all(fleet, 0);
+    for (uint32_t round = 0; round < 6 && !world_has_failed(&fleet->world); round++) {
+        uint32_t writer = round % 3, reader = (writer + 1 + round / 3) % 3;
+        fleet->stations[writer].wall_shift_us = round % 2 == 0 ? 400000 : 0;
+        cut_both(fleet, writer, reader, false);
+        fleet_pass(fleet, 500 * MS_NS);
+        for (uint32_t key = 0; key < 24 && !world_has_failed(&fleet->world); key++) {
+            if (!is_written(fleet, key))
+                continue;
+            struct operation *write = fleet_write(fleet, writer, key);
+            scenario_demand(fleet, write != NULL, "a write has no answer");
+            if (write == NULL || write->outcome != OUTCOME_DONE)
+                continue;
+            scenario_demand(fleet, fleet_read(fleet, reader, key), "a read has no answer");
+            if (!fleet->was_read)
+                continue;
+            compared++;
+            scenario_demand(fleet, fleet->last_read == write, "a majority has answered with an old value");
+        }
+        /* What is written over it by who has not seen it is later, whatever the clocks say. */
+        for (uint32_t key = 0; key < 24 && !world_has_failed(&fleet->world); key++) {
+            if (!is_written(fleet, key))
+                continue;
+            (void)fleet_write(fleet, writer, key);
+            struct operation *later = fleet_write(fleet, reader, key);
+            scenario_demand(fleet, later != NULL, "a write has no answer");
+            if (later == NULL || later->outcome != OUTCOME_DONE)
+                continue;
+            scenario_demand(fleet, fleet_read(fleet, reader, key), "a read has no answer");
+            scenario_demand(fleet, !fleet->was_read || fleet->last_read == later,
+                            "a write has lost against one before it, whose clock was ahead");
+        }
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "all reach each other");
+    }
+    scenario_demand(fleet, compared >= 24, "hardly anything was read");
+    scenario_end_well(fleet);
 }
 
 /* ---- F11 ---- */
@@ -131,6 +183,31 @@ void scenario_f12_counts(struct fleet *fleet, uint64_t seed) {
     fleet->conditions.frames = (struct frame_faults){0};
     network_mend_all(&fleet->network);
     scenario_expect_settled(fleet, "when all has been counted");
+    scenario_end_well(fleet);
+}
+
+/* Who does not hold a counter counts while its holders cannot be reached, gives its copy away, and counts once more from nothing: what it
+ * has counted before counts, too. */
+void scenario_f12_strangers(struct fleet *fleet, uint64_t seed) {
+    scenario_begin(fleet, seed, 4, 0, 2, false);
+    uint32_t holders = fleet_holders(fleet, fleet->history.keys[COUNTER].slot), stranger = 0;
+    while (holders >> stranger & 1)
+        stranger++;
+    for (uint32_t round = 0; round < 4 && !world_has_failed(&fleet->world); round++) {
+        for (uint32_t one = 0; one < 4; one++)
+            for (uint32_t other = 0; other < one; other++)
+                if ((holders >> one & 1) != (holders >> other & 1))
+                    cut_both(fleet, one, other, round % 2 == 0);
+        fleet_pass(fleet, 10 * S_NS);
+        for (uint32_t i = 0; i < 5 && !world_has_failed(&fleet->world); i++)
+            expect_counted(fleet, stranger);
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "the holders are reached");
+        scenario_demand(fleet,
+                        inspector_record(&fleet->inspector, &fleet->stations[stranger], COUNTER) == NULL,
+                        "who does not hold a counter keeps a copy of it");
+        expect_counted(fleet, stranger);
+    }
     scenario_end_well(fleet);
 }
 
