@@ -1,7 +1,8 @@
 /* antientropy.c - sets of slots, and the asker: from one question to the next.
  *
- * What differs is kept as places: slots still to be compared (a set), leaves and keys (stacks). Keys are asked for as soon as there are
- * enough of them for a message, leaves before further slots, so that the stacks stay small whatever differs.
+ * What differs is kept as places: slots still to be compared (a set), leaves and keys (stacks). Keys are asked for when there are
+ * enough of them for a message, or nothing else is left; leaves before further slots: so the stacks stay small whatever differs, and messages
+ * are few.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -111,6 +112,7 @@ static bool ask_groups(struct comparer *comparer, const struct keyspace *keyspac
         return false;
     comparer->group_shift = (uint8_t)shift;
     *out++ = (uint8_t)shift;
+    bool is_small = shift != GROUP_SHIFT;
     uint8_t *bits = out;
     memset(bits, 0, COMPARE_GROUPS / 8);
     out += COMPARE_GROUPS / 8;
@@ -119,7 +121,7 @@ static bool ask_groups(struct comparer *comparer, const struct keyspace *keyspac
         uint32_t group = slot >> GROUP_SHIFT;
         bits[group / 8] |= (uint8_t)(1u << group % 8);
         uint64_t digest = compare_group_digest(keyspace->ledger, &comparer->to_compare, shift, &slot);
-        out = encode_fixed(out, compare_cut(digest, salt), 4);
+        out = encode_fixed(out, compare_cut(digest, salt), is_small ? 2 : 4);
     }
     end_question(message, out);
     return true;
@@ -148,7 +150,7 @@ static bool ask_slots(struct comparer *comparer, const struct keyspace *keyspace
         if (has_counter)
             out = encode_fixed(out, flush_counter, 8);
         out = encode_varint(out, compare_floor_step(floor, floor_before));
-        out = encode_fixed(out, compare_cut(keyspace->ledger->digests[slot], salt), 4);
+        out = encode_fixed(out, compare_cut_short(keyspace->ledger->digests[slot], salt), 2);
         counter = flush_counter;
         floor_before = floor;
         behind = slot + 1;
@@ -221,7 +223,7 @@ static bool ask_leaves(struct comparer *comparer, struct compare_scan *scan, str
 
 static bool ask_keys(struct comparer *comparer, struct compare_scan *scan, struct buffer *message) {
     uint8_t *out = begin_question(comparer, message, ASK_KEYS,
-                                  2 + COMPARE_SLOTS_MAX * KEYS_HEAD_SIZE + COMPARE_KEYS_MAX * 8);
+                                  2 + COMPARE_SLOTS_MAX * KEYS_HEAD_MAX + COMPARE_KEYS_MAX * MARK_SIZE);
     if (out == NULL)
         return false;
     uint8_t *count_at = out;
@@ -230,17 +232,28 @@ static bool ask_keys(struct comparer *comparer, struct compare_scan *scan, struc
     while (comparer->keys.count > 0 && comparer->asked.count < COMPARE_SLOTS_MAX &&
            total < COMPARE_KEYS_MAX && scan->walked < scan->budget) {
         struct compare_place *place = places_top(&comparer->keys);
+        if (place->is_awaited) {
+            if (!places_push(&comparer->asked, comparer->mem, place))
+                return false;
+            out = encode_varint(encode_fixed(out, place->slot, 2), FORM_AWAITED);
+            out = encode_fixed(out, place->first, 4);
+            comparer->keys.count--;
+            continue;
+        }
         uint64_t end =
             compare_collect(scan, place->slot, place->first, place->last, COMPARE_KEYS_MAX - total);
         struct compare_place asked = *place;
         asked.last = (uint32_t)(end - 1);
         if (!places_push(&comparer->asked, comparer->mem, &asked))
             return false;
-        out = encode_fixed(out, asked.slot, 2);
-        out = encode_fixed(encode_fixed(out, asked.first, 4), asked.last, 4);
-        out = encode_fixed(out, scan->item_count, 2);
-        for (uint32_t i = 0; i < scan->item_count; i++)
-            out = encode_fixed(out, scan->items[i].mark, 8);
+        enum compare_form form = asked.first == 0 && asked.last == HASHES_LAST ? FORM_ALL : FORM_RANGE;
+        out = encode_varint(encode_fixed(out, asked.slot, 2), scan->item_count * 4 + form);
+        if (form == FORM_RANGE)
+            out = encode_fixed(encode_fixed(out, asked.first, 4), asked.last, 4);
+        for (uint32_t i = 0; i < scan->item_count; i++) {
+            out = encode_fixed(out, compare_half_hash(scan->items[i].mark), 4);
+            out = encode_fixed(out, scan->items[i].mark & 0xffff, 2);
+        }
         total += scan->item_count;
         if (end <= place->last)
             place->first = (uint32_t)end;
@@ -269,14 +282,15 @@ static bool ask_on(struct comparer *comparer, struct keyspace *keyspace, struct 
                    struct compare_statistics *statistics) {
     size_t before = message->size;
     while (message->size == before) {
-        bool has_leaves = comparer->leaves.count > 0;
         bool done;
-        if (comparer->keys.count >= KEYS_ENOUGH || (comparer->keys.count > 0 && !has_leaves)) {
+        if (comparer->keys.count >= KEYS_ENOUGH) {
             done = ask_by_walk(comparer, keyspace, true, message, statistics);
-        } else if (has_leaves) {
+        } else if (comparer->leaves.count > 0) {
             done = ask_by_walk(comparer, keyspace, false, message, statistics);
         } else if (slot_set_next(&comparer->to_compare, 0) < SLOT_COUNT) {
             done = ask_slots(comparer, keyspace, message);
+        } else if (comparer->keys.count > 0) {
+            done = ask_by_walk(comparer, keyspace, true, message, statistics);
         } else {
             end_round(comparer, COMPARE_EXCHANGED);
             return true;
@@ -345,7 +359,7 @@ static bool take_groups(struct comparer *comparer, const struct keyspace *keyspa
         if (!(bits[bit / 8] >> bit % 8 & 1))
             slot_set_remove(&comparer->to_compare, slot);
     }
-    bool is_done = shift == SMALL_GROUP_SHIFT || slot_set_next(&comparer->to_compare, 0) == SLOT_COUNT;
+    bool is_done = shift != GROUP_SHIFT || slot_set_next(&comparer->to_compare, 0) == SLOT_COUNT;
     return is_done || ask_groups(comparer, keyspace, SMALL_GROUP_SHIFT, message);
 }
 
@@ -442,14 +456,6 @@ struct serving {
     bool is_full; /* no more in this step */
 };
 
-static uint32_t wanted_half_hash(const uint8_t *wants, uint32_t i) {
-    return load_u32(wants + (size_t)i * WANT_SIZE);
-}
-
-static bool wanted_is_other(const uint8_t *wants, uint32_t i) {
-    return wants[(size_t)i * WANT_SIZE + 4] != 0;
-}
-
 /* What finds no room any more is compared once more. */
 static bool put_off(struct serving *serving, uint32_t slot, uint32_t first, uint32_t last) {
     struct compare_place place = {.slot = (uint16_t)slot, .first = first, .last = last};
@@ -457,13 +463,35 @@ static bool put_off(struct serving *serving, uint32_t slot, uint32_t first, uint
     return places_push(&serving->comparer->keys, serving->comparer->mem, &place);
 }
 
-/* Sends the items from *at on that have the wanted half hash. */
-static bool serve_one(struct serving *serving, uint32_t half_hash, bool is_other, uint32_t *at) {
+/* What the answerer has not sent yet, it is asked for. */
+static bool await(struct serving *serving, uint32_t slot, uint32_t half_hash) {
+    struct compare_place place = {
+        .slot = (uint16_t)slot, .first = half_hash, .last = half_hash, .is_awaited = true};
+    serving->statistics->keys_asked_for++;
+    return places_push(&serving->comparer->keys, serving->comparer->mem, &place);
+}
+
+/* Sends the items from *at on that have the wanted half hash, unless the answerer has what is newer. */
+static bool serve_one(struct serving *serving, uint32_t slot, const struct compare_want *want, uint32_t *at) {
     const struct compare_scan *scan = serving->scan;
-    for (; *at < scan->item_count && compare_half_hash(scan->items[*at].mark) <= half_hash; ++*at) {
+    while (*at < scan->item_count && compare_half_hash(scan->items[*at].mark) < want->half_hash)
+        ++*at;
+    uint32_t end = *at;
+    while (end < scan->item_count && compare_half_hash(scan->items[end].mark) == want->half_hash)
+        end++;
+    if (want->here == HERE_ONE && end > *at) {
+        const struct record *first = scan->items[*at].record;
+        bool is_one = end - *at == 1;
+        if ((!is_one || first->counter <= want->counter) && !await(serving, slot, want->half_hash))
+            return false;
+        if (is_one && first->counter < want->counter) {
+            *at = end;
+            return true;
+        }
+    }
+    for (; *at < end; ++*at) {
         const struct record *record = scan->items[*at].record;
-        if (compare_half_hash(scan->items[*at].mark) < half_hash ||
-            (!is_other && compare_is_expired(serving->keyspace, record)))
+        if (want->here == HERE_NOTHING && compare_is_expired(serving->keyspace, record))
             continue;
         if (!entries_add_record(serving->writer, &serving->keyspace->actors, serving->records, record))
             return false;
@@ -474,19 +502,18 @@ static bool serve_one(struct serving *serving, uint32_t half_hash, bool is_other
 }
 
 /* count > 0 wants of one place. */
-static bool serve(struct serving *serving, uint32_t slot, const uint8_t *wants, uint32_t count) {
+static bool serve(struct serving *serving, uint32_t slot, const struct compare_want *wants, uint32_t count) {
     struct compare_scan *scan = serving->scan;
-    uint32_t first = wanted_half_hash(wants, 0);
-    uint32_t last = wanted_half_hash(wants, count - 1);
+    uint32_t first = wants[0].half_hash, last = wants[count - 1].half_hash;
     if (serving->is_full || scan->walked >= scan->budget)
         return put_off(serving, slot, first, last);
     uint64_t end = compare_collect(scan, slot, first, last, COMPARE_KEYS_MAX);
     uint32_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t half_hash = wanted_half_hash(wants, i);
-        if (half_hash >= end || serving->records->size - serving->records_before >= COMPARE_RECORDS_BYTES)
-            return put_off(serving, slot, half_hash, last);
-        if (!serve_one(serving, half_hash, wanted_is_other(wants, i), &at))
+        if (wants[i].half_hash >= end ||
+            serving->records->size - serving->records_before >= COMPARE_RECORDS_BYTES)
+            return put_off(serving, slot, wants[i].half_hash, last);
+        if (!serve_one(serving, slot, &wants[i], &at))
             return false;
     }
     return true;
@@ -502,21 +529,21 @@ struct keys_answer {
 /* Whether the wants of each place make sense. */
 static bool check_wants(const struct comparer *comparer, const struct keys_answer *answer,
                         struct cursor cursor) {
-    uint32_t total = 0;
+    uint64_t total = 0;
     for (uint32_t i = 0; i < comparer->asked.count && i <= answer->done; i++) {
         const struct compare_place *place = &comparer->asked.items[i];
         uint64_t least = place->first;
         uint64_t behind = i == answer->done ? answer->stopped : (uint64_t)place->last + 1;
-        uint32_t count = cursor_u16(&cursor);
-        const uint8_t *wants = cursor_bytes(&cursor, (size_t)count * WANT_SIZE);
+        uint64_t count = cursor_varint(&cursor);
         total += count;
-        if (cursor_failed(&cursor) || total > COMPARE_KEYS_MAX)
+        if (cursor_failed(&cursor) || count > COMPARE_KEYS_MAX || total > COMPARE_KEYS_MAX ||
+            (count > 0 && place->is_awaited))
             return false;
-        for (uint32_t k = 0; k < count; k++) {
-            uint32_t half_hash = wanted_half_hash(wants, k);
-            if (half_hash < least || half_hash >= behind || wants[(size_t)k * WANT_SIZE + 4] > 1)
+        for (uint64_t k = 0; k < count; k++) {
+            struct compare_want want = compare_read_want(&cursor);
+            if (cursor_failed(&cursor) || want.half_hash < least || want.half_hash >= behind)
                 return false;
-            least = (uint64_t)half_hash + 1;
+            least = (uint64_t)want.half_hash + 1;
         }
     }
     return cursor_is_done(&cursor);
@@ -547,6 +574,7 @@ static bool put_back(struct comparer *comparer, const struct keys_answer *answer
 
 static bool take_keys(struct serving *serving, struct cursor *cursor) {
     struct comparer *comparer = serving->comparer;
+    struct compare_want *wants = serving->scan->wants;
     struct keys_answer answer = {.done = cursor_u16(cursor)};
     answer.stopped = cursor_u32(cursor);
     answer.sent = cursor_u16(cursor);
@@ -555,8 +583,9 @@ static bool take_keys(struct serving *serving, struct cursor *cursor) {
         return false;
     comparer->exchanged += answer.sent;
     for (uint32_t i = 0; i < comparer->asked.count && i <= answer.done; i++) {
-        uint32_t count = cursor_u16(cursor);
-        const uint8_t *wants = cursor_bytes(cursor, (size_t)count * WANT_SIZE);
+        uint32_t count = (uint32_t)cursor_varint(cursor);
+        for (uint32_t k = 0; k < count; k++)
+            wants[k] = compare_read_want(cursor);
         if (count > 0 && !serve(serving, comparer->asked.items[i].slot, wants, count))
             return false;
     }

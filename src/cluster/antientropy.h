@@ -11,16 +11,20 @@
  *   slots   slot, flush counter, floor (store/floors.h) and digest of the slots of small groups that differ
  *   leaves  of a slot that differs and has COMPARE_LARGE_SLOT records or more on both sides: digests of so many equal ranges of
  *           hashes that each has at most COMPARE_LEAF_RECORDS on average
- *   keys    of a smaller slot, or of leaves that differ: of every record, half of its hash and half of a digest of its version
+ *   keys    of a smaller slot, or of leaves that differ: of every record, half of its hash and half of a digest of its version;
+ *           back, of what differs, the counter of the newest dot
  *
  * At the slots the higher flush counter is applied by who has the lower one, and so is the higher floor. While what lies below floors is being
- * dropped, a node compares as little as while its digests are being made. At the keys the answerer asks for what it lacks or
- * has otherwise, and sends what the asker lacks or has otherwise; both as records that are merged. A round in which the roots were
+ * dropped, a node compares as little as while its digests are being made. At the keys the answerer asks for what it lacks, and
+ * sends what the asker lacks; both as records that are merged. Of a key that both have, it tells the counter of its version; then only
+ * the one with the higher counter is sent, by the asker or, if the asker says so in its next question about keys, by the answerer. It is the newer one
+ * in nearly all cases. Where they are concurrent and more than the newer value is to stay, the merged record has the same counter as
+ * the one that was sent, and what is of one counter and differs is sent both ways: in the next round. A round in which the roots were
  * equal is an agreement; a round that found differences never is, however few.
  *
  * Slots have digests that are kept; those of leaves and keys are made by a walk of the records. So a step stops where it
  * has walked COMPARE_STEP_RECORDS of them, and the next goes on from there: a slot of ten million keys takes thousands of short
- * messages. Digests below the root are cut to 32 bits and mixed with the number of the round: should two that differ look
+ * messages. Digests below the root are cut to 32 or 16 bits and mixed with the number of the round: should two that differ look
  * alike, the round ends with the roots different, and the next one sees them with other eyes.
  *
  * "You lack it, and mine has expired" counts as equal: such a record is neither sent nor asked for, as the coordinator is about
@@ -44,7 +48,7 @@
 #include "store/slot_set.h"
 
 #define COMPARE_GROUPS        128
-#define COMPARE_SMALL_GROUP   8
+#define COMPARE_SMALL_GROUP   4
 #define COMPARE_SLOTS_MAX     256
 #define COMPARE_LEAVES_MAX    1024 /* in one message */
 #define COMPARE_KEYS_MAX      1024
@@ -80,7 +84,8 @@ enum compare_state {
 struct compare_place {
     uint32_t first, last; /* the higher halves of hashes; of leaves (bits != 0) their numbers */
     uint16_t slot;
-    uint8_t bits; /* so many bits of the hash are the number of the leaf; 0: keys */
+    uint8_t bits;    /* so many bits of the hash are the number of the leaf; 0: keys */
+    bool is_awaited; /* of keys: what the answerer has there is newer, and to be sent */
 };
 
 struct compare_places {

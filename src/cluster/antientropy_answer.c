@@ -48,7 +48,8 @@ static bool answer_groups(struct answering *answering) {
     struct cursor *cursor = &answering->cursor;
     unsigned shift = cursor_u8(cursor);
     const uint8_t *looked_at = cursor_bytes(cursor, COMPARE_GROUPS / 8);
-    if (cursor_failed(cursor) || (shift != GROUP_SHIFT && shift != SMALL_GROUP_SHIFT))
+    bool is_small = shift == SMALL_GROUP_SHIFT;
+    if (cursor_failed(cursor) || (shift != GROUP_SHIFT && !is_small))
         return false;
     uint8_t bits[(SLOT_COUNT >> SMALL_GROUP_SHIFT) / 8] = {0};
     uint64_t salt = compare_salt(answering->round);
@@ -62,7 +63,8 @@ static bool answer_groups(struct answering *answering) {
         }
         uint64_t digest =
             compare_group_digest(answering->keyspace->ledger, answering->expected, shift, &slot);
-        if (cursor_u32(cursor) != compare_cut(digest, salt)) {
+        if (is_small ? cursor_u16(cursor) != compare_cut_short(digest, salt)
+                     : cursor_u32(cursor) != compare_cut(digest, salt)) {
             bits[count / 8] |= (uint8_t)(1u << count % 8);
             differs = true;
         }
@@ -79,7 +81,7 @@ enum slot_counter { FLUSH_COUNTER, FLOOR, SLOT_COUNTERS };
 
 struct their_slot {
     uint32_t slot;
-    uint32_t digest; /* cut */
+    uint32_t digest; /* cut short */
     uint64_t counters[SLOT_COUNTERS];
 };
 
@@ -103,7 +105,7 @@ static uint32_t read_slots(struct answering *answering, struct their_slot *slots
             return 0;
         slots[i] = (struct their_slot){.slot = (uint32_t)slot,
                                        .counters = {[FLUSH_COUNTER] = counter, [FLOOR] = floor},
-                                       .digest = cursor_u32(cursor)};
+                                       .digest = cursor_u16(cursor)};
         behind = slot + 1;
     }
     return cursor_is_done(cursor) ? (uint32_t)count : 0;
@@ -191,7 +193,7 @@ static bool answer_slots(struct answering *answering) {
     out += 1 + 2;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = slots[i].slot;
-        if (compare_cut(keyspace->ledger->digests[slot], salt) == slots[i].digest)
+        if (compare_cut_short(keyspace->ledger->digests[slot], salt) == slots[i].digest)
             continue;
         out = encode_varint(encode_varint(out, slot - behind), compare_slot_records(keyspace, slot));
         behind = slot + 1;
@@ -275,19 +277,25 @@ static bool answer_leaves(struct answering *answering) {
 
 struct their_keys {
     uint32_t slot, first, last, count;
+    bool is_awaited; /* what is here is to be sent */
     const uint8_t *marks;
 };
 
 static uint64_t their_mark(const struct their_keys *keys, uint32_t i) {
-    return load_u64(keys->marks + (size_t)i * 8);
+    const uint8_t *mark = keys->marks + (size_t)i * MARK_SIZE;
+    return (uint64_t)load_u32(mark) << 32 | mark[4] | (uint64_t)mark[5] << 8;
 }
 
 static bool read_keys(struct cursor *cursor, struct their_keys *keys) {
     keys->slot = cursor_u16(cursor);
-    keys->first = cursor_u32(cursor);
-    keys->last = cursor_u32(cursor);
-    keys->count = cursor_u16(cursor);
-    keys->marks = cursor_bytes(cursor, (size_t)keys->count * 8);
+    uint64_t head = cursor_varint(cursor), form = head % 4;
+    keys->is_awaited = form == FORM_AWAITED;
+    if (form == FORMS || head / 4 > (keys->is_awaited ? 0 : COMPARE_KEYS_MAX))
+        return false;
+    keys->first = form == FORM_ALL ? 0 : cursor_u32(cursor);
+    keys->last = form == FORM_ALL ? HASHES_LAST : form == FORM_RANGE ? cursor_u32(cursor) : keys->first;
+    keys->count = (uint32_t)(head / 4);
+    keys->marks = cursor_bytes(cursor, (size_t)keys->count * MARK_SIZE);
     return !cursor_failed(cursor);
 }
 
@@ -335,6 +343,19 @@ static bool is_full(const struct merging *merging) {
     return bytes >= COMPARE_RECORDS_BYTES || merging->sent >= COMPARE_KEYS_MAX;
 }
 
+/* The asker is to see to a half hash. one: the only record here, of which it has another version, or something like it; or NULL. */
+static void want(struct merging *merging, uint32_t half_hash, bool has_sent, const struct record *one,
+                 uint32_t *want_count) {
+    merging->out = encode_fixed(merging->out, half_hash, 4);
+    *merging->out++ = one != NULL ? HERE_ONE : has_sent ? HERE_SENT : HERE_NOTHING;
+    if (one != NULL)
+        merging->out = encode_fixed(merging->out, one->counter, 8);
+    else
+        merging->answering->statistics->keys_asked_for++;
+    merging->answering->finding->has_differed = true;
+    ++*want_count;
+}
+
 /* One half hash: theirs are [*their_at, their_end), ours [*our_at, our_end), each in order; both move to their ends. false: no memory. */
 static bool merge_half_hash(struct merging *merging, const struct their_keys *theirs, uint32_t *their_at,
                             uint32_t their_end, uint32_t *our_at, uint32_t our_end, uint32_t *want_count) {
@@ -343,6 +364,13 @@ static bool merge_half_hash(struct merging *merging, const struct their_keys *th
     bool has_theirs = *their_at < their_end, has_ours = *our_at < our_end;
     bool wants = false;
     uint32_t half_hash = compare_half_hash(has_theirs ? their_mark(theirs, *their_at) : ours[*our_at].mark);
+    if (their_end - *their_at == 1 && our_end - *our_at == 1) {
+        if (their_mark(theirs, *their_at) != ours[*our_at].mark)
+            want(merging, half_hash, false, ours[*our_at].record, want_count);
+        *their_at = their_end;
+        *our_at = our_end;
+        return true;
+    }
     while (*their_at < their_end || *our_at < our_end) {
         uint64_t mark = *their_at < their_end ? their_mark(theirs, *their_at) : UINT64_MAX;
         if (*our_at == our_end || (*their_at < their_end && mark < ours[*our_at].mark)) {
@@ -356,7 +384,8 @@ static bool merge_half_hash(struct merging *merging, const struct their_keys *th
             continue;
         }
         answering->finding->has_differed = true;
-        if (!has_theirs && (!answering->gives || compare_is_expired(answering->keyspace, item->record)))
+        if (!has_theirs && !theirs->is_awaited &&
+            (!answering->gives || compare_is_expired(answering->keyspace, item->record)))
             continue;
         if (!entries_add_record(answering->writer, &answering->keyspace->actors, answering->records,
                                 item->record))
@@ -364,13 +393,8 @@ static bool merge_half_hash(struct merging *merging, const struct their_keys *th
         merging->sent++;
         answering->statistics->keys_sent++;
     }
-    if (wants) {
-        merging->out = encode_fixed(merging->out, half_hash, 4);
-        *merging->out++ = has_ours;
-        ++*want_count;
-        answering->statistics->keys_asked_for++;
-        answering->finding->has_differed = true;
-    }
+    if (wants)
+        want(merging, half_hash, has_ours, NULL, want_count);
     return true;
 }
 
@@ -391,7 +415,7 @@ static bool merge_place(struct merging *merging, const struct their_keys *theirs
     struct compare_scan *scan = merging->scan;
     uint8_t *count_at = merging->out;
     uint32_t want_count = 0, their_at = 0, our_at = 0;
-    merging->out += 2;
+    merging->out += WANT_COUNT_MAX;
     /* More is not looked at than can be equal or sent. */
     uint32_t sendable = merging->sent < COMPARE_KEYS_MAX ? COMPARE_KEYS_MAX - merging->sent : 1;
     *end = compare_collect(scan, theirs->slot, theirs->first, theirs->last, theirs->count + sendable);
@@ -413,7 +437,11 @@ static bool merge_place(struct merging *merging, const struct their_keys *theirs
         merging->has_come_forward = true;
     }
     merging->has_come_forward = true;
-    encode_fixed(count_at, want_count, 2);
+    /* The count is shorter than what was left for it where there are few. */
+    uint8_t *wants = encode_varint(count_at, want_count);
+    size_t size = (size_t)(merging->out - count_at) - WANT_COUNT_MAX;
+    memmove(wants, count_at + WANT_COUNT_MAX, size);
+    merging->out = wants + size;
     return true;
 }
 
@@ -430,7 +458,7 @@ static bool merge_places(struct merging *merging, uint32_t count) {
         if (merging->has_come_forward &&
             (is_full(merging) || merging->scan->walked >= merging->scan->budget)) {
             stopped = theirs.first;
-            merging->out = encode_fixed(merging->out, 0, 2);
+            merging->out = encode_varint(merging->out, 0);
             break;
         }
         if (!merge_place(merging, &theirs, &stopped))
@@ -447,7 +475,9 @@ static bool merge_places(struct merging *merging, uint32_t count) {
 static bool answer_keys(struct answering *answering) {
     uint32_t count = check_keys(answering, answering->cursor);
     uint8_t *out =
-        count == 0 ? NULL : reserve(answering, 8 + (size_t)count * 2 + COMPARE_KEYS_MAX * WANT_SIZE);
+        count == 0
+            ? NULL
+            : reserve(answering, 8 + (size_t)count * WANT_COUNT_MAX + COMPARE_KEYS_MAX * WANT_SIZE_MAX);
     struct mem *mem = answering->keyspace->mem;
     struct compare_scan *scan =
         out == NULL ? NULL

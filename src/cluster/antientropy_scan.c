@@ -44,7 +44,7 @@ static void collect(void *context, struct record *record, uint64_t hash) {
         return;
     uint64_t digest = ledger_record_digest(scan->keyspace, hash, record);
     scan->items[scan->item_count++] = (struct compare_item){
-        .mark = hash >> 32 << 32 | compare_cut(digest, scan->salt),
+        .mark = hash >> 32 << 32 | compare_cut_short(digest, scan->salt),
         .record = record,
     };
 }

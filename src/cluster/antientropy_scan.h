@@ -3,21 +3,22 @@
  * Question: kind (1), round, step (varints), digest of the set (8), and then
  *   root    flags (1: the asker is settled), digest (8)
  *   groups  the shift from a slot's number to its group's (1), one bit for each of the COMPARE_GROUPS: it is looked at (16), then
- *           the digests (4 each) of the groups in them that have slots of the set, in order
+ *           the digests (4 each; 2 of small groups) of the groups in them that have slots of the set, in order
  *   slots   count (varint), then of each: (slots skipped) * 2 + whether a flush counter follows (varint), the counter (8; else it is
  *           that of the slot before, 0 at first), by how many steps the floor differs from that of the slot before, 0 at first (varint: twice
- *           as many, and 1 less if it is lower), digest (4)
+ *           as many, and 1 less if it is lower), digest (2)
  *   leaves  count (2), then of each place: slot (2), bits (1), first leaf (4), number of leaves (2), their digests (4 each)
- *   keys    count (2), then of each place: slot (2), first and last half hash (4, 4), number of records (2), their marks (8 each),
- *           in order
+ *   keys    count (2), then of each place: slot (2), number of records * 4 + enum compare_form (varint); by the form the first and the
+ *           last half hash (4, 4), or only one (4), or none; the records' marks, in order: half hash (4), the lower half of what else
+ *           is in the mark (2)
  * Answer: kind + 128 (1), round, step (varints), and then
  *   root    1: equal, 0: not
  *   groups  one bit for each digest of the question: it differs
  *   slots   whether a flush or a floor was applied or sent (1), count (2), then of each slot that differs: slots skipped, records here (varints)
  *   leaves  one bit for each leaf of the question: it differs
  *   keys    places that were looked at to their end (2); the half hash before which all of the next place was looked at (4; 0 if there is none);
- *           records sent (2); of each place that was looked at, also in part: count (2), then of each record asked for: half
- *           hash (4), whether another version of it, or something like it, is here (1)
+ *           records sent (2); of each place that was looked at, also in part: count (varint), then of each half hash that the asker
+ *           is to see to: half hash (4), what is here (1: enum compare_here), behind HERE_ONE the counter of its newest dot (8)
  * Or, to any question: kind 128: another set is expected here.
  *
  * May touch: base, data, store. Must never know: who asks.
@@ -42,13 +43,49 @@ enum compare_question { ASK_ROOT = 1, ASK_GROUPS, ASK_SLOTS, ASK_LEAVES, ASK_KEY
 
 #define ASK_IS_SETTLED 1u
 
+/* Which half hashes a place of a question about keys has. */
+enum compare_form {
+    FORM_ALL,
+    FORM_RANGE,
+    FORM_AWAITED, /* one, and no marks: what is there is to be sent */
+    FORMS
+};
+
+/* What the answerer has of a half hash that the asker is to see to. */
+enum compare_here {
+    HERE_NOTHING,
+    HERE_SENT, /* something, which was sent: two records or more, at the asker or here */
+    HERE_ONE   /* one record, and one at the asker: it is not sent yet, as only the newer one is needed */
+};
+
+struct compare_want {
+    uint32_t half_hash;
+    enum compare_here here;
+    uint64_t counter; /* HERE_ONE */
+};
+
+/* The cursor has failed where there is none that makes sense. */
+static inline struct compare_want compare_read_want(struct cursor *cursor) {
+    struct compare_want want = {.half_hash = cursor_u32(cursor)};
+    uint8_t here = cursor_u8(cursor);
+    if (here > HERE_ONE)
+        cursor_fail(cursor);
+    want.here = (enum compare_here)here;
+    if (here == HERE_ONE)
+        want.counter = cursor_u64(cursor);
+    return want;
+}
+
 #define QUESTION_HEAD_MAX (1 + 2 * ENCODE_VARINT_MAX + 8)
 #define ANSWER_HEAD_MAX   (1 + 2 * ENCODE_VARINT_MAX)
 #define GROUPS_HEAD_SIZE  (1 + COMPARE_GROUPS / 8)
-#define SLOT_ENTRY_MAX    (2 * ENCODE_VARINT_MAX + 8 + 4)
+#define SLOT_ENTRY_MAX    (2 * ENCODE_VARINT_MAX + 8 + 2)
 #define LEAVES_HEAD_SIZE  (2 + 1 + 4 + 2)
-#define KEYS_HEAD_SIZE    (2 + 4 + 4 + 2)
-#define WANT_SIZE         (4 + 1)
+#define KEYS_HEAD_MAX     (2 + ENCODE_VARINT_MAX + 4 + 4)
+#define MARK_SIZE         (4 + 2)
+#define WANT_SIZE_MAX     (4 + 1 + 8)
+#define WANT_COUNT_MAX    2 /* a varint up to COMPARE_KEYS_MAX */
+_Static_assert(COMPARE_KEYS_MAX < 1 << 14, "14 bits in two bytes");
 
 #define LEAF_BITS_MAX 24
 #define HASHES_LAST   UINT32_MAX
@@ -72,6 +109,11 @@ static inline uint32_t compare_cut(uint64_t digest, uint64_t salt) {
     return (uint32_t)(compare_mix(digest + salt) >> 32);
 }
 
+/* Of what there is much of: two that differ look alike in one of 65536 cases, which costs another round. */
+static inline uint32_t compare_cut_short(uint64_t digest, uint64_t salt) {
+    return compare_cut(digest, salt) & 0xffff;
+}
+
 /* By how many steps a floor differs from another: small numbers for small differences, whatever the direction. */
 static inline uint64_t compare_floor_step(uint64_t floor, uint64_t before) {
     int64_t steps = (int64_t)(floor >> FLOOR_STEP_BITS) - (int64_t)(before >> FLOOR_STEP_BITS);
@@ -85,7 +127,7 @@ static inline uint64_t compare_floor_after(uint64_t step, uint64_t before) {
 
 /* Shifts from a slot's number to the number of its group, of both sizes. */
 #define GROUP_SHIFT       7
-#define SMALL_GROUP_SHIFT 3
+#define SMALL_GROUP_SHIFT 2
 _Static_assert(SLOT_COUNT >> GROUP_SHIFT == COMPARE_GROUPS, "the first groups are all slots");
 _Static_assert(1 << SMALL_GROUP_SHIFT == COMPARE_SMALL_GROUP, "a small group is so many slots");
 
@@ -117,7 +159,7 @@ static inline uint64_t compare_root(const struct ledger *ledger, const struct sl
 }
 
 struct compare_item {
-    uint64_t mark; /* the higher half of the hash, then half a digest of hash, version and round */
+    uint64_t mark; /* the higher half of the hash, then 16 bits of a digest of hash, version and round */
     struct record *record;
 };
 
@@ -137,6 +179,7 @@ struct compare_scan {
     uint32_t item_count;
     uint64_t sums[COMPARE_LEAVES_MAX];
     struct compare_item items[SCAN_ITEMS_MAX];
+    struct compare_want wants[COMPARE_KEYS_MAX]; /* the asker's: of one place */
 };
 
 /* NULL: no memory. `round` salts all digests of the scan. */

@@ -470,7 +470,8 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
     struct buffer frame;
     begin_frame(&frame, node, comparison, comparison == COMPARE_HOME ? NULL : &comparer->set);
     size_t head_size = frame.size;
-    uint64_t started_cpu_ns = node_thread_cpu_ns(node), sent = statistics->keys_sent;
+    uint64_t started_cpu_ns = node_thread_cpu_ns(node);
+    uint64_t moved = statistics->keys_sent + statistics->keys_asked_for;
     bool is_good = !frame.failed && comparer_receive(comparer, node->keyspace, &peer->writer, payload, size,
                                                      &frame, &peer->records, statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
@@ -487,7 +488,8 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
     if (comparison == COMPARE_HOME) {
         note_state(node, peer, &checkpoints);
     } else {
-        peer->handed_over += statistics->keys_sent - sent;
+        /* What the coordinator has newer counts, too: merged with what is here it may be more than either. */
+        peer->handed_over += statistics->keys_sent + statistics->keys_asked_for - moved;
         note_handover(node, peer);
     }
     return true;

@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 /* The protocol's version: nodes tell it in their first frame and speak the lower one of the two. */
-#define PEER_PROTOCOL 2
+#define PEER_PROTOCOL 3
 
 enum frame_kind {
     FRAME_CHALLENGE = 1, /* who I am, my random bytes: the first frame of both ends */
