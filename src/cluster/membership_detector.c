@@ -24,7 +24,7 @@
 #include <math.h>
 
 /* All times follow the two settings. With an interval of 200 ms and a timeout of 1 s for three members: */
-#define CONFIRM_PERCENT        30 /* of the timeout: 300 ms between the first suspicion and down */
+#define CONFIRM_PERCENT        25 /* of the timeout: 250 ms between the first suspicion and down */
 #define CONFIRM_PAIR_PERCENT   60 /* where only two could speak: each lost message weighs more */
 #define CONFIRM_ALONE_PERCENT  80 /* where this node has to decide alone */
 #define CONFIRM_BROKEN_PERCENT 90 /* of the interval, if a connection broke: 180 ms */

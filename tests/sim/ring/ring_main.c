@@ -209,7 +209,7 @@ static void try_detector(const struct ring_plan *plan, uint64_t *passed, uint64_
            seconds_of(CLOCK_PROCESS_CPUTIME_ID) - begun);
     *passed += is_good;
     *failed += !is_good;
-    judge_times("goes silently", &result.silent, 1550, 4000, passed, failed);
+    judge_times("goes silently", &result.silent, 1500, 4000, passed, failed);
     judge_times("is killed, its connections reset,", &result.reset, 300, 300, passed, failed);
 }
 
