@@ -192,29 +192,34 @@ void replicate_command(struct node *node, const struct command *command, bool ha
         replicate_flush(node, cluster_spoken(node->cluster), node->keyspace->counter);
 }
 
+/* The first slot of the set, from this one on, that a member holds; SLOT_COUNT: none. */
+static uint32_t next_held(const struct cluster *cluster, const struct slot_set *slots, uint32_t slot,
+                          uint16_t member) {
+    for (slot = slot_set_next(slots, slot); slot < SLOT_COUNT && !holders_has(cluster, slot, member);)
+        slot = slot_set_next(slots, slot + 1);
+    return slot;
+}
+
 void replicate_flush(struct node *node, const struct slot_set *slots, uint64_t counter) {
     struct cluster *cluster = node->cluster;
     cluster->effects_told++;
-    for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
+    for (uint32_t i = 0; i < cluster->peer_capacity && cluster->ring != NULL; i++) {
         struct peer *peer = cluster->peers[i];
-        if (peer == NULL || peer->asked_count == 0)
+        uint32_t first = peer == NULL ? SLOT_COUNT : next_held(cluster, slots, 0, peer->member);
+        if (first == SLOT_COUNT)
             continue;
         if (!may_tell(peer)) {
             handoff_miss_flush(node, peer);
             continue;
         }
         bool is_written = true;
-        for (uint32_t first = 0; first < SLOT_COUNT && is_written;) {
-            if (!slot_set_has(slots, first) || !slot_set_has(&peer->asked, first)) {
-                first++;
-                continue;
-            }
-            uint32_t last = first;
-            while (last + 1 < SLOT_COUNT && slot_set_has(slots, last + 1) &&
-                   slot_set_has(&peer->asked, last + 1))
-                last++;
+        while (first < SLOT_COUNT && is_written) {
+            uint32_t last = first, next;
+            while ((next = next_held(cluster, slots, last + 1, peer->member)) == last + 1 &&
+                   next < SLOT_COUNT)
+                last = next;
             is_written = entries_add_flush(&peer->records, first, last, counter);
-            first = last + 1;
+            first = next;
         }
         told(node, peer, is_written);
     }

@@ -719,6 +719,21 @@ Test(failover, what_is_flushed_while_a_node_does_not_answer_does_not_come_back_w
     ring_stage_end(stage);
 }
 
+Test(failover, who_is_passed_over_when_all_is_flushed_is_told_of_it_without_being_compared) {
+    struct ring_stage *stage = ring_stage_begin(5, "anti-entropy no\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    ring_fill(client, 200);
+    ring_wait(stage, 50);
+    ring_stop(stage, 2);
+    EXPECT_ASKED(client, line_of((char[64]){0}, "GET %s", ring_key_of(stage, 0, 2, 0)), "$1\r\nv\r\n");
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    cr_assert_neq(keyspace_size(stage->nodes[2].node->keyspace, 0), 0);
+    ring_go_on(stage, 2, false);
+    ring_wait(stage, 2000);
+    cr_assert_eq(keyspace_size(stage->nodes[2].node->keyspace, 0), 0);
+    ring_stage_end(stage);
+}
+
 Test(failover, split_commands_lose_no_part) {
     struct ring_stage *stage = ring_stage_begin(5, NULL);
     struct ring_client *client = ring_connect(stage, 0);
