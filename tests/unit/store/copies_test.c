@@ -464,6 +464,29 @@ Test(copies, a_flush_that_spares_one_key_takes_all_others_of_a_large_slot) {
     cr_assert_eq(keyspace_size(here.keyspace, 0), 1);
 }
 
+Test(copies, a_flush_takes_what_is_stamped_ahead_of_the_clock_however_it_came) {
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
+    uint64_t ahead = (uint64_t)(NOW_MS + 3600 * 1000) << 16;
+    struct argument merged = key_of("merged"), loaded = key_of("loaded"), flushed = key_of("flushed");
+    struct record_parts parts = foreign(ahead);
+    bool has_changed;
+    cr_assert(keyspace_merge(here.keyspace, 0, &merged, &parts, &has_changed) && has_changed);
+    copy_put(&here, "written", "x", EXPIRY_NONE);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace)), 2);
+    parts = foreign(ahead + 5);
+    parts.key = loaded.data, parts.key_size = loaded.size;
+    cr_assert_eq(keyspace_load(here.keyspace, 0, &loaded, &parts), LOAD_ADDED);
+    copy_put(&here, "loaded", "over it", EXPIRY_NONE);
+    keyspace_set_time(here.keyspace, NOW_MS - 5000);
+    copy_put(&here, "later", "x", EXPIRY_NONE);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, keyspace_stamp(here.keyspace)), 2);
+    cr_assert_eq(keyspace_size(here.keyspace, 0), 0);
+    parts = foreign(ahead + 5);
+    cr_assert(keyspace_merge(here.keyspace, 0, &flushed, &parts, &has_changed) && !has_changed);
+    copy_check(&here);
+}
+
 Test(copies, writes_are_stamped_above_the_flush_of_their_slot) {
     struct slot_set slots;
     slots_below(&slots, SLOT_COUNT);
