@@ -86,6 +86,7 @@ bool cluster_begin(struct node *node, const struct node_options *options) {
     list_init(&cluster->retries);
     list_init(&cluster->gathers);
     list_init(&cluster->waiters);
+    list_init(&cluster->deferred_waits);
     list_init(&cluster->watching);
     list_init(&cluster->mentioned);
     buffer_init(&cluster->slots_reply[0], node->mem);

@@ -241,6 +241,7 @@ struct cluster {
     struct quorums *quorums;             /* commands that are about several copies (node/quorum.h) */
     uint64_t effects_told, patches_told; /* to other copies; of these, parts of values */
     struct list waiters;                 /* WAIT, struct waiter (node/wait.c) */
+    struct list deferred_waits;          /* of clients whose commands before it are still under way */
     uint64_t moments;      /* counts the beginnings of waits and comparisons, to tell which was first */
     struct list watching;  /* sessions whose WATCH another node is to answer */
     struct list mentioned; /* peers for which something has gathered in this turn: see peer->mentioned */

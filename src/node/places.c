@@ -69,6 +69,8 @@ static void advance(struct node *node, struct session *session) {
         session->flags &= ~SESSION_ORDERED;
         session->reply.out = session->outgoing;
     }
+    if (UNLIKELY(!list_is_empty(&node->cluster->deferred_waits)))
+        node->cluster->must_wait_work = true; /* one of them may be the first now */
     if (!is_fine)
         node_kill(node, session, false);
     node_raise(node, session);

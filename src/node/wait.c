@@ -40,6 +40,13 @@ struct wait_gather {
     int64_t least;
 };
 
+/* A client's WAIT behind commands that have no answer yet: they may still have to be executed. */
+struct deferred_wait {
+    struct list_node link; /* cluster->deferred_waits */
+    struct reply_place *place;
+    int64_t wanted, timeout_ms;
+};
+
 static void answer_client(struct node *node, struct sink sink, int64_t count) {
     char line[NUMBER_INT64_SIZE + 4];
     int size = snprintf(line, sizeof line, ":%lld\r\n", (long long)count);
@@ -171,8 +178,11 @@ static bool wait_here(struct node *node, const struct slot_set *slots, bool has_
     return true;
 }
 
+static void begin_waits(struct node *node);
+
 uint32_t wait_work(struct node *node) {
     struct cluster *cluster = node->cluster;
+    begin_waits(node);
     uint64_t first_ms = UINT64_MAX;
     LIST_FOR_EACH(link, &cluster->waiters) {
         struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
@@ -200,6 +210,13 @@ void wait_forget_link(struct node *node, const struct peer_link *peer_link) {
 
 void wait_release(struct node *node) {
     struct list_node *link;
+    while ((link = list_first(&node->cluster->deferred_waits)) != NULL) {
+        struct deferred_wait *deferred = LIST_ENTRY(link, struct deferred_wait, link);
+        struct sink sink = route_place_sink(deferred->place);
+        list_remove(link);
+        mem_free(node->mem, deferred, sizeof *deferred);
+        answer_client(node, sink, 0);
+    }
     while ((link = list_first(&node->cluster->waiters)) != NULL)
         finish(node, LIST_ENTRY(link, struct waiter, link), 0);
 }
@@ -306,6 +323,58 @@ static void wait_at_all(struct node *node, bool has_moved, int64_t wanted, int64
     }
 }
 
+/* Asks the coordinators of what the session has written. */
+static void wait_at_coordinators(struct node *node, struct session_cluster *of, struct reply_place *place,
+                                 int64_t wanted, int64_t timeout_ms) {
+    struct wait_gather *gather = mem_alloc(node->mem, sizeof *gather);
+    struct slot_set *sets = mem_alloc(node->mem, WRITTEN_SLOTS_MAX * sizeof *sets);
+    if (gather == NULL || sets == NULL) {
+        static const char error[] = "-" ERROR_NO_MEMORY "\r\n";
+        mem_free(node->mem, gather, sizeof *gather);
+        mem_free(node->mem, sets, WRITTEN_SLOTS_MAX * sizeof *sets);
+        route_fill_place(node, place, (const uint8_t *)error, sizeof error - 1);
+        return;
+    }
+    *gather = (struct wait_gather){.place = place, .parts_left = 1, .least = INT64_MAX};
+    bool has_moved = have_moved(node->cluster, of);
+    if (has_moved)
+        of->written_epoch = node->cluster->route_epoch;
+    if (of->written_overflow) {
+        wait_at_all(node, has_moved, wanted, timeout_ms, gather);
+    } else {
+        uint16_t members[WRITTEN_SLOTS_MAX];
+        uint32_t count = sort_slots(node, of, members, sets);
+        for (uint32_t i = 0; i < count; i++) {
+            gather->parts_left++;
+            wait_at(node, members[i], &sets[i], has_moved, wanted, timeout_ms, gather);
+        }
+    }
+    mem_free(node->mem, sets, WRITTEN_SLOTS_MAX * sizeof *sets);
+    char none[32];
+    int size = snprintf(none, sizeof none, ":%lld\r\n", (long long)INT32_MAX);
+    take_part(node, gather, 0, (const uint8_t *)none, (size_t)size);
+}
+
+/* All commands before it are answered, or its client has gone. */
+static void begin_deferred(struct node *node, struct deferred_wait *deferred) {
+    struct deferred_wait wait = *deferred;
+    list_remove(&deferred->link);
+    mem_free(node->mem, deferred, sizeof *deferred);
+    if (wait.place->session == NULL)
+        mem_free(node->mem, wait.place, sizeof *wait.place);
+    else
+        wait_at_coordinators(node, wait.place->session->cluster, wait.place, wait.wanted, wait.timeout_ms);
+}
+
+static void begin_waits(struct node *node) {
+    LIST_FOR_EACH(link, &node->cluster->deferred_waits) {
+        struct deferred_wait *deferred = LIST_ENTRY(link, struct deferred_wait, link);
+        const struct session *session = deferred->place->session;
+        if (session == NULL || list_first(&session->places) == &deferred->place->link)
+            begin_deferred(node, deferred);
+    }
+}
+
 void wait_for_client(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {
     struct reply *reply = &session->reply;
     int64_t wanted, timeout_ms;
@@ -331,33 +400,17 @@ void wait_for_client(struct node *node, struct session *session, struct argument
         reply_integer(reply, width == 0 ? 0 : width - 1);
         return;
     }
-    struct wait_gather *gather = mem_alloc(node->mem, sizeof *gather);
-    struct slot_set *sets = mem_alloc(node->mem, WRITTEN_SLOTS_MAX * sizeof *sets);
-    struct reply_place *place = gather == NULL || sets == NULL ? NULL : route_keep_place(node, session);
+    struct deferred_wait *deferred = mem_alloc(node->mem, sizeof *deferred);
+    struct reply_place *place = deferred == NULL ? NULL : route_keep_place(node, session);
     if (place == NULL) {
-        mem_free(node->mem, gather, sizeof *gather);
-        mem_free(node->mem, sets, WRITTEN_SLOTS_MAX * sizeof *sets);
+        mem_free(node->mem, deferred, sizeof *deferred);
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
     node->statistics.commands++;
     session->commands++;
-    *gather = (struct wait_gather){.place = place, .parts_left = 1, .least = INT64_MAX};
-    bool has_moved = have_moved(node->cluster, of);
-    if (has_moved)
-        of->written_epoch = node->cluster->route_epoch;
-    if (of->written_overflow) {
-        wait_at_all(node, has_moved, wanted, timeout_ms, gather);
-    } else {
-        uint16_t members[WRITTEN_SLOTS_MAX];
-        uint32_t count = sort_slots(node, of, members, sets);
-        for (uint32_t i = 0; i < count; i++) {
-            gather->parts_left++;
-            wait_at(node, members[i], &sets[i], has_moved, wanted, timeout_ms, gather);
-        }
-    }
-    mem_free(node->mem, sets, WRITTEN_SLOTS_MAX * sizeof *sets);
-    char none[32];
-    int size = snprintf(none, sizeof none, ":%lld\r\n", (long long)INT32_MAX);
-    take_part(node, gather, 0, (const uint8_t *)none, (size_t)size);
+    *deferred = (struct deferred_wait){.place = place, .wanted = wanted, .timeout_ms = timeout_ms};
+    list_append(&node->cluster->deferred_waits, &deferred->link);
+    if (list_first(&session->places) == &place->link)
+        begin_deferred(node, deferred);
 }

@@ -2,7 +2,7 @@
  *
  * A connection remembers the slots that it has written (some; beyond, all count). Each of their coordinators waits until every one
  * of them has so many copies, besides its own, that have acknowledged all that was sent before; the smallest count is the
- * answer. Nodes that merely keep something for others do not count.
+ * answer. Nodes that merely keep something for others do not count. It begins when all commands of the connection before it are answered.
  *
  * Who coordinates a slot now cannot vouch for what another one has executed before. So where the way of a slot has changed since the
  * connection wrote, nothing counts until all its holders were found equal by a comparison that began with the WAIT: the answer is then
