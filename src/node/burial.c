@@ -14,6 +14,7 @@
 #define TIMES_PER_GRACE 16
 /* So far behind what is compared and kept are the fold points; less where tombstones are dropped earlier. */
 #define FOLD_MARGIN_MS 60000
+#define FOLD_EVERY_MS  5000
 /* Slots whose floors are raised in one go. */
 #define SLOTS_PER_STEP 256
 
@@ -188,7 +189,10 @@ static uint64_t digest_kept(const struct node *node, uint64_t hinted) {
  * stamped below what had been compared by then; and word of hints takes its time. */
 static void note_folds(struct node *node, uint64_t hinted) {
     struct cluster *cluster = node->cluster;
+    if (node->monotonic_ms < cluster->next_fold_ms)
+        return;
     uint64_t digest = digest_kept(node, hinted);
+    cluster->next_fold_ms = node->monotonic_ms + FOLD_EVERY_MS;
     if (digest == cluster->kept_digest)
         return;
     cluster->kept_digest = digest;
@@ -291,7 +295,8 @@ uint32_t burial_work(struct node *node) {
     note_own(node);
     uint64_t hinted = all_hinted(node);
     note_folds(node, hinted);
-    if (floors_are_dropping(keyspace->ledger) || (uint64_t)keyspace->now_ms < 2 * grace_ms)
+    if (keyspace->ledger->tombstone_count == 0 || floors_are_dropping(keyspace->ledger) ||
+        (uint64_t)keyspace->now_ms < 2 * grace_ms)
         return WORK_EVERY_MS;
     uint64_t limit = counter_of_ms((uint64_t)keyspace->now_ms - grace_ms);
     uint64_t slack = counter_of_ms(grace_ms / TIMES_PER_GRACE);

@@ -113,13 +113,10 @@ static void append_repair(const struct node *node, struct buffer *text) {
         running++;
         slots_left += slot_set_count(&peer->comparer.to_compare);
     }
-    uint64_t tombstones = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        tombstones += ledger->tombstones[slot];
     buffer_append_format(text,
                          "antientropy_running:%u\r\nantientropy_slots_left:%u\r\ntombstones:%llu\r\n"
                          "tombstones_dropped:%llu\r\nrecords_buried:%llu\r\nslots_sure:%u\r\n",
-                         running, slots_left, (unsigned long long)tombstones,
+                         running, slots_left, (unsigned long long)ledger->tombstone_count,
                          (unsigned long long)ledger->floors.dropped,
                          (unsigned long long)cluster->outcome.buried, slot_set_count(&cluster->sure));
 }

@@ -565,6 +565,7 @@ static void take_tables(struct flush *flush) {
             while ((hash = dict_next_leaf(table, hash)) != 0);
         }
         database->keys -= table->count - ledger->tombstones[slot];
+        ledger->tombstone_count -= ledger->tombstones[slot];
         ledger->tombstones[slot] = 0;
         ledger->digests[slot] = 0;
         struct dict gone = *table;

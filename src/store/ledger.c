@@ -84,6 +84,7 @@ __attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
     if (difference > 0 && (ledger->tombstones[slot] == 0 || counter < ledger->oldest_tombstones[slot]))
         ledger->oldest_tombstones[slot] = counter;
     ledger->tombstones[slot] += (uint32_t)difference;
+    ledger->tombstone_count += (uint64_t)(int64_t)difference;
     /* Loaded before anybody was met: dropped if nobody is. */
     if (difference > 0 && UNLIKELY(keyspace->is_alone) && slot <= ledger->drop_slot) {
         ledger->drop_slot = slot;
@@ -115,8 +116,8 @@ void ledger_begin_walk(struct keyspace *keyspace) {
 void ledger_note_emptied(struct keyspace *keyspace) {
     struct ledger *ledger = keyspace->ledger;
     clear_digests(ledger);
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        ledger->tombstones[slot] = 0;
+    memset(ledger->tombstones, 0, sizeof ledger->tombstones);
+    ledger->tombstone_count = 0;
     ledger->is_walked = true;
     ledger->drop_slot = SLOT_COUNT;
     ledger_forget_records(ledger);

@@ -83,6 +83,7 @@ struct ledger {
     uint64_t flush_counters[SLOT_COUNT];
     uint64_t flushes; /* how often any of them was raised */
     uint32_t tombstones[SLOT_COUNT];
+    uint64_t tombstone_count; /* of all slots */
     /* Fold points: what was stamped at or below has every home copy for good (store/content.h). Set from outside; never lowered. */
     uint64_t folds[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */

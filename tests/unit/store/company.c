@@ -160,7 +160,7 @@ static void count(void *context, struct record *record, uint64_t hash) {
 void copy_check(struct copy *copy) {
     struct keyspace *keyspace = copy->keyspace;
     struct database *database = keyspace->databases[0];
-    uint64_t keys = 0, expiring = 0;
+    uint64_t keys = 0, expiring = 0, tombstones = 0;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         struct census census = {.copy = copy, .slot = slot};
         uint64_t from = 0, next;
@@ -172,9 +172,11 @@ void copy_check(struct copy *copy) {
         cr_assert_eq(keyspace->ledger->tombstones[slot], census.tombstones);
         cr_assert_eq(keyspace_slot_size(keyspace, slot), census.keys);
         keys += census.keys;
+        tombstones += census.tombstones;
         expiring += census.expiring;
     }
     cr_assert_eq(keyspace_size(keyspace, 0), keys);
+    cr_assert_eq(keyspace->ledger->tombstone_count, tombstones);
     if (database != NULL) {
         cr_assert_eq(database->expiring, expiring);
         cr_assert(expiring != 0 || database->expiry_sum_ms == 0);
