@@ -16,6 +16,8 @@
 
 /* So much gathers for a peer within a turn before it is sent. */
 #define GATHERED_MAX (256 * 1024)
+/* Bytes of a link that are on their way while more replies are made for it: acknowledgements come for every half a MiB. */
+#define REPLIES_AHEAD_MAX (4 * 1024 * 1024)
 /* Unanswered requests to one peer. */
 #define AWAITED_MAX (1u << 20)
 /* A peer that lets a request wait for so long is taken for lost, unless it sends other answers. */
@@ -544,9 +546,11 @@ static void execute_one(struct node *node, struct peer_link *link, unsigned flag
     node->cluster->spoken = NULL;
 }
 
-/* Whether so many replies wait for the link that no more are to be made. */
+/* Whether so many replies wait for the link that no more are to be made: what is asked for in one go, and may be large, would
+ * otherwise be made in one turn here and taken in a few turns there, and nobody else be served meanwhile. */
 static bool is_clogged(const struct node *node, const struct peer_link *link) {
-    return link_unacknowledged_bytes(link->link) > node->config->peer_output_limit;
+    uint64_t limit = node->config->peer_output_limit;
+    return link_unacknowledged_bytes(link->link) > (limit < REPLIES_AHEAD_MAX ? limit : REPLIES_AHEAD_MAX);
 }
 
 /* Requests that are to be executed: where they stand, the number of the first, and when they were sent by the sender's clock. */

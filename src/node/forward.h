@@ -95,7 +95,7 @@ void forward_flush(struct node *node, struct peer *peer);
 /* Makes cluster->self a session that replies to `out`, as a client would have it that has set these FORWARD_* flags. */
 void forward_set_session(struct session *session, struct buffer *out, unsigned flags);
 
-/* FRAME_REQUESTS from a peer; FRAME_REPLIES. false: it made no sense. While more replies wait for the link than peer-output-limit,
+/* FRAME_REQUESTS from a peer; FRAME_REPLIES. false: it made no sense. While more replies wait for the link than 4 MiB, or peer-output-limit,
  * requests are kept; forward_resume() goes on with them when replies were acknowledged. */
 bool forward_execute(struct node *node, struct peer_link *link, const uint8_t *payload, size_t size);
 void forward_resume(struct node *node, struct peer_link *link);

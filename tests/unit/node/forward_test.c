@@ -67,6 +67,30 @@ Test(forward, a_pipeline_of_large_writes_is_executed_in_its_order) {
     ring_stage_end(stage);
 }
 
+Test(forward, large_replies_are_made_as_they_are_taken) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0), small = ring_key_of(stage, 0, 1, 1);
+    say_large(client, "SET", key.text, 1024 * 1024, 'a');
+    EXPECT_HEARD(client, "+OK\r\n");
+    ring_hold(stage, 1, 0, true); /* nothing arrives, so nothing is acknowledged */
+    for (unsigned i = 0; i < 30; i++)
+        ring_say_format(client, "GETRANGE %s 0 -1", key.text);
+    ring_say_format(other, "SET %s v", small.text);
+    ring_turn(stage);
+    const struct peer *peer = ring_peer(stage, 1, 0);
+    cr_assert_not_null(peer->in);
+    uint64_t waiting = link_unacknowledged_bytes(peer->in->link);
+    cr_assert(waiting > 1024 * 1024 && waiting < 6 * 1024 * 1024, "%llu bytes", (unsigned long long)waiting);
+    ring_hold(stage, 1, 0, false);
+    EXPECT_HEARD(other, "+OK\r\n");
+    for (unsigned i = 0; i < 30; i++) {
+        const char *reply = ring_hear(client);
+        cr_assert(strncmp(reply, "$1048576\r\naaaa", 14) == 0, "reply %u", i);
+    }
+    ring_stage_end(stage);
+}
+
 Test(forward, more_replies_than_a_queue_holds_come_all_and_other_clients_lose_nothing) {
     struct ring_stage *stage = ring_stage_begin(3, "peer-output-limit 1mb\n");
     struct ring_client *client = ring_connect(stage, 0), *other = ring_connect(stage, 0);
