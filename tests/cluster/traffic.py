@@ -80,7 +80,9 @@ class Client(threading.Thread):
             self.errors["no answer"] = self.errors.get("no answer", 0) + 1
             self.leave()
         end = time.monotonic()
-        if outcome == OK and kind in ("read", "add"):
+        if outcome == OK and words[0] == "DEL" and got == 0:
+            kind = "read"  # nothing was there: nothing was deleted, and on the other side of a cut it may be there
+        elif outcome == OK and kind in ("read", "add"):
             value = got
         if outcome == OK or kind != "read":
             self.operations.append(Operation(kind, key, value, begin, end, outcome, self.number, node))
