@@ -59,16 +59,16 @@ class Registers:
                 latest = write
             self.last_begin.append(latest)
 
-    def overwriter(self, write, time):
-        """An acknowledged write that began when `write` had ended, and has ended before `time`; None: there is none. With None as
-        `write` of what was there in the beginning."""
+    def overwriter(self, write, time, slack=0):
+        """An acknowledged write that began `slack` seconds or more after `write` had ended, and has ended before `time`; None: there
+        is none. With None as `write` of what was there in the beginning."""
         at = bisect.bisect_left(self.ends, time)
         if at == 0:
             return None
         latest = self.last_begin[at - 1]
-        return latest if write is None or latest.begin > write.end else None
+        return latest if write is None or latest.begin > write.end + slack else None
 
-    def judge(self, value, begin, end):
+    def judge(self, value, begin, end, slack=0):
         """What is wrong with a read of `value` between these times; empty: nothing."""
         reasons = []
         candidates = list(self.values.get(value, ()))
@@ -78,7 +78,7 @@ class Registers:
             if write is not None and write.begin > end:
                 reasons.append(f"is written later: {write}")
                 continue
-            later = self.overwriter(write, begin)
+            later = self.overwriter(write, begin, slack)
             if later is None:
                 return ""
             reasons.append(f"{write or 'the empty key'} is overwritten by {later}")
@@ -101,13 +101,14 @@ def check_registers(operations):
     return findings
 
 
-def check_end(operations, values, time):
-    """Of `values`, what every key was found to have when all was over at `time`: acknowledged writes that are lost, deletions that are undone."""
+def check_end(operations, values, time, slack=0):
+    """Of `values`, what every key was found to have when all was over at `time`: acknowledged writes that are lost, deletions that are undone.
+    Writes on two sides of a cut are ordered by the nodes' clocks, which are read once a turn: closer than `slack` seconds, either may win."""
     findings = []
     groups = by_key(one for one in operations if one.kind == "write")
     for key, value in sorted(values.items()):
         registers = Registers(groups.get(key, ()))
-        wrong = registers.judge(value, time, time)
+        wrong = registers.judge(value, time, time, slack)
         if not wrong:
             continue
         last = registers.overwriter(None, time)

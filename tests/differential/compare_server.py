@@ -122,8 +122,9 @@ def config_get(_args, ours, reference, context):
     return "; ".join(wrong) or None
 
 
-def memory_stats(_args, ours, reference, _context):
-    return _missing(_dictionary(ours), _dictionary(reference), known.ABSENT_MEMORY_STATS, "statistics")
+def memory_stats(_args, ours, reference, context):
+    gaps = known.ABSENT_MEMORY_STATS | (known.ABSENT_MEMORY_STATS_OF_A_NODE if context.is_ring else frozenset())
+    return _missing(_dictionary(ours), _dictionary(reference), gaps, "statistics")
 
 
 def hello(_args, ours, reference, _context):

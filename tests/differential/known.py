@@ -127,3 +127,5 @@ OWN_DIRECTIVES_OF_A_RING = {b"cluster-enabled", b"cluster-port"}
 
 # Statistics of parts that ours does not have: scripts and functions.
 ABSENT_MEMORY_STATS = {b"lua.caches", b"functions.caches"}
+# A copy of the only key may still be on its way to the node that is asked.
+ABSENT_MEMORY_STATS_OF_A_NODE = {b"db.0"}
