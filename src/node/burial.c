@@ -175,27 +175,13 @@ static void raise(struct node *node, uint32_t slot, const struct holder_set *set
     }
 }
 
-/* All that fold points follow from. */
-static uint64_t digest_kept(const struct node *node, uint64_t hinted) {
-    const struct cluster *cluster = node->cluster;
-    uint64_t digest = cluster->route_epoch + (cluster->hints.count << 32) + 1;
-    digest = digest * LEDGER_MIX_KEY + cluster->own_burial.kept_counter;
-    for (uint32_t i = 1; i < membership_count(cluster->membership); i++)
-        digest = digest * LEDGER_MIX_KEY + kept_by(node, (uint16_t)i, hinted);
-    return digest * LEDGER_MIX_KEY + hinted;
-}
-
 /* What all home copies have for good becomes the fold points of the slots that this node executes. A start with a slow clock may have
  * stamped below what had been compared by then; and word of hints takes its time. */
 static void note_folds(struct node *node, uint64_t hinted) {
     struct cluster *cluster = node->cluster;
     if (node->monotonic_ms < cluster->next_fold_ms)
         return;
-    uint64_t digest = digest_kept(node, hinted);
     cluster->next_fold_ms = node->monotonic_ms + FOLD_EVERY_MS;
-    if (digest == cluster->kept_digest)
-        return;
-    cluster->kept_digest = digest;
     struct ledger *ledger = node->keyspace->ledger;
     uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
     uint64_t margin = counter_of_ms(grace_ms < FOLD_MARGIN_MS ? grace_ms : FOLD_MARGIN_MS);

@@ -199,11 +199,10 @@ struct cluster {
     const struct peer *records_from; /* while its records are applied */
     struct burial_facts own_burial;  /* of slots that nobody else holds */
     uint64_t next_burial_ms, lagging_digest;
-    uint32_t burial_slot; /* where it goes on */
-    int64_t repair_bytes; /* that may still be spent on comparing; less than 0: it has to wait */
-    uint64_t repair_ms;   /* when that was last raised */
-    uint64_t next_fold_ms;
-    uint64_t kept_digest;            /* burial: what fold points were worked out from last */
+    uint32_t burial_slot;            /* where it goes on */
+    int64_t repair_bytes;            /* that may still be spent on comparing; less than 0: it has to wait */
+    uint64_t repair_ms;              /* when that was last raised */
+    uint64_t next_fold_ms;           /* burial: when fold points are worked out again */
     uint64_t way_epochs[SLOT_COUNT]; /* the route_epoch with which a slot got the route that it has */
     uint64_t way_epoch;              /* the highest of these */
     uint64_t route_epoch; /* raised by each change of routes, and of what clients are told about members */

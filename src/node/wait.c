@@ -178,26 +178,6 @@ static bool wait_here(struct node *node, const struct slot_set *slots, bool has_
     return true;
 }
 
-static void begin_waits(struct node *node);
-
-uint32_t wait_work(struct node *node) {
-    struct cluster *cluster = node->cluster;
-    begin_waits(node);
-    uint64_t first_ms = UINT64_MAX;
-    LIST_FOR_EACH(link, &cluster->waiters) {
-        struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
-        uint32_t now = copies(cluster, waiter);
-        if (now >= waiter->wanted || node->monotonic_ms >= waiter->deadline_ms)
-            finish(node, waiter, now);
-        else if (waiter->deadline_ms < first_ms)
-            first_ms = waiter->deadline_ms;
-    }
-    if (first_ms == UINT64_MAX)
-        return UINT32_MAX;
-    uint64_t left_ms = first_ms - node->monotonic_ms;
-    return left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
-}
-
 void wait_forget_link(struct node *node, const struct peer_link *peer_link) {
     LIST_FOR_EACH(link, &node->cluster->waiters) {
         struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
@@ -373,6 +353,24 @@ static void begin_waits(struct node *node) {
         if (session == NULL || list_first(&session->places) == &deferred->place->link)
             begin_deferred(node, deferred);
     }
+}
+
+uint32_t wait_work(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    begin_waits(node);
+    uint64_t first_ms = UINT64_MAX;
+    LIST_FOR_EACH(link, &cluster->waiters) {
+        struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
+        uint32_t now = copies(cluster, waiter);
+        if (now >= waiter->wanted || node->monotonic_ms >= waiter->deadline_ms)
+            finish(node, waiter, now);
+        else if (waiter->deadline_ms < first_ms)
+            first_ms = waiter->deadline_ms;
+    }
+    if (first_ms == UINT64_MAX)
+        return UINT32_MAX;
+    uint64_t left_ms = first_ms - node->monotonic_ms;
+    return left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
 }
 
 void wait_for_client(struct node *node, struct session *session, struct argument *argv, uint32_t argc) {

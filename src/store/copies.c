@@ -65,17 +65,6 @@ uint64_t keyspace_stamp(struct keyspace *keyspace) {
 
 /* ---- Versions ---- */
 
-/* Of the actors whose counter is the highest of a version, the one whose identity is. */
-static uint16_t first_of_highest(const struct keyspace *keyspace, const struct version *version,
-                                 uint64_t counter) {
-    uint16_t first = ACTORS_NONE;
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].counter == counter &&
-            (first == ACTORS_NONE || actors_compare(&keyspace->actors, version->dots[i].actor, first) > 0))
-            first = version->dots[i].actor;
-    return first;
-}
-
 /* Whether who has seen a version has seen all that a record holds. */
 static bool covers_record(const struct keyspace *keyspace, const struct version *version,
                           const struct record *record) {
@@ -85,10 +74,12 @@ static bool covers_record(const struct keyspace *keyspace, const struct version 
     return content_is_covered(&keyspace->actors, &parts, version);
 }
 
-/* The dot of the value that a version was stamped with. */
+/* The dot of the value of a record with this version: content_value_dot(). */
 static struct dot value_dot_of(const struct keyspace *keyspace, const struct version *version) {
-    uint64_t counter = version_highest(version).counter;
-    return (struct dot){.counter = counter, .actor = first_of_highest(keyspace, version, counter)};
+    struct record_parts parts = {0};
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts_set_version(&parts, version, others);
+    return content_value_dot(&keyspace->actors, &parts);
 }
 
 /* Whether theirs wins where both have the same highest counter: everywhere the same. */
@@ -476,15 +467,6 @@ struct flush {
     uint64_t counter;
 };
 
-static uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
-    struct version version;
-    record_version(record, &version);
-    for (uint32_t i = 0; i < version.count; i++)
-        if (version.dots[i].actor == keyspace->actor)
-            return version.dots[i].counter;
-    return 0;
-}
-
 /* Own writes up to this counter are known to others only from now on. */
 static void forget(struct keyspace *keyspace, uint32_t slot, uint64_t counter) {
     if (counter <= keyspace->ledger->forgotten[slot])
@@ -499,7 +481,7 @@ bool keyspace_has_forgotten(struct keyspace *keyspace, struct argument *key) {
     keyspace_place(keyspace, key);
     uint64_t forgotten = keyspace->ledger->forgotten[key->slot];
     const struct record *record = forgotten == 0 ? NULL : funnel_find(keyspace, 0, key, NULL);
-    return forgotten > (record == NULL ? 0 : own_counter(keyspace, record));
+    return forgotten > (record == NULL ? 0 : funnel_own_counter(keyspace, record));
 }
 
 void keyspace_set_actor(struct keyspace *keyspace, uint16_t actor) {
@@ -518,7 +500,7 @@ static bool takes_record(void *context, const struct record *record) {
 static bool forgets_record(void *context, const struct record *record) {
     const struct flush *flush = context;
     forget(flush->keyspace, crc16_key_slot(record_key(record), record_key_size(record)),
-           own_counter(flush->keyspace, record));
+           funnel_own_counter(flush->keyspace, record));
     return true;
 }
 
@@ -660,7 +642,7 @@ void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key) {
     struct record *record = funnel_find(keyspace, 0, key, &position);
     if (record == NULL)
         return;
-    forget(keyspace, key->slot, own_counter(keyspace, record));
+    forget(keyspace, key->slot, funnel_own_counter(keyspace, record));
     ledger_forget_records(keyspace->ledger);
     watch_touch(keyspace->watch, 0, key);
     funnel_drop(keyspace, keyspace->databases[0], key, &position, record);

@@ -410,8 +410,7 @@ bool keyspace_put_many(struct keyspace *keyspace, uint32_t database, struct argu
     return done;
 }
 
-/* This node's own counter in a record's version; 0: there is none. */
-static RARELY uint64_t own_counter(const struct keyspace *keyspace, const struct record *record) {
+RARELY uint64_t funnel_own_counter(const struct keyspace *keyspace, const struct record *record) {
     if (LIKELY(record->actor == keyspace->actor))
         return record->counter;
     struct record_parts parts;
@@ -431,7 +430,7 @@ static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct a
     struct dot others[VERSION_DOTS_MAX];
     const uint8_t *old_value = record_value(old);
     uint32_t kept = record_value_size(old) < parts->value_size ? record_value_size(old) : parts->value_size;
-    uint64_t base_counter = funnel_shared(keyspace, database) == NULL ? 0 : own_counter(keyspace, old);
+    uint64_t base_counter = funnel_shared(keyspace, database) == NULL ? 0 : funnel_own_counter(keyspace, old);
     bool is_exact = stamp(keyspace, database, key->slot, old, parts, others);
     parts->value = NULL;
     struct record *fresh = record_new(keyspace->mem, parts);

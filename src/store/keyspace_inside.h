@@ -102,6 +102,9 @@ static inline void funnel_touch(struct keyspace *keyspace, uint32_t database, co
     watch_touch(keyspace->watch, database, key);
 }
 
+/* This node's own counter in a record's version; 0: there is none. */
+uint64_t funnel_own_counter(const struct keyspace *keyspace, const struct record *record);
+
 /* ---- Tables ---- */
 
 /* Takes a record out of its slot: dict_remove(), measured where it takes long. */

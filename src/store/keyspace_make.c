@@ -11,13 +11,7 @@ struct keyspace *keyspace_new(struct mem *mem, const uint8_t seed[HASH_SEED_SIZE
     struct keyspace *keyspace = mem_alloc_zeroed(mem, sizeof *keyspace);
     struct watch_registry *watch = mem_alloc(mem, sizeof *watch);
     struct reclaim *reclaim = mem_alloc(mem, sizeof *reclaim);
-    if (keyspace == NULL || watch == NULL || reclaim == NULL) {
-        mem_free(mem, keyspace, sizeof *keyspace);
-        mem_free(mem, watch, sizeof *watch);
-        mem_free(mem, reclaim, sizeof *reclaim);
-        return NULL;
-    }
-    if (!actors_init(&keyspace->actors, mem)) {
+    if (keyspace == NULL || watch == NULL || reclaim == NULL || !actors_init(&keyspace->actors, mem)) {
         mem_free(mem, keyspace, sizeof *keyspace);
         mem_free(mem, watch, sizeof *watch);
         mem_free(mem, reclaim, sizeof *reclaim);
