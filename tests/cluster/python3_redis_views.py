@@ -22,6 +22,9 @@ CLUSTER_PORT_OFFSET = 5000
 DEADLINE_SECONDS = 10
 KEYS = 3000
 TESTS = []
+# The clients of the test that runs: a RedisCluster is in a cycle of references, so that its sockets would be closed
+# whenever, and in whatever order, the collector finds them.
+OPENED = []
 
 
 def test(sentence, plain=True, cluster=True):
@@ -53,15 +56,30 @@ def raises(kind, text, function, *arguments, **options):
         raise AssertionError(f"no {kind.__name__} but {got!r}")
 
 
+def opened(client):
+    OPENED.append(client)
+    return client
+
+
 def node(number):
-    return redis.Redis(port=PORTS[number], socket_timeout=DEADLINE_SECONDS)
+    return opened(redis.Redis(port=PORTS[number], socket_timeout=DEADLINE_SECONDS))
 
 
 def connect(number=0):
     if IS_CLUSTER:
-        return redis.RedisCluster(host="127.0.0.1", port=PORTS[number] + CLUSTER_PORT_OFFSET,
-                                  socket_timeout=DEADLINE_SECONDS)
+        return opened(redis.RedisCluster(host="127.0.0.1", port=PORTS[number] + CLUSTER_PORT_OFFSET,
+                                         socket_timeout=DEADLINE_SECONDS))
     return node(number)
+
+
+def close_all():
+    while OPENED:
+        client = OPENED.pop()
+        if isinstance(client, redis.RedisCluster):
+            client.disconnect_connection_pools()
+        else:
+            client.connection_pool.disconnect()
+        client.close()
 
 
 # RedisCluster asks one node for the number of keys and for their names, unless it is told to ask all.
@@ -280,13 +298,13 @@ def wait(r):
 @test("knows the cluster by its port: one Redis here, a node of a cluster there", cluster=False)
 def views(r):
     equal(r.info("cluster")["cluster_enabled"], 0)
-    other = redis.Redis(port=PORTS[0] + CLUSTER_PORT_OFFSET)
+    other = opened(redis.Redis(port=PORTS[0] + CLUSTER_PORT_OFFSET))
     equal(other.info("cluster")["cluster_enabled"], 1)
     equal(other.execute_command("CLUSTER KEYSLOT", "{user}:1"), 5474)
     nodes = r.execute_command("CLUSTER NODES")
     text = nodes if isinstance(nodes, str) else str(nodes)
     assert all(re.search(rf"\b{port + CLUSTER_PORT_OFFSET}\b", text) for port in PORTS), text
-    raises(redis.ResponseError, "", redis.Redis(port=PORTS[0], db=1).ping)
+    raises(redis.ResponseError, "", opened(redis.Redis(port=PORTS[0], db=1)).ping)
 
 
 def main():
@@ -295,11 +313,11 @@ def main():
             if os.environ["TEST_ONLY"] not in name:
                 continue
             begin, detail = time.monotonic(), None
-            r = connect()
             try:
+                r = connect()
                 r.flushall()
                 function(r)
-                r.close()
+                close_all()
             except Exception:
                 detail = traceback.format_exc()
             result = {"name": name, "ok": not detail, "detail": detail, "seconds": time.monotonic() - begin}
