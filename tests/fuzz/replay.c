@@ -22,7 +22,7 @@
 
 enum {
     INPUT_SIZE_MAX = 1 << 20,
-    CHANGES = 128, /* of each kind, for each input */
+    CHANGES = 64, /* of each kind, for each input */
 };
 
 /* The fuzzer: what libFuzzer calls, too. */
