@@ -222,7 +222,8 @@ static void take_event(struct node *node, const struct membership_event *event) 
                  "folder copied?");
         break;
     case MEMBERSHIP_FOREIGN:
-        node_log(node, NODE_LOG_WARNING, "A node of another cluster was met: the two do not become one");
+        /* The link's end is a warning, with the address (peers.c). */
+        node_log(node, NODE_LOG_VERBOSE, "A node of another cluster was met: the two do not become one");
         break;
     case MEMBERSHIP_ADOPTED:
         node_log(node, NODE_LOG_NOTICE, "This node joins the cluster that it has met");

@@ -35,6 +35,7 @@
 #include "node/failover.h"
 #include "node/link.h"
 #include "node/node.h"
+#include "node/refusals.h"
 #include "store/ledger.h"
 
 #define ROUTE_SELF   0 /* this node's index in the membership */
@@ -210,6 +211,7 @@ struct cluster {
     struct peer **peers;       /* by member index; NULL for this node and for removed ones */
     uint32_t peer_capacity;
     struct list links, attention;
+    struct refusals refusals;
     struct seed *seeds;
     uint32_t seed_count, seed_capacity;
     uint64_t next_seed_ms, seeds_read_ms;

@@ -126,8 +126,9 @@ void handle_cluster_info(struct node *node, struct session *session, struct call
                          (unsigned long long)(counts.records_in + counts.requests_in));
     buffer_append_format(&text,
                          "cluster_id:%s\r\ncluster_nodes_settled:%u\r\ncluster_is_settled:%u\r\n"
-                         "cluster_joining:%u\r\n",
-                         id, counts.settled, cluster->is_settled, cluster->is_joining);
+                         "cluster_joining:%u\r\ncluster_refused_links:%llu\r\n",
+                         id, counts.settled, cluster->is_settled, cluster->is_joining,
+                         (unsigned long long)cluster->refusals.count);
     text_reply(call, &text);
 }
 

@@ -150,6 +150,20 @@ static void append_hints(const struct node *node, struct buffer *text) {
         (unsigned long long)dropped);
 }
 
+/* Links that came to nothing because one end does not want the other. */
+static void append_refusals(const struct node *node, struct buffer *text) {
+    const struct refusals *refusals = &node->cluster->refusals;
+    char printed[REFUSALS_PRINTED_SIZE];
+    uint32_t number = 0;
+    for (uint32_t i = refusals_next(refusals, 0, node->monotonic_ms); i < REFUSALS_MAX;
+         i = refusals_next(refusals, i + 1, node->monotonic_ms)) {
+        refusals_print(&refusals->places[i], node->monotonic_ms, printed);
+        buffer_append_format(text, "cluster_refused%u:%s\r\n", number++, printed);
+    }
+    buffer_append_format(text, "cluster_refused_now:%u\r\ncluster_refused_links:%llu\r\n", number,
+                         (unsigned long long)refusals->count);
+}
+
 static void append_quorums(const struct node *node, struct buffer *text) {
     struct quorum_facts facts;
     quorum_read_facts(node, &facts);
@@ -173,6 +187,7 @@ void info_append_cluster(const struct node *node, struct buffer *text) {
     struct cluster_counts counts;
     cluster_count(node, &counts);
     append_members(node, &counts, text);
+    append_refusals(node, text);
     append_traffic(node->cluster, text);
     append_repair(node, text);
     append_quorums(node, text);

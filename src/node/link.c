@@ -4,6 +4,7 @@
  */
 #include "node/link.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What leaves together: large enough that many small frames cost one send, small enough for every link to have one. */
@@ -11,6 +12,8 @@
 /* Frames up to this are copied into the span; a larger one is a span of its own. */
 #define SMALL_FRAME_MAX (8 * 1024)
 #define REASON_SIZE     256
+/* True at both ends. */
+#define PROTOCOLS_DIFFER "the protocols differ: one end speaks version %u, the other none below %u"
 
 _Static_assert(2 * LINK_UNPROVED_FRAME_MAX + SMALL_FRAME_MAX + 4 * PEER_FRAME_HEAD_MAX <= SPAN_SIZE,
                "what begins a link fits into a span, and any small frame into an empty one");
@@ -32,7 +35,7 @@ struct link {
     struct peer_frame_reader *reader;
     struct peer_frame_form forms[2]; /* of the last heads, without and with a number */
     enum link_state state;
-    bool is_caller, was_refused;
+    bool is_caller, was_refused, has_refused;
     bool refusal_is_proved;
     bool other_is_ready; /* it has been heard to be */
     char reason[REASON_SIZE];
@@ -177,6 +180,7 @@ static void refuse(struct link *link, const char *reason) {
     if (link->state == LINK_OVER)
         return;
     link_end(link, reason);
+    link->has_refused = true;
     link->refusal = REFUSAL_WANTED;
 }
 
@@ -194,6 +198,10 @@ bool link_refusal_is_proved(const struct link *link) {
 
 bool link_was_refused(const struct link *link) {
     return link->was_refused;
+}
+
+bool link_has_refused(const struct link *link) {
+    return link->has_refused;
 }
 
 unsigned link_protocol(const struct link *link) {
@@ -361,6 +369,12 @@ static void take_challenge(struct link *link, const struct frame *frame) {
     }
     if (frame->size < 1 + SECRET_CHALLENGE_SIZE || frame->payload[0] == 0) {
         refuse(link, "broken: no introduction of a known protocol");
+        return;
+    }
+    if (frame->payload[0] < PEER_PROTOCOL_OLDEST) {
+        char reason[REASON_SIZE];
+        snprintf(reason, sizeof reason, PROTOCOLS_DIFFER, frame->payload[0], PEER_PROTOCOL_OLDEST);
+        refuse(link, reason);
         return;
     }
     link->other_hello = mem_alloc(link->mem, frame->size);

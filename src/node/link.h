@@ -87,11 +87,13 @@ void link_free(struct link *link);
 enum link_state link_state(const struct link *link);
 const char *link_reason(const struct link *link); /* "" unless LINK_OVER */
 bool link_was_refused(const struct link *link);   /* by the other end; the reason is its text */
-/* The protocol that both ends speak: the lower version of the two. 0 while the other's is not known. */
+bool link_has_refused(const struct link *link);   /* this end the other one */
+/* The protocol that both ends speak: the lower version of the two. 0 while the other's is not known. An end that speaks no version as low
+ * as the other's refuses it. */
 unsigned link_protocol(const struct link *link);
-/* Nothing is sent or delivered any more. The first reason stays. */
 /* The refusal came from somebody who has proved to know the secret. */
 bool link_refusal_is_proved(const struct link *link);
+/* Nothing is sent or delivered any more. The first reason stays. */
 void link_end(struct link *link, const char *reason);
 
 /* Queues a frame: *number is its number (0 for gossip; number may be NULL). Only in LINK_READY. false: it is not ready, the queue is

@@ -24,6 +24,7 @@
 #define GATHER_BYTES   (64 * 1024)
 #define REMOVED_REASON "this node id was removed from the cluster"
 #define SELF_REASON    "that is this node itself"
+#define LINKED_REASON  "already linked"
 
 /* ---- Peers ---- */
 
@@ -183,11 +184,8 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         membership_introduce(cluster->membership, introduction, size, node->monotonic_ms, &member);
     struct seed *seed = peer_link->is_caller ? called_seed(cluster, peer_link->call_id) : NULL;
     cluster->must_update = true;
-    if (outcome != INTRODUCTION_WELCOME) {
-        node_log(node, outcome == INTRODUCTION_SELF ? NODE_LOG_DEBUG : NODE_LOG_WARNING,
-                 "Node at %s refused: %s", peer_link->address, refusal_of(outcome));
+    if (outcome != INTRODUCTION_WELCOME)
         return refusal_of(outcome);
-    }
     struct peer *peer = peers_of(node, member);
     if (peer == NULL)
         return "no memory";
@@ -197,7 +195,7 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         seed->is_answered = true;
     }
     if (peer_link->is_caller && peer->out != NULL && link_state(peer->out->link) != LINK_OVER)
-        return "already linked";
+        return LINKED_REASON;
     peer_link->peer = peer;
     if (peer_link->is_caller) {
         handoff_link_ended(node, peer); /* if there was one, it is over */
@@ -300,6 +298,24 @@ struct peer_link *node_peer_accept(struct node *node, const struct node_client *
     return link_to(node, peer, false, 0);
 }
 
+/* Why a link is over: known to who runs the node if one of the two ends does not want the other. */
+static void tell_end(struct node *node, const struct peer_link *link) {
+    const char *reason = link_reason(link->link);
+    if (link_state(link->link) != LINK_OVER || reason[0] == '\0')
+        return;
+    node_log(node, NODE_LOG_VERBOSE, "Link with the node at %s has ended: %s", link->address, reason);
+    bool is_harmless = strcmp(reason, SELF_REASON) == 0 || strcmp(reason, LINKED_REASON) == 0;
+    if (is_harmless || (!link_was_refused(link->link) && !link_has_refused(link->link)))
+        return;
+    struct refusal what = {.is_caller = link->is_caller, .is_theirs = link_was_refused(link->link)};
+    refusal_describe(&what, link->address, reason);
+    const struct refusal *news = refusals_note(&node->cluster->refusals, &what, node->monotonic_ms);
+    if (news != NULL)
+        node_log(node, NODE_LOG_WARNING,
+                 news->is_theirs ? "Node at %s does not want this one: %s" : "Node at %s refused: %s",
+                 news->address, news->reason);
+}
+
 void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) {
     struct cluster *cluster = node->cluster;
     struct peer *peer = link->peer;
@@ -343,9 +359,7 @@ void node_peer_close(struct node *node, struct peer_link *link, bool was_reset) 
         seed->call_id = 0;
         seed->next_call_ms = node->monotonic_ms + (seed->is_answered ? SEED_EVERY_MS : CALL_AGAIN_MS * 5);
     }
-    if (link_state(link->link) == LINK_OVER && link_reason(link->link)[0] != '\0')
-        node_log(node, NODE_LOG_VERBOSE, "Link with the node at %s has ended: %s", link->address,
-                 link_reason(link->link));
+    tell_end(node, link);
     entries_reader_release(&link->reader);
     buffer_release(&link->replies);
     buffer_release(&link->held);

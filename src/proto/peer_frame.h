@@ -26,6 +26,8 @@
 
 /* The protocol's version: nodes tell it in their first frame and speak the lower one of the two. */
 #define PEER_PROTOCOL 3
+/* And this is the lowest one that is still spoken. */
+#define PEER_PROTOCOL_OLDEST 3
 
 enum frame_kind {
     FRAME_CHALLENGE = 1, /* who I am, my random bytes: the first frame of both ends */

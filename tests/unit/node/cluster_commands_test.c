@@ -150,7 +150,7 @@ Test(cluster_commands, info_has_the_fields_of_redis_and_ours) {
         "cluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\ncluster_known_nodes:4\r\ncluster_size:4\r\n"
         "cluster_current_epoch:%llu\r\ncluster_my_epoch:1\r\ncluster_stats_messages_sent:0\r\n"
         "cluster_stats_messages_received:0\r\ncluster_id:%s\r\ncluster_nodes_settled:4\r\n"
-        "cluster_is_settled:1\r\ncluster_joining:0\r\n",
+        "cluster_is_settled:1\r\ncluster_joining:0\r\ncluster_refused_links:0\r\n",
         SLOT_COUNT - suspect - lost, suspect, lost, (unsigned long long)stage->cluster->route_epoch, id);
     const char *reply = say(&stage->world, client, "CLUSTER INFO");
     cr_assert_eq(atoi(reply + 1), size, "%s", reply);

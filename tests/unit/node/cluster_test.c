@@ -90,6 +90,68 @@ Test(cluster, five_nodes_share_the_slots_and_every_node_answers_for_all_keys) {
     ring_stage_end(stage);
 }
 
+/* ---- Who is not wanted ---- */
+
+static unsigned count_of(const char *text, const char *part) {
+    unsigned count = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+        count++;
+    return count;
+}
+
+/* The refused one calls again and again; each end has one warning, and shows it. */
+static void expect_told_once(struct ring_stage *stage, const char *reason) {
+    ring_wait(stage, 8000);
+    for (unsigned i = 0; i < 2; i++) {
+        struct ring_client *client = ring_connect(stage, i);
+        char shown[160];
+        snprintf(shown, sizeof shown, "reason=%s\r\n", reason);
+        const char *info = ring_ask(client, "INFO cluster");
+        cr_assert_not_null(strstr(info, shown), "%s", info);
+        cr_assert_not_null(
+            strstr(info, i == 0 ? "addr=10.0.0.1,direction=from" : "addr=10.0.0.0:40000,direction=to"), "%s",
+            info);
+        const struct refusals *refusals = &stage->nodes[i].node->cluster->refusals;
+        cr_assert_gt(refusals->count, 5);
+        /* Which of the two ends is the first to see it may change from call to call. */
+        unsigned warnings = count_of(stage->nodes[i].log, "does not want this one: ") +
+                            count_of(stage->nodes[i].log, " refused: ");
+        cr_assert(warnings >= 1 && warnings <= 2, "%u: %s", warnings, stage->nodes[i].log);
+        cr_assert_not_null(strstr(stage->nodes[i].log, reason));
+        info = ring_ask(client, "CLUSTER INFO");
+        cr_assert_not_null(strstr(info, "cluster_refused_links:"));
+    }
+}
+
+Test(cluster, another_secret_is_told_once_at_both_ends_with_address_and_reason) {
+    struct ring_stage *stage = ring_stage_new(2, NULL);
+    stage->nodes[1].settings = "cluster-secret another";
+    ring_start(stage, 0);
+    ring_start(stage, 1);
+    expect_told_once(stage, "the cluster secrets differ");
+    ring_stage_end(stage);
+}
+
+Test(cluster, another_cluster_is_told_once_at_both_ends) {
+    struct ring_stage *stage = ring_stage_new(4, NULL);
+    ring_start_alone(stage, 0);
+    ring_start_alone(stage, 1);
+    struct ring_client *clients[2];
+    for (unsigned i = 0; i < 2; i++) {
+        ring_start_alone(stage, 2 + i);
+        clients[i] = ring_connect(stage, i);
+        cr_assert_str_eq(ring_ask_format(clients[i], "CLUSTER MEET 10.0.0.%u 700%u", 2 + i, 2 + i),
+                         "+OK\r\n");
+    }
+    ring_wait(stage, 20000); /* each two of them are a cluster that has formed */
+    for (unsigned i = 0; i < 2; i++)
+        ring_disconnect(clients[i]);
+    clients[1] = ring_connect(stage, 1);
+    EXPECT_ASKED(clients[1], "CLUSTER MEET 10.0.0.0 7000", "+OK\r\n");
+    expect_told_once(stage, "that is another cluster");
+    ring_stage_end(stage);
+}
+
 /* ---- Coming ---- */
 
 static void fill(struct ring_client *client, unsigned count) {

@@ -270,6 +270,18 @@ Test(link, the_lower_version_is_spoken_and_none_is_refused) {
     cr_assert_eq(called.introductions, 0);
 }
 
+Test(link, a_version_that_nobody_speaks_any_more_is_refused_in_words) {
+    introduce_by_hand(PEER_PROTOCOL_OLDEST - 1);
+    char expected[128];
+    snprintf(expected, sizeof expected,
+             "the protocols differ: one end speaks version %d, the other none below %d",
+             PEER_PROTOCOL_OLDEST - 1, PEER_PROTOCOL_OLDEST);
+    cr_assert_eq(link_state(called.link), LINK_OVER);
+    cr_assert_eq(called.introductions, 0);
+    cr_assert_str_eq(link_reason(called.link), expected);
+    cr_assert(link_has_refused(called.link) && !link_was_refused(called.link));
+}
+
 Test(link, a_short_introduction_is_refused) {
     make_end(&called, false, "secret", 'd');
     input_frame(&called, FRAME_CHALLENGE, 0, 0, "\1short", 6);
