@@ -171,7 +171,8 @@ void node_push(struct node *node, struct session *session, const void *data, siz
         return;
     }
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
-    if (hard != 0 && session->outgoing->size - session->pending_sent > hard) {
+    if (hard != 0 && session->outgoing->size - session->pending_sent > hard &&
+        !(session->flags & SESSION_CLOSE_NOW)) {
         node->statistics.output_buffer_closed++;
         node_kill(node, session, false);
     }
@@ -307,6 +308,8 @@ static void sample_rate(struct rate *rate, uint64_t value, uint64_t now_ms) {
 static void check_soft_limit(struct node *node, struct session *session) {
     const struct output_limit *limit = &node->config->output_limits[CLIENT_CLASS_NORMAL];
     size_t unsent = session->pending.size - session->pending_sent;
+    if (session->flags & SESSION_CLOSE_NOW)
+        return;
     if (limit->soft_bytes == 0 || unsent <= limit->soft_bytes) {
         session->soft_limit_since_ms = 0;
     } else if (session->soft_limit_since_ms == 0) {

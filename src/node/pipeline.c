@@ -336,7 +336,7 @@ void node_check_output(struct node *node, struct session *session) {
     size_t unsent = unsent_size(session);
     if (UNLIKELY(session->place_count > REPLIES_AWAITED_MAX))
         session->flags |= SESSION_CLOGGED;
-    if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX))
+    if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX) || session->flags & SESSION_CLOSE_NOW)
         return;
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
     if ((hard != 0 && unsent > hard) || !(session->flags & SESSION_AUTHENTICATED)) {

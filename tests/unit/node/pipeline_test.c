@@ -369,6 +369,45 @@ Test(pipeline, who_does_not_read_is_not_served_until_it_has) {
     forget(&heard);
 }
 
+static unsigned closings(void) {
+    unsigned count = 0;
+    for (const char *at = world.log; (at = strstr(at, " closed: ")) != NULL; at++)
+        count++;
+    return count;
+}
+
+Test(pipeline, a_client_over_its_limit_is_closed_once) {
+    struct session *client = conversation_client(&world, 1);
+    struct text input = {0};
+    enum { SIZE = 1 << 20 };
+    char *value = malloc(SIZE);
+    memset(value, 'v', SIZE);
+    say(&world, client, "CONFIG SET client-output-buffer-limit \"normal 3000000 2000000 1\"");
+    add_text(&input, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n");
+    add_bulk(&input, value, SIZE);
+    struct rng rng;
+    rng_init(&rng, 3);
+    feed_in_pieces(client, &input, 60000, &rng, NULL);
+    struct session *slow = conversation_client(&world, 2);
+    feed(slow, "GET k\r\nGET k\r\n", 2 * 7);
+    listen_to(slow, NULL, 1);
+    for (unsigned i = 0; i < 10; i++)
+        conversation_wait(&world, 1000);
+    cr_assert(conversation_is_closing(slow));
+    cr_assert_eq(closings(), 1, "%s", world.log);
+    cr_assert_eq(world.node->statistics.output_buffer_closed, 1);
+    feed(client, "GET k\r\nGET k\r\nGET k\r\nGET k\r\n", 4 * 7);
+    cr_assert(conversation_is_closing(client));
+    node_check_output(world.node, client); /* as when another node's reply comes */
+    node_push(world.node, client, "more", 4);
+    for (unsigned i = 0; i < 10; i++)
+        conversation_wait(&world, 1000);
+    cr_assert_eq(closings(), 2, "%s", world.log);
+    cr_assert_eq(world.node->statistics.output_buffer_closed, 2);
+    free(value);
+    forget(&input);
+}
+
 Test(pipeline, requests_behind_a_clogged_one_run_when_it_has_drained) {
     struct session *client = conversation_client(&world, 1);
     struct text input = {0}, heard = {0};
