@@ -51,7 +51,7 @@ static const struct info_row server_rows[] = {
 
 static const struct info_row client_rows[] = {
     COUNT("connected_clients", connected_clients),
-    ZERO("cluster_connections"),
+    COUNT("cluster_connections", memory.links),
     COUNT("maxclients", maxclients),
     COUNT("client_recent_max_input_buffer", memory.clients.longest_input_bytes),
     COUNT("client_recent_max_output_buffer", memory.clients.longest_output_bytes),
@@ -111,7 +111,7 @@ static const struct info_row memory_rows[] = {
     ZERO("mem_total_replication_buffers"),
     ZERO("mem_clients_slaves"),
     COUNT("mem_clients_normal", memory.clients.memory_bytes),
-    ZERO("mem_cluster_links"),
+    COUNT("mem_cluster_links", memory.link_bytes),
     ZERO("mem_aof_buffer"),
     CONSTANT("mem_allocator", RELEASE_ALLOCATOR),
     ZERO("active_defrag_running"),

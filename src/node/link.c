@@ -253,6 +253,11 @@ size_t link_unacknowledged_bytes(const struct link *link) {
     return link->queue_bytes;
 }
 
+size_t link_memory_bytes(const struct link *link) {
+    return sizeof *link + link->secret_size + link->hello_size + link->other_hello_size + link->queue_bytes +
+           link->gossip_bytes;
+}
+
 uint64_t link_last_number(const struct link *link) {
     return link->last_number;
 }

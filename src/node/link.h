@@ -105,6 +105,8 @@ bool link_send(struct link *link, enum frame_kind kind, const void *payload, siz
 /* Bytes of memory of numbered frames that are not acknowledged yet, and the number of the last frame queued / acknowledged. */
 size_t link_unacknowledged_bytes(const struct link *link);
 uint64_t link_last_number(const struct link *link);
+/* Bytes of memory that it holds: itself, what it was introduced with, what waits or is not acknowledged. */
+size_t link_memory_bytes(const struct link *link);
 uint64_t link_acknowledged_number(const struct link *link);
 /* Microseconds between sending and acknowledging, smoothed, in steps of the clock that is given (frames that were sent again do not
  * count); and since when the oldest frame waits: the time at which it was first given to the world (0: none was). */

@@ -70,7 +70,7 @@ static const struct {
     {"replication.backlog", STAT_ZERO, 0},
     {"clients.slaves", STAT_ZERO, 0},
     {"clients.normal", STAT_COUNT, REPORTED(clients.memory_bytes)},
-    {"cluster.links", STAT_ZERO, 0},
+    {"cluster.links", STAT_COUNT, REPORTED(link_bytes)},
     {"aof.buffer", STAT_ZERO, 0},
     {"lua.caches", STAT_ZERO, 0},
     {"functions.caches", STAT_ZERO, 0},

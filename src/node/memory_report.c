@@ -4,6 +4,8 @@
  */
 #include "node/memory_report.h"
 
+#include "node/peers.h"
+
 uint64_t memory_report_tables(const struct database *database) {
     uint64_t bytes = sizeof *database;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
@@ -47,7 +49,10 @@ void memory_report_collect(struct node *node, struct memory_report *report) {
     report->used = node->mem->used_bytes;
     report->peak = node->mem->peak_bytes;
     report->startup = node->startup_bytes;
-    report->overhead = report->startup + report->clients.memory_bytes;
+    const struct peers_memory peers = peers_memory(node);
+    report->links = peers.links;
+    report->link_bytes = peers.bytes;
+    report->overhead = report->startup + report->clients.memory_bytes + report->link_bytes;
     for (uint32_t i = 0; i < DATABASE_COUNT; i++) {
         if (node->keyspace->databases[i] == NULL)
             continue;

@@ -18,6 +18,7 @@ struct memory_report {
     struct client_totals clients;
     uint64_t used, peak, startup;
     uint64_t tables[DATABASE_COUNT]; /* slot tables of each database, without the records */
+    uint64_t links, link_bytes;      /* with other nodes */
     uint64_t overhead, dataset;
     uint64_t keys, bytes_per_key;
     double dataset_percent, peak_percent;

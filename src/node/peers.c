@@ -553,6 +553,22 @@ void node_call_failed(struct node *node, uint64_t id, enum node_call_failure fai
     }
 }
 
+struct peers_memory peers_memory(const struct node *node) {
+    struct peers_memory memory = {0};
+    if (node->cluster == NULL)
+        return memory;
+    const struct list *links = &node->cluster->links;
+    for (struct list_node *at = list_first(links); at != NULL; at = list_next(links, at)) {
+        const struct peer_link *link = LIST_ENTRY(at, struct peer_link, all);
+        memory.links++;
+        memory.bytes +=
+            sizeof *link + link_memory_bytes(link->link) + link->replies.capacity + link->held.capacity;
+        if (link->is_caller && link->peer != NULL)
+            memory.bytes += link->peer->records.capacity;
+    }
+    return memory;
+}
+
 uint32_t peers_work(struct node *node) {
     struct cluster *cluster = node->cluster;
     uint32_t next_ms = UINT32_MAX;

@@ -28,6 +28,12 @@ void peers_send_replies(struct node *node, struct peer_link *link);
 struct peer *peers_of(struct node *node, uint16_t member);
 void peers_release(struct node *node);
 
+/* How many links with other nodes there are, made by either end, and what they hold. */
+struct peers_memory {
+    uint64_t links, bytes;
+};
+struct peers_memory peers_memory(const struct node *node);
+
 /* Timers of the links; calls that are to be made (node_next_call). */
 uint32_t peers_work(struct node *node);
 

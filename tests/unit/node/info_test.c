@@ -5,6 +5,7 @@
 #include "node/conversation.h"
 #include "node/info.h"
 #include "node/release.h"
+#include "node/ring_stage.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -299,6 +300,24 @@ Test(info, databases_with_keys_are_listed) {
     EXPECT_VALUE("INFO keyspace", "db3", "keys=3,expires=2,avg_ttl=6000");
     EXPECT_VALUE("INFO keyspace", "db0", "");
     conversation_end(&world);
+}
+
+Test(info, links_with_other_nodes_are_counted) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1);
+    const char *info = ring_ask(client, "INFO clients");
+    cr_assert_not_null(strstr(info, "cluster_connections:4\r\n"), "%s", info);
+    info = ring_ask(client, "INFO memory");
+    const char *at = strstr(info, "mem_cluster_links:");
+    cr_assert_not_null(at);
+    uint64_t bytes = strtoull(at + strlen("mem_cluster_links:"), NULL, 10);
+    cr_assert_gt(bytes, 4 * sizeof(struct peer_link));
+    char row[64];
+    snprintf(row, sizeof row, "$13\r\ncluster.links\r\n:");
+    const char *stats = strstr(ring_ask(client, "MEMORY STATS"), row);
+    cr_assert_not_null(stats);
+    cr_assert_gt(strtoull(stats + strlen(row), NULL, 10), 4 * sizeof(struct peer_link));
+    ring_stage_end(stage);
 }
 
 Test(info, jobs_have_a_section_of_their_own) {
