@@ -91,6 +91,27 @@ Test(replicate, every_write_is_at_all_copies_a_turn_later) {
     ring_stage_end(stage);
 }
 
+/* The process may be killed between any two of its system calls. */
+Test(replicate, what_was_written_leaves_before_the_answer_that_says_so) {
+    unsigned answered = 0;
+    for (unsigned links = 1; links <= 4; links++) {
+        struct ring_stage *stage = ring_stage_begin(3, NULL);
+        struct ring_client *client = ring_connect(stage, 0);
+        struct ring_key key = ring_key_of(stage, 0, 1, 0);
+        ring_turn(stage);
+        stage->nodes[1].links_left = links;
+        ring_say_format(client, "INCR %s", key.text);
+        ring_turn(stage);
+        if (ring_hear_now(client)[0] != '\0') {
+            answered++;
+            cr_expect(ring_copy_size(stage, 0, key.text) == 1 && ring_copy_size(stage, 2, key.text) == 1,
+                      "%u", links);
+        }
+        ring_stage_end(stage);
+    }
+    cr_assert(answered > 0 && answered < 4, "%u", answered);
+}
+
 Test(replicate, a_restored_value_is_at_all_copies) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);

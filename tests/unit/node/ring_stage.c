@@ -217,7 +217,10 @@ static bool settle_peers(struct ring_node *of) {
         is_busy = true;
     }
     while ((link = node_peer_attention(of->node)) != NULL) {
-        write_end(node_peer_owner(link));
+        if (!of->is_mute)
+            write_end(node_peer_owner(link));
+        of->is_mute = of->is_mute || of->links_left == 1;
+        of->links_left -= of->links_left != 0;
         is_busy = true;
     }
     return is_busy;

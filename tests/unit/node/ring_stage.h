@@ -58,6 +58,8 @@ struct ring_node {
     int64_t wall_shift_us;
     uint64_t cpu_ns;     /* processor time that it has taken */
     uint64_t stopped_ns; /* since when it has no turns; 0: it has */
+    unsigned links_left; /* so many of its links still send something, and then none ever; 0: all do */
+    bool is_mute;        /* that is over */
     char log[16 * 1024]; /* its end */
 };
 
