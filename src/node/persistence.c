@@ -703,11 +703,12 @@ static void report_loading(const struct node *node, struct persistence_report *r
 static void report_saving(const struct node *node, struct persistence_report *report) {
     const struct persistence *persistence = &node->persistence;
     report->elapsed_s = report->seconds_left = -1;
+    /* Also while its end is being noted: until then no other can begin. */
+    report->saving = persistence->writer != NULL || persistence->answers_with_note;
     if (persistence->writer == NULL)
         return;
     struct checkpoint_progress progress = checkpoint_writer_progress(persistence->writer);
     double elapsed_s = seconds_since(node, persistence->save_started_ms);
-    report->saving = 1;
     report->keys_total = progress.keys_total;
     report->keys_done = progress.keys_done < progress.keys_total ? progress.keys_done : progress.keys_total;
     report->records = progress.records;
