@@ -291,7 +291,7 @@ bool cluster_has_agreed(const struct node *node, const struct peer *other) {
 void cluster_settle(struct node *node) {
     struct cluster *cluster = node->cluster;
     if (cluster->is_settled || cluster->is_joining || cluster->is_removed || node->persistence.is_loading ||
-        !node->keyspace->ledger->is_walked || !cluster_has_agreed(node, NULL))
+        !node->keyspace->ledger->is_walked || !cluster_has_agreed(node, NULL) || !cluster_may_replace(node))
         return;
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {
         const struct peer *peer = cluster->peers[i];

@@ -309,6 +309,8 @@ bool cluster_is_able(const struct cluster *cluster, uint16_t member);
 bool cluster_is_asked(const struct cluster *cluster, uint16_t member);
 /* Up or suspected, as far as membership knows. */
 bool cluster_is_up(const struct cluster *cluster, uint16_t member);
+/* Whether it has never been settled, in no start. */
+bool cluster_is_newcomer(const struct cluster *cluster, uint16_t member);
 /* Whether a member's copies may answer reads: it is up, able, can be reached, and has been compared since it was passed over. */
 bool cluster_may_read(const struct cluster *cluster, uint16_t member);
 

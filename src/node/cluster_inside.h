@@ -10,6 +10,9 @@
 /* The rings of all members, and of those who were settled once if these are fewer. false: no memory; an old ring of all members stays, one of
  * those settled before does not. */
 bool cluster_make_rings(struct node *node);
+/* Whether this node, where it is a newcomer, may take the places that are its own: so many of those who had them, or have them with
+ * it, have met it that the rest of no slot is a quorum, which could go on without knowing of it. */
+bool cluster_may_replace(const struct node *node);
 /* Who executes what, and what is compared with whom, anew. There is a ring. */
 void cluster_make_routes(struct node *node);
 

@@ -100,6 +100,33 @@ bool cluster_make_rings(struct node *node) {
     return is_fine;
 }
 
+bool cluster_is_newcomer(const struct cluster *cluster, uint16_t member) {
+    const struct member_entry *entry = &membership_member(cluster->membership, member)->entry;
+    return entry->incarnation <= 1 && !entry->was_settled;
+}
+
+bool cluster_may_replace(const struct node *node) {
+    const struct cluster *cluster = node->cluster;
+    const struct ring *ring = cluster->settled_ring;
+    unsigned least = ring == NULL ? 0 : quorum_least(node);
+    if (least == 0 || !cluster_is_newcomer(cluster, ROUTE_SELF))
+        return true;
+    bool is_met[RING_MEMBERS_MAX];
+    for (uint32_t i = 0; i < ring->member_count; i++) {
+        const struct peer *peer = cluster_peer(cluster, cluster->settled_indexes[i]);
+        is_met[i] = peer != NULL && peer_is_reached(peer);
+    }
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        const uint16_t *list = ring_list(ring, slot);
+        unsigned strangers = 0;
+        for (uint32_t i = 0; i < ring->width; i++)
+            strangers += !is_met[list[i]];
+        if (strangers >= least && slot_set_has(&cluster->held, slot))
+            return false;
+    }
+    return true;
+}
+
 /* ---- Routes ---- */
 
 #define IS_UP      1u

@@ -92,6 +92,7 @@ void quorum_apply_settings(struct node *node) {
     facts->read = config_read_quorum(config);
     facts->write = config_write_quorum(config);
     quorums->is_sloppy = config->sloppy_quorum;
+    quorums->is_regular = !config->sloppy_quorum && facts->read + facts->write > facts->copies;
     quorums->timeout_ms = config->quorum_timeout_ms;
     quorums->sign_every_ms = config->failover_timeout_ms / 3 + 1;
     quorums->wants_majority = config->partition_mode == PARTITION_MAJORITY;
@@ -102,6 +103,13 @@ void quorum_apply_settings(struct node *node) {
         return;
     quorums->is_wanted = is_wanted;
     node->cluster->must_update = node->cluster->must_route = true;
+}
+
+unsigned quorum_least(const struct node *node) {
+    const struct quorum_facts *facts = &node->cluster->quorums->facts;
+    if (!node->cluster->quorums->is_regular)
+        return 0;
+    return facts->read < facts->write ? facts->read : facts->write;
 }
 
 bool quorum_is_wanted(const struct node *node) {
@@ -294,14 +302,15 @@ void quorum_refuse(struct node *node, const struct quorum_target *target, unsign
 
 /* ---- Before a write ---- */
 
-/* The others that are told of a slot's writes now. */
+/* The others that are told of a slot's writes now, and whose word counts: that of a newcomer does when it is settled, as for reads. */
 static uint32_t reachable_copies(const struct node *node, uint32_t slot, uint16_t members[RING_COPIES_MAX]) {
     const struct cluster *cluster = node->cluster;
     const struct holder_set *set = holders_of(cluster, node->keyspace->ledger, slot);
     uint32_t count = 0;
     for (uint32_t i = 0; i < set->count && count < RING_COPIES_MAX; i++) {
         const struct peer *peer = cluster_peer(cluster, set->members[i]);
-        if (peer != NULL && peer_is_reached(peer))
+        if (peer != NULL && peer_is_reached(peer) &&
+            !(cluster->quorums->is_regular && cluster_is_newcomer(cluster, set->members[i])))
             members[count++] = set->members[i];
     }
     if (UNLIKELY(set->stand_in_count != 0) && cluster->quorums->is_sloppy && count < RING_COPIES_MAX) {

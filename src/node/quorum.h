@@ -83,6 +83,8 @@ void quorum_apply_settings(struct node *node);
 
 /* Whether anybody wants more than one copy. */
 bool quorum_is_wanted(const struct node *node);
+/* How many copies of a slot that others do not know of would be a quorum of their own; 0: the settings promise nothing about it. */
+unsigned quorum_least(const struct node *node);
 
 /* The turn ends: asks the copies to acknowledge what the turn's replies wait for. */
 void quorum_end_turn(struct node *node);

@@ -19,6 +19,7 @@ struct quorum_wish {
 struct quorums {
     struct quorum_facts facts; /* settings and counters */
     bool is_sloppy, wants_majority;
+    bool is_regular; /* without stand-ins, and whatever copies have a write and are read, one is the same */
     bool
         is_wanted; /* somebody wants more than one copy: a node that is alone, too, sends its commands here */
     bool is_wanted_by_session; /* KV.QUORUM was used */

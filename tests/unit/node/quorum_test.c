@@ -508,6 +508,80 @@ Test(quorum,
     ring_stage_end(stage);
 }
 
+/* ---- Newcomers ---- */
+
+/* Nodes 0, 1 and 4 have no path to 2 and 3. */
+static void divide(struct ring_stage *stage, bool is_divided) {
+    static const unsigned halves[2][3] = {{0, 1, 4}, {2, 3, 3}};
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned j = 0; j < 2; j++)
+            ring_part(stage, halves[0][i], halves[1][j], is_divided);
+}
+
+/* Four nodes are divided, and a fifth comes to two of them. */
+static struct ring_stage *begin_divided(const char *settings) {
+    struct ring_stage *stage = ring_stage_new(5, settings);
+    for (unsigned i = 0; i < 4; i++)
+        ring_start(stage, i);
+    ring_settle(stage);
+    divide(stage, true);
+    for (unsigned i = 2; i < 4; i++) {
+        ring_expect_down(stage, 0, i);
+        ring_expect_down(stage, i, 0);
+    }
+    ring_start(stage, 4);
+    ring_wait(stage, 5000);
+    cr_assert_neq(ring_member(stage, 0, 4), RING_NOBODY);
+    return stage;
+}
+
+Test(quorum, a_newcomer_that_one_half_knows_makes_no_second_quorum) {
+    struct ring_stage *stage = begin_divided("read-quorum 2\nwrite-quorum 2\nsloppy-quorum no\n");
+    struct ring_client *here = ring_connect(stage, 0), *there = ring_connect(stage, 2);
+    unsigned done[2] = {0, 0};
+    for (unsigned i = 0; i < 100; i++) {
+        bool is_done[2] = {strcmp(ring_ask_format(here, "SET key:%u here", i), "+OK\r\n") == 0,
+                           strcmp(ring_ask_format(there, "SET key:%u there", i), "+OK\r\n") == 0};
+        cr_assert(!is_done[0] || !is_done[1], "key:%u is written in both halves", i);
+        done[0] += is_done[0];
+        done[1] += is_done[1];
+    }
+    cr_assert(done[0] > 0 && done[1] > 0, "%u %u", done[0], done[1]);
+    cr_assert_not(stage->nodes[4].node->cluster->is_settled);
+    divide(stage, false);
+    ring_settle(stage);
+    cr_assert(stage->nodes[4].node->cluster->is_settled);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_str_eq(ring_ask_format(here, "SET key:%u again", i), "+OK\r\n");
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
+Test(quorum, a_newcomer_is_not_waited_for_by_who_asks_for_fewer_copies) {
+    static const char *const settings[] = {"read-quorum 2\nwrite-quorum 2\n", "sloppy-quorum no\n"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct ring_stage *stage = begin_divided(settings[i]);
+        cr_assert(stage->nodes[4].node->cluster->is_settled);
+        ring_stage_end(stage);
+    }
+}
+
+Test(quorum, a_newcomer_takes_its_place_though_one_node_is_dead) {
+    struct ring_stage *stage = ring_stage_new(5, "read-quorum 2\nwrite-quorum 2\nsloppy-quorum no\n");
+    for (unsigned i = 0; i < 4; i++)
+        ring_start(stage, i);
+    ring_settle(stage);
+    ring_kill(stage, 3);
+    ring_expect_down(stage, 0, 3);
+    ring_start(stage, 4);
+    ring_wait(stage, 5000);
+    cr_assert(stage->nodes[4].node->cluster->is_settled);
+    struct ring_client *client = ring_connect(stage, 0);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_str_eq(ring_ask_format(client, "SET key:%u v", i), "+OK\r\n");
+    ring_stage_end(stage);
+}
+
 Test(quorum, an_emptied_cluster_is_waited_for_on_both_ports) {
     struct ring_stage *stage = ring_stage_begin(3, "write-quorum 3\n");
     struct ring_client *client = ring_connect(stage, 0), *clustered = ring_connect_to_cluster_port(stage, 0);
