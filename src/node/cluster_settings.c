@@ -21,6 +21,12 @@ void cluster_own_address(const struct node *node, struct member_entry *entry) {
     entry->peer_port = announced(config->cluster_announce_peer_port, config_peer_port(config));
 }
 
+void node_set_host_name(struct node *node, const char *host_name) {
+    struct cluster *cluster = node->cluster;
+    if (cluster != NULL)
+        snprintf(cluster->host_name, sizeof cluster->host_name, "%s", host_name);
+}
+
 void cluster_settings_changed(struct node *node) {
     struct cluster *cluster = node->cluster;
     if (cluster == NULL)

@@ -45,6 +45,9 @@ struct node_options {
 
 /* NULL: no memory. Where the host has a disk, loading begins at once: work items are submitted, clients may come meanwhile. */
 struct node *node_new(const struct node_options *options);
+/* The world listens elsewhere now, as CONFIG SET wanted it: the address for others, as host_name above. They hear of it when the command is
+ * done. Within host.setting_changed() only. */
+void node_set_host_name(struct node *node, const char *host_name);
 /* All sessions must be closed, and node_end() must have returned true, unless the host has no disk. */
 void node_free(struct node *node);
 

@@ -86,10 +86,20 @@ uint64_t server_other_descriptors(const struct config *config) {
                                    : OTHER_DESCRIPTORS;
 }
 
+static bool listen_anew(struct server *server, char error[256]) {
+    if (!server_listen(server, error))
+        return false;
+    if (server->config->cluster_enabled) {
+        server_find_host_name(server);
+        node_set_host_name(server->node, server->host_name);
+    }
+    return true;
+}
+
 static bool host_setting_changed(void *context, const char *name, char error[256]) {
     struct server *server = context;
     if (strcmp(name, "port") == 0 || strcmp(name, "bind") == 0)
-        return server_listen(server, error);
+        return listen_anew(server, error);
     if (strcmp(name, "dir") == 0)
         return server_move(server, error);
     if (strcmp(name, "jemalloc-bg-thread") == 0) {

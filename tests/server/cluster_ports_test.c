@@ -143,6 +143,24 @@ static void a_new_bind_holds_for_all_ports(struct test *test) {
     redisFree(client);
 }
 
+static void the_others_are_told_a_new_bind(struct test *test) {
+    struct server *server = server_start(test, WORDS("--cluster-enabled", "yes", "--bind", "127.0.0.1"));
+    redisContext *client = client_open(test, server->port);
+    char *nodes = client_text(test, client, "CLUSTER NODES");
+    CHECK_CONTAINS(test, nodes, " 127.0.0.1:");
+    free(nodes);
+    EXPECT(test, client, "+OK", "CONFIG SET bind 127.0.0.2");
+    nodes = client_text(test, client, "CLUSTER NODES");
+    CHECK_CONTAINS(test, nodes, " 127.0.0.2:");
+    free(nodes);
+    EXPECT(test, client, "+OK", "CONFIG SET cluster-announce-ip 10.1.2.3");
+    EXPECT(test, client, "+OK", "CONFIG SET bind 127.0.0.1");
+    nodes = client_text(test, client, "CLUSTER NODES");
+    CHECK_CONTAINS(test, nodes, " 10.1.2.3:");
+    free(nodes);
+    redisFree(client);
+}
+
 static void a_bind_that_fails_leaves_everything_as_it_was(struct test *test) {
     char text[512];
     struct server *server = server_start(test, WORDS("--cluster-enabled", "yes", "--bind", "127.0.0.1"));
@@ -316,6 +334,7 @@ static const struct test_case cases[] = {
     TEST_CASE(ports_that_are_set_are_taken),
     TEST_CASE(a_peer_port_open_to_other_machines_needs_a_secret),
     TEST_CASE(a_new_bind_holds_for_all_ports),
+    TEST_CASE(the_others_are_told_a_new_bind),
     TEST_CASE(a_bind_that_fails_leaves_everything_as_it_was),
     TEST_CASE(the_port_of_plain_clients_changes_alone_where_the_others_are_set),
     TEST_CASE(seeds_are_called_by_address_and_by_name),
