@@ -240,17 +240,9 @@ struct application {
         *for_whom; /* node id, in the payload: the next entry is for that node; NULL: for this one */
 };
 
-static void lose_slots(struct ledger *ledger, uint32_t first, uint32_t last) {
-    for (uint32_t slot = first; slot <= last; slot++)
-        slot_set_add(&ledger->lost, slot);
-    ledger->has_lost = true;
-}
-
 static void lose(struct ledger *ledger, const struct item *item) {
-    if (names_key(item))
-        lose_slots(ledger, item->key.slot, item->key.slot);
-    else if (item->kind == ENTRY_FLUSH || item->kind == ENTRY_FLOOR)
-        lose_slots(ledger, item->first, item->last);
+    if (names_key(item) || item->kind == ENTRY_FLUSH || item->kind == ENTRY_FLOOR)
+        ledger->has_lost = true;
 }
 
 static bool translate_actor(void *context, uint16_t *actor) {

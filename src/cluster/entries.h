@@ -135,7 +135,7 @@ struct entries_options {
 enum entries_status {
     ENTRIES_APPLIED,
     ENTRIES_MALFORMED, /* what came before the bad entry was applied; the link should be closed */
-    ENTRIES_NO_MEMORY  /* the keyspace's ledger->lost has the slots of what was not applied */
+    ENTRIES_NO_MEMORY  /* something was not applied: the keyspace's ledger->has_lost says so */
 };
 
 /* Applies a payload. A batch's keys are placed and their memory is asked for before the first is merged. Actors that find no place

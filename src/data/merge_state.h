@@ -109,7 +109,7 @@ struct merge_context {
 };
 
 /* The value and the state of what two concurrent records become. `winner` is the one whose value would stay if there were no states
- * (record_merge). Fills *merged with the winner's parts, but for: value, value_size, type, encoding (of another value), expiry_ms
+ * (record_join). Fills *merged with the winner's parts, but for: value, value_size, type, encoding (of another value), expiry_ms
  * (that of the base which stays: INCR changes none, so it takes none away), state, state_size. Value and state point into a side's
  * bytes, into constants or into `bytes` (which is cleared first, and holds nothing of the sides). newest and others are left for the
  * caller. false: no memory.

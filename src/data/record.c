@@ -148,16 +148,6 @@ void record_parts_order(struct record_parts *parts, struct dot others[VERSION_DO
     record_parts_set_version(parts, &version, others);
 }
 
-enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
-                               bool *theirs_wins, struct version *joined) {
-    switch (version_compare(ours, theirs)) {
-    case VERSION_EQUAL:
-    case VERSION_DESCENDS: return MERGE_KEEP;
-    case VERSION_PRECEDES: return MERGE_REPLACE;
-    default: return record_join(ours, theirs, theirs_win_ties, theirs_wins, joined);
-    }
-}
-
 enum record_merge record_join(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
                               bool *theirs_wins, struct version *joined) {
     uint64_t our_highest = version_highest(ours).counter, their_highest = version_highest(theirs).counter;

@@ -240,20 +240,17 @@ void record_parts_order(struct record_parts *parts, struct dot others[VERSION_DO
 
 /* What is to be done with a foreign record that meets ours. */
 enum record_merge {
-    MERGE_KEEP,    /* ours is equal or newer: ignore the other */
-    MERGE_REPLACE, /* the other descends from ours: take it whole */
-    MERGE_JOIN     /* concurrent: the winner's value under the joined version (record_merge fills it in) */
+    MERGE_KEEP,    /* ignore the other */
+    MERGE_REPLACE, /* take it whole */
+    MERGE_JOIN     /* the winner's value under the joined version */
 };
 
-/* *The* merge rule. Concurrent strings and tombstones: the highest counter wins; where both have the same one, theirs wins if
- * theirs_win_ties (the caller compares the identities of the actors: their numbers are other ones elsewhere). The
- * joined version covers both. On MERGE_JOIN, *theirs_wins says whose value stays and *joined is filled.
+/* *The* merge rule, of two records of which neither has seen all of the other (whoever asks knows; store/content.h says what that is). Concurrent
+ * strings and tombstones: the highest counter wins; where both have the same one, theirs wins if theirs_win_ties (the caller
+ * compares the identities of the actors: their numbers are other ones elsewhere). The joined version covers both. On MERGE_JOIN,
+ * *theirs_wins says whose value stays and *joined is filled.
  * Commutative and idempotent in its outcome; associative while all versions together name at most VERSION_DOTS_MAX actors.
  * Beyond, nothing is joined: the winner stays whole under its own version (MERGE_REPLACE or MERGE_KEEP). */
-enum record_merge record_merge(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
-                               bool *theirs_wins, struct version *joined);
-
-/* The same for versions that are taken to be concurrent, whatever they say. */
 enum record_merge record_join(const struct version *ours, const struct version *theirs, bool theirs_win_ties,
                               bool *theirs_wins, struct version *joined);
 

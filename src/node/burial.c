@@ -241,6 +241,22 @@ static uint64_t digest_lagging(const struct cluster *cluster) {
     return digest;
 }
 
+/* As struct verdict: what is known of the set that was looked at last. */
+struct lag_verdict {
+    const struct holder_set *set;
+    bool may_lag;
+};
+
+static bool may_any_lag(const struct cluster *cluster, const struct holder_set *set, bool is_coordinated,
+                        struct lag_verdict *verdict) {
+    if (set != verdict->set) {
+        *verdict = (struct lag_verdict){.set = set};
+        for (uint32_t i = 0; i < set->count; i++)
+            verdict->may_lag = verdict->may_lag || may_lag(cluster, set->members[i], is_coordinated);
+    }
+    return verdict->may_lag;
+}
+
 static void note_stubs(struct node *node) {
     struct cluster *cluster = node->cluster;
     struct ledger *ledger = node->keyspace->ledger;
@@ -249,19 +265,11 @@ static void note_stubs(struct node *node) {
         return;
     cluster->lagging_digest = digest;
     ledger->stubs = (struct slot_set){{0}};
-    const struct holder_set *before = NULL; /* neighbours mostly have the same */
-    bool was_coordinated = false, is_lagging = false;
+    struct lag_verdict verdicts[2] = {{NULL, false}, {NULL, false}};
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        const struct holder_set *set = holders_of(cluster, ledger, slot);
         bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF;
-        if (set != before || is_coordinated != was_coordinated) {
-            is_lagging = false;
-            for (uint32_t i = 0; i < set->count; i++)
-                is_lagging = is_lagging || may_lag(cluster, set->members[i], is_coordinated);
-        }
-        before = set;
-        was_coordinated = is_coordinated;
-        if (is_lagging)
+        if (may_any_lag(cluster, holders_of(cluster, ledger, slot), is_coordinated,
+                        &verdicts[is_coordinated]))
             slot_set_add(&ledger->stubs, slot);
     }
 }

@@ -147,19 +147,18 @@ static void tell_holders(struct node *node, const struct effect *effect, const s
 }
 
 /* Effects that found no memory to be noted. */
-static void lose_slots(struct node *node) {
-    struct ledger *ledger = node->keyspace->ledger;
+static void lose_all(struct node *node) {
     for (uint32_t i = 0; i < node->cluster->peer_capacity; i++)
         if (node->cluster->peers[i] != NULL)
             lose(node->cluster->peers[i]);
-    ledger_clear_lost(ledger);
+    node->keyspace->ledger->has_lost = false;
 }
 
 void replicate_effects(struct node *node) {
     struct keyspace *keyspace = node->keyspace;
     struct ledger *ledger = keyspace->ledger;
     if (UNLIKELY(ledger->has_lost))
-        lose_slots(node);
+        lose_all(node);
     uint32_t count = ledger->effect_count;
     if (count == 0)
         return;
@@ -302,7 +301,7 @@ bool replicate_receive(struct node *node, struct peer_link *link, const uint8_t 
         /* The other end will compare when it has called again. */
         link_end(link->link, "no memory for what was sent");
         peers_raise(node, link);
-        ledger_clear_lost(node->keyspace->ledger);
+        node->keyspace->ledger->has_lost = false;
     }
     return status != ENTRIES_MALFORMED;
 }

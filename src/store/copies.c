@@ -656,7 +656,7 @@ void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
         return;
     keyspace->is_alone = is_alone;
     ledger_clear_effects(ledger);
-    ledger_clear_lost(ledger);
+    ledger->has_lost = false;
     if (!is_alone) {
         ledger_begin_walk(keyspace);
         return;

@@ -206,12 +206,7 @@ void ledger_shrink_effects(struct ledger *ledger) {
     buffer_release(&ledger->kept);
 }
 
-static void note_lost(struct ledger *ledger, uint32_t slot) {
-    slot_set_add(&ledger->lost, slot);
-    ledger->has_lost = true;
-}
-
-/* A new effect at the end of the list. NULL: no memory, and the slot is marked. */
+/* A new effect at the end of the list. NULL: no memory, which is noted. */
 static struct effect *add_effect(struct ledger *ledger, enum effect_kind kind, const struct argument *key,
                                  struct record *record) {
     ledger->editing = 0;
@@ -222,7 +217,7 @@ static struct effect *add_effect(struct ledger *ledger, enum effect_kind kind, c
             mem_resize(ledger->mem, ledger->effects, ledger->effect_capacity * sizeof *effects,
                        capacity * sizeof *effects);
         if (effects == NULL) {
-            note_lost(ledger, key->slot);
+            ledger->has_lost = true;
             /* Who finds one effect on the list takes its record for the present one. */
             ledger_forget_records(ledger);
             return NULL;
@@ -305,7 +300,7 @@ void ledger_note_expired(struct ledger *ledger, const struct argument *key, cons
     const uint8_t *before = ledger->kept.data;
     if (!buffer_reserve(&ledger->kept, key->size + sizeof version.count + dots_size)) {
         ledger->kept.failed = false;
-        note_lost(ledger, key->slot);
+        ledger->has_lost = true;
         ledger_forget_records(ledger);
         return;
     }

@@ -95,8 +95,7 @@ struct ledger {
     struct effect *effects;
     uint32_t effect_count, effect_capacity;
     struct buffer kept; /* bytes that effects refer to */
-    /* Slots with an effect that found no memory to be noted: their copies may differ now. The reader clears them. */
-    struct slot_set lost;
+    /* An effect found no memory to be noted, or an entry none to be applied: copies may differ now. The reader clears it. */
     bool has_lost;
     /* Slots with a home copy that may have missed something: a key that expires there leaves a *stub*, a tombstone of the very version that has
      * expired, so that no older one comes back. Set from outside. */
@@ -145,12 +144,6 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
 
 static inline bool ledger_keeps_stubs(const struct ledger *ledger, uint32_t slot) {
     return slot_set_has(&ledger->stubs, slot);
-}
-
-/* What was lost has been heeded. */
-static inline void ledger_clear_lost(struct ledger *ledger) {
-    ledger->lost = (struct slot_set){{0}};
-    ledger->has_lost = false;
 }
 
 /* Called by the keyspace when it gets company (is_alone becomes false): digests are to be made. */

@@ -116,9 +116,9 @@ static inline uint32_t slot_of(const char *name) {
     return crc16_key_slot((const uint8_t *)name, (uint32_t)strlen(name));
 }
 
-static inline bool is_lost(const struct place *place, const char *name) {
-    uint32_t slot = slot_of(name);
-    return slot_set_has(&place->keyspace->ledger->lost, slot);
+/* Whether it says that something was lost. */
+static inline bool has_lost(const struct place *place) {
+    return place->keyspace->ledger->has_lost;
 }
 
 /* Adds the whole record of a key. */

@@ -78,8 +78,14 @@ void take_in(struct world *world, struct copy *ours, const struct copy *theirs) 
         *ours = *theirs;
         return;
     }
-    switch (record_merge(&ours->version, &theirs->version,
-                         compare_dots(world, ours->newest, theirs->newest) < 0, &theirs_wins, &joined)) {
+    switch (version_compare(&ours->version, &theirs->version)) {
+    case VERSION_EQUAL:
+    case VERSION_DESCENDS: return;
+    case VERSION_PRECEDES: *ours = *theirs; return;
+    default: break;
+    }
+    switch (record_join(&ours->version, &theirs->version,
+                        compare_dots(world, ours->newest, theirs->newest) < 0, &theirs_wins, &joined)) {
     case MERGE_KEEP: return;
     case MERGE_REPLACE: *ours = *theirs; return;
     default: break;

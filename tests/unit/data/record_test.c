@@ -180,11 +180,15 @@ static struct outcome merged(struct outcome ours, struct outcome theirs) {
     bool theirs_wins = false;
     struct version joined;
     bool theirs_win_ties = version_highest(&theirs.version).actor > version_highest(&ours.version).actor;
-    switch (record_merge(&ours.version, &theirs.version, theirs_win_ties, &theirs_wins, &joined)) {
-    case MERGE_KEEP: return ours;
-    case MERGE_REPLACE: return theirs;
-    default: return (struct outcome){.version = joined, .value = theirs_wins ? theirs.value : ours.value};
+    switch (version_compare(&ours.version, &theirs.version)) {
+    case VERSION_EQUAL:
+    case VERSION_DESCENDS: return ours;
+    case VERSION_PRECEDES: return theirs;
+    default: break;
     }
+    cr_assert_eq(record_join(&ours.version, &theirs.version, theirs_win_ties, &theirs_wins, &joined),
+                 MERGE_JOIN);
+    return (struct outcome){.version = joined, .value = theirs_wins ? theirs.value : ours.value};
 }
 
 static bool same(struct outcome a, struct outcome b) {
