@@ -481,7 +481,7 @@ static __attribute__((noinline)) void apply_expired(struct application *applicat
     struct version version;
     bool has_changed = false;
     record_parts_version(&item->parts, &version);
-    if (UNLIKELY(item->parts.newest.counter > ((uint64_t)keyspace->now_ms + CLOCK_FUTURE_MAX_MS) << 16))
+    if (UNLIKELY(!keyspace_is_possible(keyspace, item->parts.newest.counter)))
         keyspace->counters.refused_future++; /* it would be newer than anything */
     else
         has_changed = keyspace_apply_expired(keyspace, &item->key, &version);

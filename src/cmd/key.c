@@ -243,7 +243,7 @@ static bool flush_options_are_good(struct call *call) {
 /* Shared slots are flushed by a stamp, which tells the other copies what is to go. */
 static void flush(struct call *call, uint32_t database) {
     if (call->slots != NULL && database == 0)
-        keyspace_flush_slots(call->keyspace, call->slots, keyspace_stamp(call->keyspace));
+        keyspace_flush_own(call->keyspace, call->slots);
     else
         keyspace_flush(call->keyspace, database);
 }

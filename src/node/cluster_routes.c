@@ -319,6 +319,7 @@ void cluster_make_routes(struct node *node) {
     note_sets(node);
     if (node->keyspace->is_alone != membership_is_alone(cluster->membership))
         keyspace_set_alone(node->keyspace, membership_is_alone(cluster->membership));
+    keyspace_set_awaiting(node->keyspace, cluster->is_joining);
     take_ways(node);
     /* Who wants several copies is told so, too, where there is only one. */
     node->routes = is_alone && !quorum_is_wanted(node) ? NULL : cluster->routes;

@@ -110,7 +110,8 @@ static enum checkpoint_fill_status add(struct checkpoint_fill *fill, uint32_t da
     struct record_parts parts = *given;
     struct dot others[VERSION_DOTS_MAX];
     bool has_expired = parts.expiry_ms != RECORD_NO_EXPIRY && keyspace->now_ms > parts.expiry_ms;
-    if ((keyspace->is_alone && has_expired) || (has_no_peers(keyspace) && parts.type == RECORD_TOMBSTONE)) {
+    if ((ledger_is_solitary(keyspace) && has_expired) ||
+        (has_no_peers(keyspace) && parts.type == RECORD_TOMBSTONE)) {
         fill->expired++;
         return FILL_MORE;
     }

@@ -233,7 +233,7 @@ static bool are_alike(const struct ledger *ledger, uint32_t slot, uint32_t other
 /* What is kept of slots, not of keys: where others hold copies. It comes before the first record. */
 static void write_slots(struct checkpoint_writer *writer, const struct keyspace *keyspace) {
     const struct ledger *ledger = keyspace->ledger;
-    if (ledger == NULL || keyspace->is_alone)
+    if (ledger == NULL || ledger_is_solitary(keyspace))
         return;
     for (uint32_t slot = 0, first; slot < SLOT_COUNT; slot++) {
         first = slot;

@@ -26,7 +26,7 @@ static bool observe(struct keyspace *keyspace, uint64_t counter) {
             keyspace->counter = counter;
         return true;
     }
-    bool is_possible = counter <= (now_ms + CLOCK_FUTURE_MAX_MS) << 16;
+    bool is_possible = keyspace_is_possible(keyspace, counter);
     if (is_possible)
         keyspace->counters.far_ahead++;
     else
@@ -591,9 +591,7 @@ static bool others_are_empty(const struct flush *flush) {
     return true;
 }
 
-uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter) {
-    if (!observe(keyspace, counter))
-        return 0;
+static uint64_t flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter) {
     if (keyspace->is_alone && counter > keyspace->counter)
         keyspace->counter = counter; /* while alone, stamps do not look at the flush counters */
     struct flush flush = {.keyspace = keyspace, .slots = slots, .counter = counter};
@@ -613,6 +611,14 @@ uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *
     uint64_t gone = keys_before - keyspace->databases[0]->keys;
     keyspace->counters.changes += gone;
     return gone;
+}
+
+uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter) {
+    return observe(keyspace, counter) ? flush_slots(keyspace, slots, counter) : 0;
+}
+
+uint64_t keyspace_flush_own(struct keyspace *keyspace, const struct slot_set *slots) {
+    return flush_slots(keyspace, slots, keyspace_stamp(keyspace));
 }
 
 uint64_t keyspace_drop_slots(struct keyspace *keyspace, const struct slot_set *slots) {
@@ -650,21 +656,36 @@ void keyspace_drop_copy(struct keyspace *keyspace, struct argument *key) {
 
 /* ---- Alone, or not ---- */
 
+/* Nobody needs floors, and stamps do not look at the flush counters any more. */
+static void begin_solitude(struct keyspace *keyspace) {
+    const struct ledger *ledger = keyspace->ledger;
+    floors_clear(keyspace->ledger);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (ledger->flush_counters[slot] > keyspace->counter)
+            keyspace->counter = ledger->flush_counters[slot];
+}
+
 void keyspace_set_alone(struct keyspace *keyspace, bool is_alone) {
     struct ledger *ledger = keyspace->ledger;
     if (keyspace->is_alone == is_alone)
         return;
     keyspace->is_alone = is_alone;
+    ledger->awaits_company = false;
     ledger_clear_effects(ledger);
     ledger->has_lost = false;
     if (!is_alone) {
         ledger_begin_walk(keyspace);
         return;
     }
-    floors_clear(ledger);
     ledger->drop_slot = 0;
     ledger->drop_hash = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (ledger->flush_counters[slot] > keyspace->counter)
-            keyspace->counter = ledger->flush_counters[slot];
+    begin_solitude(keyspace);
+}
+
+void keyspace_set_awaiting(struct keyspace *keyspace, bool awaits_company) {
+    struct ledger *ledger = keyspace->ledger;
+    bool did_await = ledger->awaits_company;
+    ledger->awaits_company = awaits_company;
+    if (keyspace->is_alone && did_await && !awaits_company)
+        begin_solitude(keyspace);
 }

@@ -24,9 +24,9 @@ bool floors_raise(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_
     struct ledger *ledger = keyspace->ledger;
     struct floors *floors = &ledger->floors;
     CHECK(first_slot <= last_slot && last_slot < SLOT_COUNT);
-    if (keyspace->is_alone)
+    if (ledger_is_solitary(keyspace))
         return false;
-    if (counter > ((uint64_t)keyspace->now_ms + CLOCK_FUTURE_MAX_MS) << 16) {
+    if (!keyspace_is_possible(keyspace, counter)) {
         keyspace->counters.refused_future++;
         return false;
     }
@@ -50,7 +50,7 @@ bool floors_raise(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_
 void floors_load(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_slot, uint64_t flush_counter,
                  uint64_t floor) {
     struct ledger *ledger = keyspace->ledger;
-    if (ledger == NULL || keyspace->is_alone)
+    if (ledger_is_solitary(keyspace))
         return;
     for (uint32_t slot = first_slot; slot <= last_slot; slot++)
         if (ledger->flush_counters[slot] < flush_counter) {

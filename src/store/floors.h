@@ -7,7 +7,7 @@
  * deletion it is a candidate only (cluster/entries.h).
  *
  * Floors only rise, and are whole steps of FLOOR_STEP, so that many slots have the same one and differences are small numbers. They are compared
- * by anti-entropy as flush counters are, and kept in checkpoints. A keyspace that is alone has none.
+ * by anti-entropy as flush counters are, and kept in checkpoints. A keyspace that is alone, and expects nobody, has none.
  * May touch: base, data, store. Must never know: who else has copies, why a floor is raised.
  * Invariants: a slot that is not in `dropping` has no tombstone at or below its floor; a step looks at a bounded number of records.
  * Tests: tests/unit/store/floors_test.c.

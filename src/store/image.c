@@ -29,7 +29,7 @@ void image_begin(struct image *image, struct keyspace *keyspace, const struct im
     CHECK(keyspace->image == NULL);
     *image = (struct image){.keyspace = keyspace,
                             .sink = *sink,
-                            .has_tombstones = !keyspace->is_alone,
+                            .has_tombstones = !ledger_is_solitary(keyspace),
                             .begin_counter = keyspace->counter,
                             .begin_ms = keyspace->now_ms};
     for (uint32_t i = 0; i < DATABASE_COUNT; i++) {

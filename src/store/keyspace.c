@@ -17,6 +17,8 @@
 
 void keyspace_set_time(struct keyspace *keyspace, int64_t now_ms) {
     keyspace->now_ms = now_ms;
+    if (now_ms > keyspace->latest_ms)
+        keyspace->latest_ms = now_ms;
     keyspace->now_s = (uint32_t)(now_ms / 1000);
 }
 

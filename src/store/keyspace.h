@@ -72,7 +72,8 @@ struct move_observer {
 struct keyspace {
     struct mem *mem;
     struct hash_secret secret;
-    int64_t now_ms; /* wall clock, set once per turn */
+    int64_t now_ms;    /* wall clock, set once per turn */
+    int64_t latest_ms; /* the latest that it ever was: clocks are set back, too */
     uint32_t now_s;
     uint16_t actor;        /* this node's own, interned: ACTOR_SELF */
     bool is_alone;         /* no other copy of any key exists: a write needs no memory of those before it */
@@ -198,11 +199,23 @@ void keyspace_note_range(struct keyspace *keyspace, uint32_t offset, uint32_t si
  * in the steps of ledger_walk_step. Needs a ledger. */
 void keyspace_set_alone(struct keyspace *keyspace, bool is_alone);
 
+/* Whether a counter is none of an impossible future. A clock that was set back says nothing about those of others. */
+static inline bool keyspace_is_possible(const struct keyspace *keyspace, uint64_t counter) {
+    return counter <= ((uint64_t)keyspace->latest_ms + CLOCK_FUTURE_MAX_MS) << 16;
+}
+
+/* Whether others are expected who may have older copies (see ledger->awaits_company). Without meaning in company. When nobody has come,
+ * floors go, and tombstones in the steps of ledger_walk_step. Needs a ledger. */
+void keyspace_set_awaiting(struct keyspace *keyspace, bool awaits_company);
+
 /* Drops of all slots in the set what is not newer than `counter`, and remembers the counter as their flush counter where it is
  * higher. What comes in later with lower counters is dropped at the door. Returns the number of keys that are gone (which is added to
  * changes); their memory is given back in steps. Watchers are told. Effects that were noted before lose their records. A counter
  * that is impossibly far ahead is refused (counted; 0). Database 0; needs a ledger. */
 uint64_t keyspace_flush_slots(struct keyspace *keyspace, const struct slot_set *slots, uint64_t counter);
+
+/* The same for all that is there, by this node's own word: under a new stamp (keyspace->counter then), whatever clock says what. */
+uint64_t keyspace_flush_own(struct keyspace *keyspace, const struct slot_set *slots);
 
 /* Drops all records of the slots, tombstones too, as if they had never been here: this node holds them no longer. No effects, no flush
  * counters, and no change to watchers but that the keys are gone. Returns how many records there were. */

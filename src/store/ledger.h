@@ -103,6 +103,8 @@ struct ledger {
     uint64_t highest_counter; /* of any record that came in: a flush at or above it takes whole tables */
     uint32_t
         editing; /* the effect of the last keyspace_edit(), from 1: keyspace_note_range() may narrow it. 0: there is none */
+    /* While alone: somebody who has older copies may be met soon. What was loaded of deletions and flushes is kept, and saved. */
+    bool awaits_company;
     bool is_walked;     /* digests are complete */
     uint32_t walk_slot; /* else: slots below are, and of this one the hashes below walk_hash */
     uint64_t walk_hash;
@@ -140,6 +142,11 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
                            ? ledger_dot_digest(&keyspace->actors, record->actor, record->counter)
                            : ledger_content_digest(&keyspace->actors, record);
     return ledger_fold(content ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
+}
+
+/* Whether nobody has, or may have, older copies of the keys: then nothing is kept of what was deleted. */
+static inline bool ledger_is_solitary(const struct keyspace *keyspace) {
+    return keyspace->is_alone && (keyspace->ledger == NULL || !keyspace->ledger->awaits_company);
 }
 
 static inline bool ledger_keeps_stubs(const struct ledger *ledger, uint32_t slot) {

@@ -115,6 +115,44 @@ Test(burial, who_starts_without_knowing_its_members_keeps_tombstones_until_it_is
     ring_stage_end(stage);
 }
 
+static uint64_t flushed_slots(struct ring_stage *stage, unsigned number) {
+    const struct ledger *ledger = stage->nodes[number].node->keyspace->ledger;
+    uint64_t count = 0;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        count += ledger->flush_counters[slot] != 0;
+    return count;
+}
+
+Test(burial, a_checkpoint_of_who_is_still_joining_has_all_that_is_known_of_deleted_keys) {
+    struct ring_stage *stage = ring_stage_begin(2, SHORT);
+    struct ring_client *client = ring_connect(stage, 0);
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    set_all(client);
+    delete_half(client);
+    wait_until_buried(stage); /* there are floors now */
+    set_all(client);
+    delete_half(client);
+    ring_turn(stage);
+    save_all(stage);
+    ring_kill(stage, 0);
+    ring_kill(stage, 1);
+    uint64_t floor = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        simulated_disk_put(&stage->nodes[1].disk, "dump.rdb.members", "nonsense", 8);
+        ring_start(stage, 1); /* its seed does not answer */
+        ring_wait(stage, 1000);
+        cr_assert(stage->nodes[1].node->cluster->is_joining);
+        cr_assert_eq(tombstones(stage, 1), KEYS / 2);
+        cr_assert_eq(flushed_slots(stage, 1), SLOT_COUNT);
+        uint64_t highest = stage->nodes[1].node->keyspace->ledger->floors.highest;
+        cr_assert(highest != 0 && (i == 0 || highest == floor));
+        floor = highest;
+        save(stage, 1);
+        ring_kill(stage, 1);
+    }
+    ring_stage_end(stage);
+}
+
 Test(burial, tombstones_go_from_all_copies_when_they_are_old_and_nobody_needs_them) {
     struct ring_stage *stage = ring_stage_begin(3, SHORT);
     struct ring_client *client = ring_connect(stage, 0);

@@ -503,6 +503,25 @@ Test(replicate, effects_that_find_no_memory_are_made_good_later) {
     ring_stage_end(stage);
 }
 
+Test(replicate, a_flush_is_done_whatever_the_clock_of_who_executes_it_says) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1), *other = ring_connect(stage, 0);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_str_eq(ring_ask_format(other, "SET key:%u v", i), "+OK\r\n");
+    stage->nodes[1].wall_shift_us = -3 * INT64_C(86400000000);
+    ring_wait(stage, 100);
+    EXPECT_ASKED(client, "FLUSHALL", "+OK\r\n");
+    EXPECT_ASKED(client, "DBSIZE", ":0\r\n");
+    ring_expect_equal_copies(stage);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(keyspace_size(stage->nodes[i].node->keyspace, 0), 0, "node %u", i);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_str_eq(ring_ask_format(other, "SET key:%u again", i), "+OK\r\n");
+    ring_expect_equal_copies(stage);
+    EXPECT_ASKED(client, "DBSIZE", ":100\r\n");
+    ring_stage_end(stage);
+}
+
 Test(replicate, a_copy_that_finds_no_memory_gets_the_keys_later) {
     struct ring_stage *stage = ring_stage_begin(2, NULL);
     unsigned coordinator = ring_coordinator(stage, 0, "{t}");

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "company.h"
+#include "store/floors.h"
 #include "store/watch.h"
 
 static struct copy here, there;
@@ -502,6 +503,73 @@ Test(copies, writes_are_stamped_above_the_flush_of_their_slot) {
         continue;
     cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, UINT64_MAX), 0, "an impossible one");
     cr_assert_eq(keyspace_size(here.keyspace, 0), 2);
+}
+
+static uint32_t slot_of(const char *name) {
+    return crc16_key_slot((const uint8_t *)name, (uint32_t)strlen(name));
+}
+
+#define DAY_MS (24 * 3600 * INT64_C(1000))
+
+Test(copies, a_clock_that_was_set_back_by_days_refuses_neither_its_own_flush_nor_the_stamps_of_others) {
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
+    int64_t then_ms = NOW_MS + 3 * DAY_MS;
+    keyspace_set_time(here.keyspace, then_ms);
+    copy_put(&here, "a", "x", EXPIRY_NONE);
+    keyspace_set_time(here.keyspace, NOW_MS);
+    cr_assert_eq(keyspace_flush_own(here.keyspace, &slots), 1);
+    cr_assert_null(copy_find(&here, "a"));
+    cr_assert_eq(ledger()->flush_counters[slot_of("a")], here.keyspace->counter);
+    bool has_changed;
+    struct argument key = key_of("a");
+    struct record_parts parts = foreign((uint64_t)(then_ms + 1000) << 16);
+    cr_assert(keyspace_merge(here.keyspace, 0, &key, &parts, &has_changed) && has_changed);
+    cr_assert_eq(keyspace_flush_slots(here.keyspace, &slots, (uint64_t)(then_ms + 2000) << 16), 1);
+    cr_assert_eq(here.keyspace->counters.refused_future, 0);
+    parts = foreign((uint64_t)(then_ms + DAY_MS + 1) << 16);
+    cr_assert(keyspace_merge(here.keyspace, 0, &key, &parts, &has_changed) && !has_changed);
+    cr_assert_eq(here.keyspace->counters.refused_future, 1);
+    copy_check(&here);
+}
+
+Test(copies, a_flush_takes_what_was_loaded_whatever_the_clock_says) {
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
+    struct argument key = key_of("a");
+    struct record_parts parts = foreign((uint64_t)(NOW_MS + 3 * DAY_MS) << 16);
+    parts.key = key.data;
+    parts.key_size = key.size;
+    cr_assert_eq(keyspace_load(here.keyspace, 0, &key, &parts), LOAD_ADDED);
+    cr_assert_eq(keyspace_flush_own(here.keyspace, &slots), 1);
+    cr_assert_eq(keyspace_size(here.keyspace, 0), 0);
+    copy_put(&here, "a", "x", EXPIRY_NONE);
+    cr_assert_gt(copy_find(&here, "a")->counter, ledger()->flush_counters[slot_of("a")]);
+    copy_check(&here);
+}
+
+Test(copies, who_awaits_company_keeps_floors_and_flushes_until_nobody_has_come) {
+    struct slot_set slots;
+    slots_below(&slots, SLOT_COUNT);
+    uint64_t counter = floors_round((uint64_t)NOW_MS << 16);
+    keyspace_set_alone(here.keyspace, true);
+    floors_load(here.keyspace, 0, 9, counter, counter);
+    cr_assert_eq(ledger()->floors.highest, 0, "alone there are none");
+    cr_assert_eq(ledger()->flush_counters[9], 0);
+    keyspace_set_awaiting(here.keyspace, true);
+    floors_load(here.keyspace, 0, 9, counter + 5, counter);
+    cr_assert_eq(ledger()->floors.counters[9], counter);
+    cr_assert_eq(ledger()->flush_counters[9], counter + 5);
+    keyspace_set_awaiting(here.keyspace, true);
+    keyspace_set_alone(here.keyspace, false);
+    cr_assert(ledger()->floors.counters[9] == counter && !ledger()->awaits_company);
+    keyspace_set_alone(here.keyspace, true);
+    keyspace_set_awaiting(here.keyspace, true);
+    uint64_t ahead = counter + ((uint64_t)1000 << 16);
+    floors_load(here.keyspace, 0, 9, ahead, counter);
+    keyspace_set_awaiting(here.keyspace, false);
+    cr_assert_eq(ledger()->floors.counters[9], 0);
+    cr_assert_geq(here.keyspace->counter, ahead, "stamps do not look at flushes while alone");
 }
 
 Test(copies, a_flush_leaves_no_record_in_an_effect) {
