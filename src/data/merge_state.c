@@ -529,13 +529,46 @@ static void view_of_old(struct view *view, const struct record_parts *old, bool 
     view->base = (struct base){.dot = old != NULL ? dot : (struct dot){.actor = ACTOR_NUMBER_NONE}};
 }
 
+bool merge_state_has_past(const uint8_t *state, size_t size, const struct merge_past *past) {
+    struct view view;
+    view_of_state(&view, state, size);
+    for (uint32_t i = 0; i < view.part_count; i++)
+        if (past->is_past(past->context, view.parts[i].dot.actor))
+            return true;
+    return false;
+}
+
+static bool has_part_of(const struct view *view, uint16_t actor) {
+    for (uint32_t i = 0; i < view->part_count; i++)
+        if (view->parts[i].dot.actor == actor)
+            return true;
+    return false;
+}
+
+/* What ended starts of the adding node have added goes into the sum of its own part. */
+static void gather_past(struct view *view, const struct merge_past *past, struct sum *sum) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        if (!past->is_past(past->context, view->parts[i].dot.actor)) {
+            view->parts[kept++] = view->parts[i];
+            continue;
+        }
+        struct sum part = read_sum(view->parts[i].sum);
+        sum_add(sum, &part);
+    }
+    view->part_count = kept;
+}
+
 bool merge_state_add(struct buffer *state, const struct record_parts *old, bool is_gone, struct dot dot,
-                     const struct amount *amount) {
+                     const struct amount *amount, const struct merge_past *past) {
     struct view view;
     struct sum sum = sum_of_amount(amount);
     uint8_t bytes[1 + 16];
     char text[NUMBER_LONG_DOUBLE_SIZE];
     view_of_old(&view, old, is_gone, dot);
+    bool has_room = view.part_count < VERSION_DOTS_MAX || has_part_of(&view, dot.actor);
+    if (past != NULL && (past->is_final || !has_room))
+        gather_past(&view, past, &sum);
     uint32_t at = 0;
     while (at < view.part_count && view.parts[at].dot.actor < dot.actor)
         at++;

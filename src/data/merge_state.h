@@ -80,11 +80,22 @@ bool merge_state_sort(uint8_t *state, size_t size);
 typedef bool merge_state_visit_dot(void *context, struct dot dot);
 bool merge_state_each_dot(const uint8_t *state, size_t size, merge_state_visit_dot *visit, void *context);
 
+/* Ended starts of the node that adds: nobody adds to their parts any more, so their sums may become a part of its own. */
+struct merge_past {
+    bool (*is_past)(const void *context, uint16_t actor);
+    const void *context;
+    /* No copy anywhere has a later part of theirs than what is at hand. Else they are gathered only where there are too many parts. */
+    bool is_final;
+};
+
+/* Whether a state has a part of such a start. */
+bool merge_state_has_past(const uint8_t *state, size_t size, const struct merge_past *past);
+
 /* The state after `amount` was added by `dot` to what `old` holds (NULL: an absent key; a tombstone or an expired record: is_gone), where the
  * value is a number. Appended to `state`, into which `old` must not point; false: no memory. A counter with more actors than
- * VERSION_DOTS_MAX has the part with the lowest dot added to its base. Siblings stay; of an expired record nothing does. */
+ * VERSION_DOTS_MAX has the part with the lowest dot added to its base. Siblings stay; of an expired record nothing does. past: NULL: none. */
 bool merge_state_add(struct buffer *state, const struct record_parts *old, bool is_gone, struct dot dot,
-                     const struct amount *amount);
+                     const struct amount *amount, const struct merge_past *past);
 
 /* The same in place, if that needs no other size: the part of this actor is there, of the same kind. false: nothing was changed. */
 bool merge_state_add_in_place(uint8_t *state, size_t size, struct dot dot, const struct amount *amount);

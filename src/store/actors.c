@@ -56,6 +56,13 @@ int actors_compare(const struct actors *actors, uint16_t one, uint16_t other) {
     return order != 0 ? order : (a->incarnation > b->incarnation) - (a->incarnation < b->incarnation);
 }
 
+bool actors_is_past(const struct actors *actors, uint16_t one, uint16_t other) {
+    if (one >= actors->count || other >= actors->count)
+        return false;
+    const struct actor_identity *a = &actors->identities[one], *b = &actors->identities[other];
+    return a->incarnation < b->incarnation && memcmp(a->node_id, b->node_id, NODE_ID_SIZE) == 0;
+}
+
 static bool is_same(const struct actor_identity *one, const struct actor_identity *other) {
     return one->incarnation == other->incarnation && memcmp(one->node_id, other->node_id, NODE_ID_SIZE) == 0;
 }

@@ -41,6 +41,9 @@ static inline uint64_t actors_hash(const struct actors *actors, uint16_t number)
  * Less than, equal to or greater than 0. */
 int actors_compare(const struct actors *actors, uint16_t one, uint16_t other);
 
+/* Whether one is an earlier start of the other's node. */
+bool actors_is_past(const struct actors *actors, uint16_t one, uint16_t other);
+
 /* The number of a writer, a new one if it has none. ACTORS_NONE: there are ACTORS_MAX of them, or there is no memory. */
 uint16_t actors_intern(struct actors *actors, const struct actor_identity *identity);
 

@@ -11,6 +11,13 @@
  * version is *folded*. The others need not be told: they hold what the writer's new version covers. So a version has few
  * dots however often the nodes of a cluster start anew, and nothing in it goes by age or length.
  *
+ * Counters. Each start of a node that adds to a counter has a part in it, and the parts of ended starts would stay for ever. So a node gathers
+ * its own: the sums of its earlier starts become a part of its present one, at its next addition after a fold point that was found since
+ * it began to write under its present name (then no copy has a later part of theirs: content_past says so). Nobody else does, for of two
+ * nodes that gather at once one would lose. The dots of what was gathered are seen, not held, from then on; they are raised to just
+ * below the addition, as their starts write no more: so it can be told, also of a key that is written all the time, when all home copies have
+ * the addition, and they can go.
+ *
  * May touch: base, data, store/actors. Must never know: tables, who else has copies.
  * Source: Almeida, Baquero, Gonçalves, Preguiça, Fonte, Scalable and Accurate Causality Tracking for Eventually Consistent Stores, 2014
  * (dotted version vectors: what is held and what has been seen, apart).
@@ -42,6 +49,25 @@ bool content_is_covered(const struct actors *actors, const struct record_parts *
 bool content_gives_way(const struct actors *actors, const struct record_parts *first,
                        const struct version *first_version, const struct record_parts *second,
                        const struct version *second_version);
+
+/* Whether the record holds this dot. */
+bool content_holds(const struct actors *actors, const struct record_parts *parts, struct dot dot);
+
+/* What is known of earlier starts of the node that writes as `self`. */
+struct content_past {
+    const struct actors *actors;
+    uint16_t self;
+    uint64_t since; /* what they have stamped is at or below it */
+    uint64_t fold;  /* the slot's fold point. The rest only matters if this is above `since` */
+};
+
+/* Whether the next addition to a counter has something to do about them. */
+bool content_has_past(const struct content_past *past, const struct record_parts *parts);
+/* What merge_state_add() asks. *past must stay where it is. */
+struct merge_past content_merge_past(const struct content_past *past);
+/* An addition has made *parts of `old`, its state included: their dots in `others` (the parts' own) are raised, or go. */
+void content_settle_past(const struct content_past *past, const struct record_parts *old,
+                         struct record_parts *parts, struct dot *others);
 
 /* The least version that covers what the record holds. */
 void content_version(const struct actors *actors, const struct record_parts *parts, struct version *version);

@@ -486,6 +486,7 @@ bool keyspace_has_forgotten(struct keyspace *keyspace, struct argument *key) {
 
 void keyspace_set_actor(struct keyspace *keyspace, uint16_t actor) {
     keyspace->actor = actor;
+    keyspace->actor_since = 0;
     if (keyspace->has_dropped_own)
         memset(keyspace->ledger->forgotten, 0, sizeof keyspace->ledger->forgotten);
     keyspace->has_dropped_own = false;

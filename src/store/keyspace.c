@@ -37,12 +37,21 @@ static inline uint64_t next_stamp(struct keyspace *keyspace, const struct ledger
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
 
-/* Takes out the dot with the lowest counter (ties: the lowest actor). */
-static void forget_oldest(struct version *version) {
+/* Takes out the dot with the lowest counter (ties: the lowest actor) of those that the old record does not hold, if there are any. */
+static void forget_oldest(const struct keyspace *keyspace, const struct record_parts *old,
+                          struct version *version) {
     uint32_t oldest = 0;
-    for (uint32_t i = 1; i < version->count; i++)
-        if (version->dots[i].counter < version->dots[oldest].counter)
+    bool is_held = content_holds(&keyspace->actors, old, version->dots[0]);
+    for (uint32_t i = 1; i < version->count; i++) {
+        bool is_older = version->dots[i].counter < version->dots[oldest].counter;
+        if (!is_held && !is_older)
+            continue;
+        bool holds = content_holds(&keyspace->actors, old, version->dots[i]);
+        if (holds == is_held ? is_older : is_held) {
             oldest = i;
+            is_held = holds;
+        }
+    }
     version->count--;
     memmove(version->dots + oldest, version->dots + oldest + 1,
             (version->count - oldest) * sizeof *version->dots);
@@ -61,7 +70,7 @@ static RARELY bool keep_others(const struct keyspace *keyspace, uint32_t slot, c
         record_parts_version(&old_parts, &version);
     bool fits = version_raise(&version, parts->newest);
     if (!fits)
-        forget_oldest(&version);
+        forget_oldest(keyspace, &old_parts, &version);
     uint32_t count = 0;
     for (uint32_t i = 0; i < version.count; i++)
         if (version.dots[i].actor != keyspace->actor)
@@ -508,6 +517,24 @@ uint8_t *keyspace_create(struct keyspace *keyspace, uint32_t database, struct ar
     return fresh == NULL ? NULL : memset(record_value(fresh), 0, size);
 }
 
+/* What is known here of earlier starts of this node, for the counters of a slot. */
+static struct content_past past_of(const struct keyspace *keyspace, uint32_t slot) {
+    return (struct content_past){.actors = &keyspace->actors,
+                                 .self = keyspace->actor,
+                                 .since = keyspace->actor_since,
+                                 .fold = keyspace->ledger->folds[slot]};
+}
+
+static bool has_past(const struct keyspace *keyspace, uint32_t slot, const struct record *record) {
+    struct content_past past = past_of(keyspace, slot);
+    if (past.fold <= past.since || !record_has_others(record))
+        return false;
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    record_parts(record, &parts, others);
+    return content_has_past(&past, &parts);
+}
+
 /* Adds to a counter in its place: this node has a part in it, and the digits fit. */
 static bool add_in_place(struct keyspace *keyspace, const struct argument *key, struct record *record,
                          const struct amount *amount, const struct value *value) {
@@ -519,7 +546,7 @@ static bool add_in_place(struct keyspace *keyspace, const struct argument *key, 
     if (state == NULL || state_size > sizeof added || merge_state_kind(state) != MERGE_STATE_COUNTER ||
         record->actor != keyspace->actor || must_be_long != !!(record->flags & RECORD_LONG) ||
         mem_class(old_size) != mem_class(old_size - record_value_size(record) + value->size) ||
-        !funnel_image_allows(keyspace, database, key, record))
+        !funnel_image_allows(keyspace, database, key, record) || has_past(keyspace, key->slot, record))
         return false;
     uint64_t counter = next_stamp(keyspace, keyspace->ledger, key->slot, record);
     memcpy(added, state, state_size);
@@ -554,11 +581,14 @@ static bool add_anew(struct keyspace *keyspace, struct argument *key, struct ent
     }
     struct buffer state;
     struct record *fresh = NULL;
+    struct content_past past = past_of(keyspace, key->slot);
+    struct merge_past merge_past = content_merge_past(&past);
     buffer_init(&state, keyspace->mem);
-    if (merge_state_add(&state, old == NULL ? NULL : &old_parts, entry->record == NULL, parts.newest,
-                        amount)) {
+    if (merge_state_add(&state, old == NULL ? NULL : &old_parts, entry->record == NULL, parts.newest, amount,
+                        &merge_past)) {
         parts.state = state.data;
         parts.state_size = (uint32_t)state.size;
+        content_settle_past(&past, old == NULL ? NULL : &old_parts, &parts, others);
         fresh = record_new(keyspace->mem, &parts);
     }
     buffer_release(&state);
@@ -573,8 +603,18 @@ static bool add_anew(struct keyspace *keyspace, struct argument *key, struct ent
     return true;
 }
 
+/* No stamp of an earlier start is above what is known now. */
+static uint64_t present_counter(const struct keyspace *keyspace) {
+    uint64_t counter = (uint64_t)keyspace->now_ms << 16;
+    if (keyspace->counter > counter)
+        counter = keyspace->counter;
+    return keyspace->ledger->highest_counter > counter ? keyspace->ledger->highest_counter : counter;
+}
+
 static RARELY bool add_shared(struct keyspace *keyspace, struct argument *key, struct entry *entry,
                               const struct amount *amount, const struct value *value) {
+    if (UNLIKELY(keyspace->actor_since == 0))
+        keyspace->actor_since = present_counter(keyspace);
     return (entry->record != NULL && add_in_place(keyspace, key, entry->record, amount, value)) ||
            add_anew(keyspace, key, entry, amount, value);
 }

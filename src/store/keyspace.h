@@ -9,8 +9,9 @@
  * Invariants: keys/expiring of a database equal what its slots hold; every stamped counter is greater than
  * all this node stamped before and than the one the key had.
  * A write descends from the version that it replaces, with one exception: over a version of VERSION_DOTS_MAX other actors
- * it forgets the dot with the lowest counter. The two then compare as concurrent, and the write wins by its counter
- * wherever they meet: no write is lost, but who keeps concurrent values would see one that was overwritten.
+ * it forgets the dot with the lowest counter (of those that the record does not hold, if there are any). The two then compare as
+ * concurrent, and the write wins by its counter wherever they meet: no write is lost, but who keeps concurrent values would see
+ * one that was overwritten.
  * Tests: tests/unit/store/keyspace_test.c, expire_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
@@ -72,8 +73,7 @@ struct move_observer {
 struct keyspace {
     struct mem *mem;
     struct hash_secret secret;
-    int64_t now_ms;    /* wall clock, set once per turn */
-    int64_t latest_ms; /* the latest that it ever was: clocks are set back, too */
+    int64_t now_ms; /* wall clock, set once per turn */
     uint32_t now_s;
     uint16_t actor;        /* this node's own, interned: ACTOR_SELF */
     bool is_alone;         /* no other copy of any key exists: a write needs no memory of those before it */
@@ -88,6 +88,8 @@ struct keyspace {
     /* Which keys keep the losers of concurrent writes as siblings (conflict-keep): set from outside. NULL: none. */
     bool (*keeps_siblings)(const void *context, const uint8_t *key, uint32_t key_size);
     const void *keeps_siblings_context;
+    int64_t latest_ms;    /* the latest that now_ms ever was: clocks are set back, too */
+    uint64_t actor_since; /* earlier starts of this node have stamped nothing above it; 0: not known yet */
     struct keyspace_counters counters;
     struct move_observer observer; /* of long moves; begins = NULL: nobody */
     struct rng random;

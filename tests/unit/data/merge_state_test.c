@@ -185,7 +185,7 @@ Test(merge_state, floats_of_any_size_come_back_as_they_were) {
         struct buffer one, two;
         buffer_init(&one, &nodes.mem);
         buffer_init(&two, &nodes.mem);
-        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &amount));
+        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &amount, NULL));
         cr_assert(merge_state_is_valid(one.data, one.size, RECORD_STRING));
         cr_assert(buffer_append(&two, one.data, one.size));
         cr_assert(merge_state_add_in_place(two.data, two.size, dot_of(1, 1), &none));
@@ -193,7 +193,7 @@ Test(merge_state, floats_of_any_size_come_back_as_they_were) {
         amount.real = -reals[i];
         cr_assert(merge_state_add_in_place(two.data, two.size, dot_of(1, 1), &amount));
         buffer_clear(&one);
-        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &none));
+        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &none, NULL));
         cr_assert_eq(memcmp(one.data, two.data, one.size), 0, "%Lg", reals[i]);
         buffer_release(&one);
         buffer_release(&two);
@@ -249,7 +249,7 @@ Test(merge_state, the_lowest_part_of_too_many_goes_into_the_base) {
     struct record_parts old = {.value = value, .value_size = 1, .newest = dot_of(99, 5)};
     for (uint16_t i = 0; i <= VERSION_DOTS_MAX; i++, amount.integer++) {
         buffer_clear(&two);
-        cr_assert(merge_state_add(&two, &old, false, dot_of((uint16_t)(50 - i), 100 + i), &amount));
+        cr_assert(merge_state_add(&two, &old, false, dot_of((uint16_t)(50 - i), 100 + i), &amount, NULL));
         cr_assert(merge_state_is_valid(two.data, two.size, RECORD_STRING));
         struct buffer swap = one;
         one = two;
@@ -376,7 +376,7 @@ Test(merge_state, without_memory_nothing_is_made) {
     buffer_init(&none, &mem);
     struct record_parts ours = parts_of(&a), theirs = parts_of(&b), merged;
     struct amount amount = {.integer = 1};
-    cr_assert_not(merge_state_add(&none, &ours, false, dot_of(2, 3), &amount));
+    cr_assert_not(merge_state_add(&none, &ours, false, dot_of(2, 3), &amount, NULL));
     cr_assert_eq(none.size, 0);
     struct merge_context context = {.compare_actors = compare_actors, .context = &nodes};
     struct merge_side winner = {.parts = &theirs, .version = &b.version};

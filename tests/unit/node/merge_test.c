@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Two nodes that both hold everything, a client of each. */
 struct pair {
@@ -139,4 +140,41 @@ Test(node_merge, counters_are_counters_still_after_a_restart_from_a_checkpoint) 
     pair.clients[1] = ring_connect(pair.stage, 1);
     expect_both(&pair, "GET a", "$2\r\n22\r\n");
     ring_stage_end(pair.stage);
+}
+
+static uint32_t dots_at(struct ring_stage *stage, unsigned number, const char *name) {
+    struct argument key = {
+        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
+    struct keyspace *keyspace = stage->nodes[number].node->keyspace;
+    keyspace_place(keyspace, &key);
+    struct version version;
+    record_version(keyspace_find_record(keyspace, &key), &version);
+    return version.count;
+}
+
+/* Its memory is gone each time, and each start is another actor. */
+Test(node_merge, a_node_that_starts_a_hundred_times_goes_on_counting_exactly, .timeout = 120) {
+    struct ring_stage *stage = ring_stage_begin(3, "save \"\"\nhint-window 1\ntombstone-grace 2\n");
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    unsigned count = 0;
+    for (unsigned start = 0; start < 100; start++) {
+        cr_assert_eq(atoi(ring_ask_format(client, "INCR %s", key.text) + 1), ++count);
+        ring_turn(stage);
+        ring_kill(stage, 1);
+        cr_assert_eq(atoi(ring_ask_format(client, "INCR %s", key.text) + 1), ++count);
+        ring_start(stage, 1);
+        ring_settle(stage);
+        cr_assert_leq(dots_at(stage, 0, key.text), VERSION_DOTS_MAX);
+    }
+    cr_assert_eq(atoi(ring_ask_format(client, "INCR %s", key.text) + 1), ++count);
+    /* The key is never left alone for so long that all of it is below a fold point. */
+    for (unsigned second = 0; second < 80; second++) {
+        ring_wait(stage, 1000);
+        cr_assert_eq(atoi(ring_ask_format(client, "INCR %s", key.text) + 1), ++count);
+    }
+    ring_expect_equal_copies(stage);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_leq(dots_at(stage, i, key.text), 4, "%u", dots_at(stage, i, key.text));
+    ring_stage_end(stage);
 }

@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "company.h"
+#include "data/merge_state.h"
 #include "store/content.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The first executes what is written, the others hold copies of it. */
@@ -247,4 +249,206 @@ Test(content, versions_stay_short_however_many_starts_write) {
         cr_assert_leq(dots_of(&third, "a"), 2);
         copies_agree(&here, &third);
     }
+}
+
+/* ---- Counters of nodes that start again and again ---- */
+
+/* A later start of the node whose copy it is. */
+static void start_again(struct copy *copy) {
+    struct actors *actors = &copy->keyspace->actors;
+    struct actor_identity identity = actors->identities[copy->keyspace->actor];
+    identity.incarnation++;
+    uint16_t actor = actors_intern(actors, &identity);
+    cr_assert_neq(actor, ACTORS_NONE);
+    keyspace_set_actor(copy->keyspace, actor);
+}
+
+/* How many dots the record holds: a base's and those of parts. */
+static bool count_dot(void *context, struct dot dot) {
+    (void)dot;
+    ++*(uint32_t *)context;
+    return true;
+}
+
+static uint32_t held_by(struct copy *copy, const char *name) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    uint32_t count = 0;
+    record_parts(copy_find(copy, name), &parts, others);
+    if (parts.state_size != 0)
+        (void)merge_state_each_dot(parts.state, parts.state_size, count_dot, &count);
+    return count;
+}
+
+static void all_hold(const char *name, int64_t number) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%lld", (long long)number);
+    for (unsigned i = 0; i < 3; i++)
+        copy_holds(all[i], name, digits);
+    copies_agree(&here, &there);
+    copies_agree(&here, &third);
+}
+
+/* What was stamped so far has every home copy, for good. */
+static void fold_present(struct copy *copy, const char *name) {
+    struct argument key = key_of(name);
+    keyspace_place(copy->keyspace, &key);
+    copy->keyspace->ledger->folds[key.slot] = copy->keyspace->counter;
+}
+
+Test(content, a_node_makes_the_counts_of_its_earlier_starts_its_own) {
+    int64_t sum = 0;
+    for (unsigned start = 0; start < 200; start++) {
+        for (unsigned i = 0; i < 6;
+             i++) { /* the key is written all the time, and never at or below a fold point */
+            struct copy *copy = all[i % 3];
+            cr_assert(copy_add(copy, "a", 1 + start));
+            sum += 1 + start;
+            spread(copy, "a");
+            if (i >= 3)
+                continue;
+            for (unsigned k = 0; k < 3; k++)
+                fold_present(all[k], "a");
+            keyspace_set_time(here.keyspace, NOW_MS + start);
+        }
+        cr_assert_leq(held_by(&here, "a"), 3 + 3);
+        cr_assert_leq(dots_of(&here, "a"), 9);
+        all_hold("a", sum);
+        start_again(all[start % 3]);
+    }
+    for (unsigned i = 0; i < 9; i++) {
+        cr_assert(copy_add(all[i % 3], "a", 1));
+        spread(all[i % 3], "a");
+        for (unsigned k = 0; k < 3; k++)
+            fold_present(all[k], "a");
+    }
+    all_hold("a", sum + 9);
+    cr_assert_eq(held_by(&here, "a"), 3);
+    cr_assert_leq(dots_of(&here, "a"), 3);
+}
+
+Test(content, counts_are_gathered_by_their_own_node_only) {
+    cr_assert(copy_add(&there, "a", 5));
+    spread(&there, "a");
+    start_again(&there);
+    cr_assert(copy_add(&there, "b", 1)); /* it writes under its present name */
+    spread(&there, "b");
+    cr_assert(copy_add(&here, "a", 10));
+    spread(&here, "a");
+    fold_present(&here, "a");
+    cr_assert(copy_add(&here, "a", 10));
+    cr_assert_eq(held_by(&here, "a"), 2, "it is not its own");
+    spread(&here, "a");
+    cr_assert(copy_add(&there, "a", 1));
+    cr_assert_eq(held_by(&there, "a"), 3, "no fold point was found yet");
+    fold_present(&there, "a");
+    cr_assert(copy_add(&there, "a", 1));
+    cr_assert_eq(held_by(&there, "a"), 2);
+    /* Meanwhile on the other side of a cut: */
+    cr_assert(copy_add(&here, "a", 100));
+    cr_assert(copy_add(&third, "a", 1000));
+    (void)bring(&there, &here, "a");
+    (void)bring(&here, &third, "a");
+    (void)bring(&third, &there, "a");
+    (void)bring(&there, &here, "a");
+    all_hold("a", 5 + 10 + 10 + 1 + 1 + 100 + 1000);
+}
+
+Test(content, without_fold_points_counts_of_too_many_starts_are_gathered_all_the_same) {
+    int64_t sum = 0;
+    for (unsigned start = 0; start < 300; start++) {
+        struct copy *copy = all[start % 3];
+        start_again(copy);
+        cr_assert(copy_add(copy, "a", 1 + start % 7));
+        sum += 1 + start % 7;
+        spread(copy, "a");
+        cr_assert_leq(held_by(&here, "a"), VERSION_DOTS_MAX);
+        cr_assert_leq(dots_of(&here, "a"), VERSION_DOTS_MAX);
+    }
+    all_hold("a", sum);
+}
+
+/* A plain write of one copy, which another one does not hear of yet. */
+static void reset_count(struct copy *copy, const struct copy *deaf) {
+    cr_assert(copy_put(copy, "a", "7", EXPIRY_NONE));
+    for (unsigned i = 0; i < 3; i++)
+        if (all[i] != copy && all[i] != deaf)
+            (void)bring(copy, all[i], "a");
+}
+
+/* Starts, additions and meetings in any order; fold points where all copies have just been found equal. A copy that has missed
+ * a plain write adds nothing before it has heard of it. */
+static void count_in_disorder(uint64_t seed) {
+    char names[1][16] = {"a"};
+    struct copy *deaf = NULL;
+    struct rng rng;
+    rng_init(&rng, seed);
+    int64_t sum = 0, now_ms = NOW_MS;
+    unsigned starts = 0;
+    for (unsigned i = 0; i < 3000; i++) {
+        struct copy *copy = all[rng_below(&rng, 3)], *other = all[rng_below(&rng, 3)];
+        switch (rng_below(&rng, 12)) {
+        case 0:
+        case 1:
+            if (copy != deaf)
+                (void)bring(other, copy, "a");
+            break;
+        case 2: keyspace_set_time(copy->keyspace, now_ms += (int64_t)rng_below(&rng, 20)); break;
+        case 3:
+            if (starts++ < 4)
+                start_again(copy);
+            break;
+        case 4:
+            copies_meet(all, 3, names, 1);
+            if (copy_find(&here, "a") == NULL)
+                break;
+            all_hold("a", sum);
+            cr_assert_leq(dots_of(&here, "a"), 28);
+            for (unsigned k = 0; k < 3; k++)
+                if (rng_below(&rng, 4) != 0)
+                    fold_present(all[k], "a");
+            deaf = NULL;
+            starts = 0;
+            if (copy != other && rng_below(&rng, 3) == 0) {
+                deaf = other;
+                reset_count(copy, deaf);
+                sum = 7;
+            }
+            break;
+        default:
+            if (copy == deaf)
+                break;
+            int64_t by = (int64_t)rng_below(&rng, 100) - 20;
+            cr_assert(copy_add(copy, "a", by));
+            sum += by;
+        }
+    }
+    copies_meet(all, 3, names, 1);
+    all_hold("a", sum);
+}
+
+Test(content, counts_are_exact_however_starts_and_meetings_and_fold_points_fall) {
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        count_in_disorder(seed);
+        close_all();
+        open_all();
+    }
+}
+
+Test(content, a_key_that_is_always_written_anew_has_a_bounded_version_and_loses_no_write) {
+    char digits[32];
+    for (unsigned start = 0; start < 200; start++) {
+        struct copy *copy = all[start % 3];
+        start_again(copy);
+        snprintf(digits, sizeof digits, "value-%u", start);
+        cr_assert(copy_put(copy, "a", digits, EXPIRY_NONE));
+        if (start % 5 != 0) /* else the others miss it, and the next one writes without having seen it */
+            spread(copy, "a");
+        cr_assert_leq(dots_of(copy, "a"), VERSION_DOTS_MAX);
+    }
+    char names[1][16] = {"a"};
+    copies_meet(all, 3, names, 1);
+    for (unsigned i = 0; i < 3; i++)
+        copy_holds(all[i], "a", digits);
+    cr_assert_eq(dots_of(&here, "a"), VERSION_DOTS_MAX);
 }
