@@ -211,7 +211,7 @@ static void make_register(struct conditions *conditions, struct rng *rng) {
     quorum->users_choose = false;
     quorum->writes = (uint32_t)chance_between(rng, copies / 2 + 1, copies);
     quorum->reads = (uint32_t)chance_between(rng, copies - quorum->writes + 1, copies);
-    conditions->mix.appends = conditions->mix.ranges = conditions->mix.flushes = 0;
+    conditions->mix.appends = conditions->mix.ranges = 0;
     if (conditions->mix.keys > 40)
         conditions->mix.keys = (uint32_t)chance_between(rng, 8, 40);
     if (conditions->mix.requests < 1000)

@@ -224,7 +224,6 @@ void scenario_f15_empty(struct fleet *fleet, uint64_t seed) {
     conditions.quorum.reads = conditions.quorum.writes = 2;
     conditions.quorum.is_strict = true;
     scenario_begin_with(fleet, seed, &conditions);
-    fleet_pass(fleet, 5 * S_NS); /* who has called twice has ended one of the links */
     uint32_t from = scenario_next_sequence(fleet);
     scenario_write_all(fleet, 0);
     for (uint32_t round = 0; round < 3 && !world_has_failed(&fleet->world); round++) {
