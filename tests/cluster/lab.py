@@ -22,6 +22,9 @@ CLONE_NEWNET = 0x40000000
 NETWORK = "10.77.0"
 FIRST_PORT = 7001
 HUB = 254
+# Settings under which no acknowledged write is lost and none is read late.
+STRICT = ("--write-quorum", "2", "--read-quorum", "2", "--sloppy-quorum", "no")
+AGREEMENT_SECONDS_MAX = 30
 NEEDED = ("ip", "iptables", "nsenter", "unshare")
 
 # Waits for the end of its input; then no process of the cluster's goes on.
@@ -32,6 +35,9 @@ for file in "$1"/*/redis-kv.pid; do
     pid=$(cat "$file" 2>/dev/null) && grep -Fq "$1" "/proc/$pid/cmdline" && kill -9 "$pid"
 done 2>/dev/null
 for folder in "$1"/*/; do mountpoint -q "$folder" && umount -l "$folder"; done 2>/dev/null
+[ ! -f "$1/cgroups" ] || while read -r group; do
+    for i in $(seq 1 100); do rmdir "$group" 2>/dev/null || [ ! -d "$group" ] && break || sleep 0.05; done
+done <"$1/cgroups"
 rm -rf -- "$1"
 """
 
@@ -126,11 +132,11 @@ class Lab(stage.Cluster):
         return self.tool("start", count or self.count, "--port", self.first_port, "--binary", self.binary, "--wait",
                          stage.START_SECONDS, "--hosts", self.hosts, *directives, "--protected-mode", "no")
 
-    def revive(self, number):
-        """The process of a node that is dead, started with what it has."""
+    def revive(self, number, setting=""):
+        """The process of a node that is dead, started with what it has; `setting` is a line of shell that goes before."""
         folder = f"{self.directory}/{number}"
         self.run_in(self.holders[number],
-                    f"cd {folder}\nsetsid nohup {self.binary} {folder}/redis-kv.conf </dev/null >>redis-kv.log 2>&1 &\n"
+                    f"cd {folder}\n{setting}\nsetsid nohup {self.binary} {folder}/redis-kv.conf </dev/null >>redis-kv.log 2>&1 &\n"
                     f"echo $! >{folder}/redis-kv.pid")
 
     def mount_small(self, number, mebibytes):
@@ -141,6 +147,11 @@ class Lab(stage.Cluster):
         done = self.world.program(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", folder])
         if done.code != 0:
             raise Skip(f"no disk can be mounted here:\n{done}")
+
+    def remember_cgroup(self, path):
+        """It goes when the cluster's processes have gone."""
+        with open(os.path.join(self.directory, "cgroups"), "a", encoding="utf-8") as file:
+            file.write(f"{path}\n")
 
     def start_stranger(self, number, *directives):
         """A process in a spare namespace, that utils/cluster knows nothing of."""

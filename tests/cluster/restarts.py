@@ -15,6 +15,7 @@ import time
 
 import traffic
 from harness import Failure, Suite, eventually, expect, expect_equal, expect_match
+from lab import AGREEMENT_SECONDS_MAX, STRICT
 
 SUITE = Suite("a cluster whose nodes are killed one after another")
 
@@ -23,10 +24,8 @@ SEED = None
 # So long goes a history; a longer test has several, with other keys. Their memory is this process's.
 ROUND_SECONDS = 60
 NODES = 5
-STRICT = ("--write-quorum", "2", "--read-quorum", "2", "--sloppy-quorum", "no")
 # Checkpoints come often enough for a node to have one of some seconds ago, and tombstones are dropped soon.
 FILES = ("--save", "2", "1", "--hint-window", "4", "--tombstone-grace", "5")
-AGREEMENT_SECONDS_MAX = 30
 # Beside what clients write: there is something to load and to compare.
 BALLAST = 20000
 DONE_PERCENT_MIN = 97

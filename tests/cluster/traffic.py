@@ -27,6 +27,7 @@ PACE_SECONDS = 0.004
 CERTAINLY_NOT, PERHAPS = ("NOQUORUM", "CLUSTERDOWN", "LOADING", "BUSY"), ("INDETERMINATE",)
 SHOWN_FINDINGS = 12
 CONVERGED_SECONDS_MAX = 30
+REFUSED_SECONDS_MAX = 2
 
 
 class Client(threading.Thread):
@@ -64,9 +65,9 @@ class Client(threading.Thread):
     def outcome_of(self, error):
         word = error.split(" ", 1)[0]
         self.errors[word] = self.errors.get(word, 0) + 1
-        if word not in CERTAINLY_NOT + PERHAPS:
+        if word not in self.traffic.refusals + PERHAPS:
             raise Failure(f"an answer that has no place here: {error}")
-        return FAIL if word in CERTAINLY_NOT else UNKNOWN
+        return FAIL if word in self.traffic.refusals else UNKNOWN
 
     def request(self, number):
         kind, key, value, words = self.choose(number)
@@ -108,9 +109,10 @@ class Client(threading.Thread):
 
 
 class Traffic:
-    """Clients of some nodes, as long as the `with` lasts; then what they have seen."""
+    """Clients of some nodes, as long as the `with` lasts; then what they have seen. `refusals` are more errors that mean "not done"."""
 
-    def __init__(self, prefix, nodes, weights=(40, 12, 33, 15)):
+    def __init__(self, prefix, nodes, weights=(40, 12, 33, 15), refusals=()):
+        self.refusals = CERTAINLY_NOT + tuple(refusals)
         self.prefix, self.nodes, self.weights = prefix, nodes, weights
         self.ends = threading.Event()
         self.clients = [Client(self, number, nodes) for number in range(CLIENTS)]
@@ -156,7 +158,7 @@ class Traffic:
             findings += history.check_registers(operations)
         findings += history.check_counters(operations, is_regular=is_regular)
         for node in nodes:
-            values = dict(zip(keys, ask(node, [("GET", key) for key in keys])))
+            values = values_of(node, keys)
             for key in [key for key in keys if isinstance(values[key], harness.RespError)]:
                 findings.append(f"node {node.number}: {key}: {values.pop(key)}")
             registers = {key: value for key, value in values.items() if ":register:" in key}
@@ -167,8 +169,7 @@ class Traffic:
             raise Failure(f"{len(findings)} findings, after {self.summary()}:\n" + "\n".join(findings[:SHOWN_FINDINGS]))
 
     def values(self, node):
-        keys = self.keys()
-        return dict(zip(keys, ask(node, [("GET", key) for key in keys])))
+        return values_of(node, self.keys())
 
 
 def encoded(word):
@@ -192,6 +193,17 @@ def ask(node, commands):
     finally:
         resp.close()
     return replies
+
+
+def values_of(node, keys):
+    """What a node has. On a busy machine it may be passed over at any moment, and refuse: then it is asked again for a while."""
+    values, end = {}, time.monotonic() + REFUSED_SECONDS_MAX
+    while True:
+        values.update(zip(keys, ask(node, [("GET", key) for key in keys])))
+        keys = [key for key in keys if isinstance(values[key], harness.RespError) and str(values[key]).startswith(CERTAINLY_NOT)]
+        if not keys or time.monotonic() > end:
+            return values
+        time.sleep(0.01)
 
 
 def say_that_they_agree(nodes):
