@@ -5,6 +5,8 @@ May touch: servers, small file systems of the test's own. Must never know: how a
 Tests: it is one of tests/checkpoint/run.
 """
 
+import errno
+import os
 import signal
 
 import redis
@@ -159,6 +161,78 @@ def shutdown_force_ends_also_where_saving_fails(world):
         connection.sendall(b"SHUTDOWN SAVE FORCE\r\n")
         server.wait(0, "SHUTDOWN SAVE FORCE")
     expect_equal((server.folder / "dump.rdb").read_bytes(), first, "the checkpoint that was there")
+
+
+# ---- A disk that fails ------------------------------------------------------------------------------------------------
+
+
+@test
+def a_disk_that_fails_makes_no_checkpoint_and_the_next_one_is_written_anew(world):
+    disk = world.failing_disk()
+    folder = world.new_folder()
+    server = world.start(folder, save=RULES, environment=disk.environment)
+    client, path = server.client(), folder / "dump.rdb"
+    client.set("old", "value")
+    fill_random(server, world.random, 1)
+    expect(server.bgsave(), server.log())
+    for number, (fault, error) in enumerate((("write_error", errno.EIO), ("write_error", errno.ENOSPC), ("sync_error", errno.EIO),
+                                             ("sync_error", errno.ENOSPC), ("rename_error", errno.EIO))):
+        before, content_before = path.read_bytes(), content(server)
+        client.set(f"new:{number}", fault)
+        disk.fail(**{fault: error})
+        expect(not server.bgsave(), f"BGSAVE works in spite of {fault}")
+        expect_in(os.strerror(error), server.info()["checkpoint_last_error"], f"checkpoint_last_error after {fault}")
+        expect_in(os.strerror(error), error_of(client.save), f"the answer to SAVE after {fault}")
+        expect_writes_refused(server)
+        expect_equal(path.read_bytes(), before, f"the checkpoint after {fault}")
+        # Who is killed now has what the last good checkpoint has; a server on a good disk says so.
+        copy = world.new_folder()
+        for name in names_in(folder):
+            (copy / name).write_bytes((folder / name).read_bytes())
+        reader = world.start(copy)
+        expect_content(reader, content_before, f"from the checkpoint after {fault}")
+        reader.kill()
+        disk.fail()
+        expect(server.bgsave(), server.log())
+        world.expect_valid(path)
+        expect_equal(client.set("later", number), True, "SET")
+        expect(server.bgsave(), server.log())
+    before = content(server)
+    server.kill()
+    expect_content(world.start(folder), before, "after the disk has failed")
+
+
+@test
+def a_folder_whose_names_cannot_be_made_durable_is_told(world):
+    disk = world.failing_disk()
+    folder = world.new_folder()
+    server = world.start(folder, save=RULES, environment=disk.environment)
+    client = server.client()
+    client.set("old", "value")
+    expect(server.bgsave(), server.log())
+    disk.fail(folder_sync_error=errno.EIO)
+    expect(not server.bgsave(), "BGSAVE works though its name may be lost")
+    expect_in("Input/output error", server.info()["checkpoint_last_error"], "checkpoint_last_error")
+    expect_writes_refused(server)
+    # Either name may be there now; what it names is whole.
+    expect_equal(world.expect_valid(folder / "dump.rdb")["keys"], 1, "keys")
+    disk.fail()
+    expect(server.bgsave(), server.log())
+    expect_equal(client.set("new", "x"), True, "SET")
+
+
+@test
+def a_disk_that_takes_little_at_a_time_gets_all(world):
+    disk = world.failing_disk()
+    folder = world.new_folder()
+    server = world.start(folder, save=RULES, environment=disk.environment)
+    fill_random(server, world.random, 1)
+    disk.fail(write_max=1000)
+    expect(server.bgsave(), server.log())
+    world.expect_valid(folder / "dump.rdb")
+    before = content(server)
+    server.kill()
+    expect_content(world.start(folder), before, "written little by little")
 
 
 # ---- The end -----------------------------------------------------------------------------------------------------------

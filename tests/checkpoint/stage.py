@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -83,14 +84,15 @@ def die_with_parent():
 class Server:
     """A server process in a folder that may outlive it; what it logs goes to a file of its own."""
 
-    def __init__(self, world, folder, words):
+    def __init__(self, world, folder, words, environment):
         self.folder, self.port = pathlib.Path(folder), world.free_port()
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="log-", dir=world.folder)[1])
         command = [world.options.server, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), *words]
         with open(self.log_path, "wb") as log:
             # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
             self.process = subprocess.Popen(command, cwd=world.folder, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+                                            stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
+                                            env={**os.environ, **environment})
 
     def log(self):
         return self.log_path.read_text("latin-1")
@@ -131,6 +133,25 @@ class Server:
         return self.info()["rdb_last_bgsave_status"] == "ok"
 
 
+class FailingDisk:
+    """What tests/preload/failing_disk.c is told."""
+
+    FIELDS = ("write_error", "sync_error", "folder_sync_error", "rename_error", "write_max")
+
+    def __init__(self, folder):
+        library, self.path = folder / "failing_disk.so", folder / "faults"
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", library,
+                        ROOT / "tests" / "preload" / "failing_disk.c"], check=True)
+        self.path.write_bytes(bytes(4 * len(self.FIELDS)))
+        self.environment = {"LD_PRELOAD": str(library), "FAILING_DISK_FILE": str(self.path)}
+
+    def fail(self, **faults):
+        """These, and no others."""
+        with open(self.path, "r+b") as file:
+            file.write(struct.pack(f"={len(self.FIELDS)}i", *(faults.pop(field, 0) for field in self.FIELDS)))
+        expect(not faults, f"no such faults: {faults}")
+
+
 class World:
     """What one test uses: servers and mounts that end with it."""
 
@@ -152,14 +173,14 @@ class World:
     def new_folder(self):
         return pathlib.Path(tempfile.mkdtemp(prefix="data-", dir=self.folder))
 
-    def begin(self, folder, *words, save=""):
+    def begin(self, folder, *words, save="", environment=()):
         """A server that may still be loading, or about to refuse."""
-        server = Server(self, folder, ["--save", save, *words])
+        server = Server(self, folder, ["--save", save, *words], dict(environment))
         self.servers.append(server)
         return server
 
-    def start(self, folder, *words, save=""):
-        server = self.begin(folder, *words, save=save)
+    def start(self, folder, *words, save="", environment=()):
+        server = self.begin(folder, *words, save=save, environment=environment)
         eventually(server.is_ready, "the server answers")
         return server
 
@@ -192,6 +213,10 @@ class World:
             raise Skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
         self.mounts.append(path)
         return path
+
+    def failing_disk(self):
+        """A disk whose calls can be made to fail, for servers that get its `environment`."""
+        return FailingDisk(self.folder)
 
     @staticmethod
     def remount(path, options):
