@@ -209,28 +209,29 @@ bool fleet_command(struct fleet *fleet, uint32_t node, const char *const *words)
     return wait_for_operator(fleet);
 }
 
-struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key) {
+static struct operation *ask_operator(struct fleet *fleet, uint32_t node, uint32_t key,
+                                      struct operation *(*ask)(struct user *user, uint32_t key)) {
     struct user *user = operator_at(fleet, node);
     if (user == NULL)
         return NULL;
-    struct operation *operation = user_set_value(user, key);
+    struct operation *operation = ask(user, key);
     return wait_for_operator(fleet) ? operation : NULL;
+}
+
+struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key) {
+    return ask_operator(fleet, node, key, user_set_value);
 }
 
 struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key) {
-    struct user *user = operator_at(fleet, node);
-    if (user == NULL)
-        return NULL;
-    struct operation *operation = user_delete_value(user, key);
-    return wait_for_operator(fleet) ? operation : NULL;
+    return ask_operator(fleet, node, key, user_delete_value);
 }
 
 struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key) {
-    struct user *user = operator_at(fleet, node);
-    if (user == NULL)
-        return NULL;
-    struct operation *operation = user_count(user, key);
-    return wait_for_operator(fleet) ? operation : NULL;
+    return ask_operator(fleet, node, key, user_count);
+}
+
+struct operation *fleet_reset(struct fleet *fleet, uint32_t node, uint32_t key) {
+    return ask_operator(fleet, node, key, user_reset_count);
 }
 
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key) {

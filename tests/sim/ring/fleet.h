@@ -88,6 +88,7 @@ bool fleet_command(struct fleet *fleet, uint32_t node, const char *const *words)
 struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key);
 struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key);
 struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key);
+struct operation *fleet_reset(struct fleet *fleet, uint32_t node, uint32_t key);
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key); /* sets fleet->last_read */
 /* Takes the member out of the cluster that a station is, or was. */
 bool fleet_remove(struct fleet *fleet, uint32_t through, const uint8_t id[NODE_ID_SIZE]);

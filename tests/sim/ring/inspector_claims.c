@@ -178,6 +178,10 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
     if (operation->kind == OPERATION_INCR && somebody_is_alone(inspector))
         history_excuse(inspector->history, operation->keys[0]);
     inspector->was_alone = inspector->was_alone || somebody_is_alone(inspector);
+    /* Executed where its user is connected, it is told before the turn is over; the next look may be at what it was merged with. */
+    if (operation->kind == OPERATION_RESET || operation->kind == OPERATION_DEL)
+        for (uint32_t i = 0; i < operation->key_count; i++)
+            inspector_look_everywhere(inspector, operation->keys[i]);
     if (!operation_sets(operation) || operation->key_count != 1 || somebody_is_alone(inspector))
         return;
     uint32_t key = operation->keys[0];

@@ -178,8 +178,6 @@ static uint32_t some_busy_counter(const struct user *user) {
 }
 
 static struct operation *say_reset(struct user *user, struct words *words, uint32_t key) {
-    if (chance_permille(dice(user), 300))
-        return say_delete(user, words, key);
     struct operation *operation = new_operation(user, OPERATION_RESET, key);
     begin_words(words, user, "SET");
     add_key(words, user, key);
@@ -190,7 +188,7 @@ static struct operation *say_reset(struct user *user, struct words *words, uint3
 static struct operation *say_count(struct user *user, struct words *words, uint32_t key) {
     bool may_reset = user->conditions->mix.deletes != 0 && key / 8 % 2 == 0;
     if (may_reset && chance_permille(dice(user), 120))
-        return say_reset(user, words, key);
+        return chance_permille(dice(user), 300) ? say_delete(user, words, key) : say_reset(user, words, key);
     begin_words(words, user, "INCR");
     add_key(words, user, key);
     return new_operation(user, OPERATION_INCR, key);
@@ -431,6 +429,11 @@ struct operation *user_count(struct user *user, uint32_t key) {
     begin_words(&words, user, "INCR");
     add_key(&words, user, key);
     return ask_now(user, &words, new_operation(user, OPERATION_INCR, key));
+}
+
+struct operation *user_reset_count(struct user *user, uint32_t key) {
+    struct words words;
+    return ask_now(user, &words, say_reset(user, &words, key));
 }
 
 void user_ask_size(struct user *user) {

@@ -119,6 +119,48 @@ void scenario_f10_majority(struct fleet *fleet, uint64_t seed) {
     scenario_end_well(fleet);
 }
 
+/* Who reaches everybody but the coordinator has another holder execute in its place, one to whom the last write is still on its way: what
+ * that one writes is later, whatever its clock says. */
+void scenario_f10_detour(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    uint32_t compared = 0;
+    scenario_conditions(&conditions, 4, 3, false);
+    conditions.quorum.reads = conditions.quorum.writes = 2;
+    conditions.quorum.is_strict = true;
+    scenario_begin_with(fleet, seed, &conditions);
+    for (uint32_t key = 0; key < 12 && !world_has_failed(&fleet->world); key++) {
+        if (!is_written(fleet, key))
+            continue;
+        uint32_t holders = fleet_holders(fleet, fleet->history.keys[key].slot), stranger = 0;
+        while (holders >> stranger & 1)
+            stranger++;
+        uint32_t first = executor(fleet, stranger, key);
+        cut_both(fleet, stranger, first, false);
+        (void)fleet_write(fleet, stranger, key); /* it finds out */
+        uint32_t second = executor(fleet, stranger, key);
+        scenario_demand(fleet, second != first && second < STATIONS_MAX && holders >> second & 1,
+                        "nobody executes in the place of one that cannot be reached");
+        if (world_has_failed(&fleet->world))
+            return;
+        fleet->stations[first].wall_shift_us = 400000;
+        network_cut(&fleet->network, first, second, true, false);
+        struct operation *write = fleet_write(fleet, first, key), *later = fleet_write(fleet, stranger, key);
+        scenario_demand(fleet, write != NULL && later != NULL && fleet_read(fleet, stranger, key),
+                        "there is no answer");
+        if (!world_has_failed(&fleet->world) && write->outcome == OUTCOME_DONE &&
+            later->outcome == OUTCOME_DONE && fleet->was_read) {
+            compared++;
+            scenario_demand(fleet, fleet->last_read == later, "a write has lost against one before it");
+        }
+        fleet->stations[first].wall_shift_us = 0;
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "all reach each other");
+        fleet_pass(fleet, S_NS);
+    }
+    scenario_demand(fleet, compared >= 4, "hardly anything was compared");
+    scenario_end_well(fleet);
+}
+
 /* ---- F11 ---- */
 
 /* A user of a node that stands still asks; it wakes, and answers with what others have written meanwhile. */
@@ -207,6 +249,35 @@ void scenario_f12_strangers(struct fleet *fleet, uint64_t seed) {
                         inspector_record(&fleet->inspector, &fleet->stations[stranger], COUNTER) == NULL,
                         "who does not hold a counter keeps a copy of it");
         expect_counted(fleet, stranger);
+    }
+    scenario_end_well(fleet);
+}
+
+/* A counter is reset on two sides of a cut, and only the earlier reset has seen what was counted. One copy of the later reset meets the
+ * counts first, another one the reset that did away with them: in the end all have the same. */
+void scenario_f12_resets(struct fleet *fleet, uint64_t seed) {
+    scenario_begin(fleet, seed, 4, 0, 4, false);
+    for (uint32_t round = 0; round < 3 && !world_has_failed(&fleet->world); round++) {
+        struct operation *reset = NULL;
+        cut_in_two(fleet, 2);
+        fleet_pass(fleet, 10 * S_NS);
+        expect_counted(fleet, 0);
+        fleet_pass(fleet, S_NS);
+        cut_both(fleet, 0, 1, false); /* which has the count */
+        fleet_pass(fleet, 10 * S_NS);
+        for (uint32_t node = 0; node <= 2 && !world_has_failed(&fleet->world); node += 2) {
+            reset = fleet_reset(fleet, node, COUNTER);
+            scenario_demand(fleet, reset != NULL && reset->outcome == OUTCOME_DONE, "a reset was not done");
+        }
+        fleet_pass(fleet, S_NS);
+        network_mend_all(&fleet->network);
+        for (uint32_t one = 0; one <= 2; one += 2) {
+            cut_both(fleet, one, 1, false);
+            cut_both(fleet, one, 3, false);
+        }
+        fleet_pass(fleet, 20 * S_NS);
+        network_mend_all(&fleet->network);
+        scenario_expect_settled(fleet, "all have met");
     }
     scenario_end_well(fleet);
 }

@@ -88,6 +88,7 @@ void user_ask_value(struct user *user, uint32_t key);
 struct operation *user_set_value(struct user *user, uint32_t key);
 struct operation *user_delete_value(struct user *user, uint32_t key);
 struct operation *user_count(struct user *user, uint32_t key);
+struct operation *user_reset_count(struct user *user, uint32_t key);
 void user_ask_size(struct user *user);
 /* Sends a command that is only looked at; its words end with NULL. */
 void user_look(struct user *user, const char *const *words);
