@@ -226,6 +226,10 @@ struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key)
     return ask_operator(fleet, node, key, user_delete_value);
 }
 
+struct operation *fleet_append(struct fleet *fleet, uint32_t node, uint32_t key) {
+    return ask_operator(fleet, node, key, user_append_value);
+}
+
 struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key) {
     return ask_operator(fleet, node, key, user_count);
 }

@@ -87,6 +87,7 @@ void fleet_make_peace(struct fleet *fleet);
 bool fleet_command(struct fleet *fleet, uint32_t node, const char *const *words);
 struct operation *fleet_write(struct fleet *fleet, uint32_t node, uint32_t key);
 struct operation *fleet_delete(struct fleet *fleet, uint32_t node, uint32_t key);
+struct operation *fleet_append(struct fleet *fleet, uint32_t node, uint32_t key);
 struct operation *fleet_count(struct fleet *fleet, uint32_t node, uint32_t key);
 struct operation *fleet_reset(struct fleet *fleet, uint32_t node, uint32_t key);
 bool fleet_read(struct fleet *fleet, uint32_t node, uint32_t key); /* sets fleet->last_read */

@@ -401,27 +401,31 @@ void user_ask_value(struct user *user, uint32_t key) {
     station_client_ready(&user->client);
 }
 
-struct operation *user_set_value(struct user *user, uint32_t key) {
-    struct words words;
-    struct operation *operation = new_operation(user, OPERATION_SET, key);
-    operation->cells = 1;
-    begin_words(&words, user, "SET");
-    add_key(&words, user, key);
-    add_cells(&words, operation);
-    ask_for(user, &words, operation, EXPECT_ANSWER);
-    station_client_ready(&user->client);
-    return operation;
-}
-
 static struct operation *ask_now(struct user *user, struct words *words, struct operation *operation) {
     ask_for(user, words, operation, EXPECT_ANSWER);
     station_client_ready(&user->client);
     return operation;
 }
 
+struct operation *user_set_value(struct user *user, uint32_t key) {
+    struct words words;
+    struct operation *operation = new_operation(user, OPERATION_SET, key);
+    bool is_large = user->history->keys[key].is_large && user->conditions->mix.cells_max > LARGE_CELLS;
+    operation->cells = is_large ? LARGE_CELLS : 1;
+    begin_words(&words, user, "SET");
+    add_key(&words, user, key);
+    add_cells(&words, operation);
+    return ask_now(user, &words, operation);
+}
+
 struct operation *user_delete_value(struct user *user, uint32_t key) {
     struct words words;
     return ask_now(user, &words, say_delete(user, &words, key));
+}
+
+struct operation *user_append_value(struct user *user, uint32_t key) {
+    struct words words;
+    return ask_now(user, &words, say_append(user, &words, key));
 }
 
 struct operation *user_count(struct user *user, uint32_t key) {

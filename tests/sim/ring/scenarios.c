@@ -341,6 +341,7 @@ static const struct {
     {"F10-majorities-ring", scenario_f10_chain},
     {"F10-asked-behind-a-cut", scenario_f10_majority},
     {"F10-executed-by-a-detour", scenario_f10_detour},
+    {"F10-part-before-its-value", scenario_f10_part},
     {"F11-pause", scenario_f11_pause},
     {"F12-counted-again", scenario_f12_counts},
     {"F12-counted-by-strangers", scenario_f12_strangers},

@@ -46,6 +46,7 @@ void scenario_f10_bridge(struct fleet *fleet, uint64_t seed);
 void scenario_f10_chain(struct fleet *fleet, uint64_t seed);
 void scenario_f10_majority(struct fleet *fleet, uint64_t seed);
 void scenario_f10_detour(struct fleet *fleet, uint64_t seed);
+void scenario_f10_part(struct fleet *fleet, uint64_t seed);
 void scenario_f11_pause(struct fleet *fleet, uint64_t seed);
 void scenario_f12_counts(struct fleet *fleet, uint64_t seed);
 void scenario_f12_strangers(struct fleet *fleet, uint64_t seed);

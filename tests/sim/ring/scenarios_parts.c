@@ -119,8 +119,34 @@ void scenario_f10_majority(struct fleet *fleet, uint64_t seed) {
     scenario_end_well(fleet);
 }
 
-/* Who reaches everybody but the coordinator has another holder execute in its place, one to whom the last write is still on its way: what
- * that one writes is later, whatever its clock says. */
+/* A station that does not hold a key, and goes around the one that executes its commands; and the two other holders of three. */
+struct detour {
+    uint32_t stranger, first, second, third;
+};
+
+static struct detour make_detour(struct fleet *fleet, uint32_t key) {
+    uint32_t holders = fleet_holders(fleet, fleet->history.keys[key].slot);
+    struct detour detour = {0};
+    while (holders >> detour.stranger & 1)
+        detour.stranger++;
+    detour.first = executor(fleet, detour.stranger, key);
+    cut_both(fleet, detour.stranger, detour.first, false);
+    (void)fleet_write(fleet, detour.stranger, key); /* it finds out */
+    detour.second = executor(fleet, detour.stranger, key);
+    detour.third = (uint32_t)__builtin_ctz(holders & ~(1u << detour.first) & ~(1u << detour.second));
+    scenario_demand(fleet, detour.second != detour.first && holders >> detour.second & 1,
+                    "nobody executes in the place of one that cannot be reached");
+    return detour;
+}
+
+static void end_detour(struct fleet *fleet) {
+    network_mend_all(&fleet->network);
+    scenario_expect_settled(fleet, "all reach each other");
+    fleet_pass(fleet, S_NS);
+}
+
+/* Who executes in the place of the coordinator has not heard of the last write, which is still on its way to it: what it writes is later
+ * all the same, whatever its clock says. */
 void scenario_f10_detour(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
     uint32_t compared = 0;
@@ -131,31 +157,61 @@ void scenario_f10_detour(struct fleet *fleet, uint64_t seed) {
     for (uint32_t key = 0; key < 12 && !world_has_failed(&fleet->world); key++) {
         if (!is_written(fleet, key))
             continue;
-        uint32_t holders = fleet_holders(fleet, fleet->history.keys[key].slot), stranger = 0;
-        while (holders >> stranger & 1)
-            stranger++;
-        uint32_t first = executor(fleet, stranger, key);
-        cut_both(fleet, stranger, first, false);
-        (void)fleet_write(fleet, stranger, key); /* it finds out */
-        uint32_t second = executor(fleet, stranger, key);
-        scenario_demand(fleet, second != first && second < STATIONS_MAX && holders >> second & 1,
-                        "nobody executes in the place of one that cannot be reached");
+        struct detour detour = make_detour(fleet, key);
         if (world_has_failed(&fleet->world))
             return;
-        fleet->stations[first].wall_shift_us = 400000;
-        network_cut(&fleet->network, first, second, true, false);
-        struct operation *write = fleet_write(fleet, first, key), *later = fleet_write(fleet, stranger, key);
-        scenario_demand(fleet, write != NULL && later != NULL && fleet_read(fleet, stranger, key),
+        fleet->stations[detour.first].wall_shift_us = 400000;
+        network_cut(&fleet->network, detour.first, detour.second, true, false);
+        struct operation *write = fleet_write(fleet, detour.first, key),
+                         *later = fleet_write(fleet, detour.stranger, key);
+        scenario_demand(fleet, write != NULL && later != NULL && fleet_read(fleet, detour.stranger, key),
                         "there is no answer");
         if (!world_has_failed(&fleet->world) && write->outcome == OUTCOME_DONE &&
             later->outcome == OUTCOME_DONE && fleet->was_read) {
             compared++;
             scenario_demand(fleet, fleet->last_read == later, "a write has lost against one before it");
         }
-        fleet->stations[first].wall_shift_us = 0;
-        network_mend_all(&fleet->network);
-        scenario_expect_settled(fleet, "all reach each other");
-        fleet_pass(fleet, S_NS);
+        fleet->stations[detour.first].wall_shift_us = 0;
+        end_detour(fleet);
+    }
+    scenario_demand(fleet, compared >= 4, "hardly anything was compared");
+    scenario_end_well(fleet);
+}
+
+static bool has_value_of(const struct fleet *fleet, uint32_t one, uint32_t other, uint32_t key) {
+    struct record *first = inspector_record(&fleet->inspector, &fleet->stations[one], key),
+                  *second = inspector_record(&fleet->inspector, &fleet->stations[other], key);
+    return first != NULL && second != NULL && record_value_size(first) == record_value_size(second) &&
+           memcmp(record_value(first), record_value(second), record_value_size(first)) == 0;
+}
+
+/* A part of a value reaches a copy to which the value that it is a part of is still on its way. */
+void scenario_f10_part(struct fleet *fleet, uint64_t seed) {
+    struct conditions conditions;
+    uint32_t compared = 0;
+    scenario_conditions(&conditions, 4, 3, true);
+    conditions.mix.cells_max = 200;
+    scenario_begin_with(fleet, seed, &conditions);
+    for (uint32_t key = 0; key < 50 && !world_has_failed(&fleet->world); key++) {
+        if (!fleet->history.keys[key].is_large)
+            continue;
+        struct detour detour = make_detour(fleet, key);
+        fleet_pass(fleet, 100 * MS_NS);
+        network_cut(&fleet->network, detour.first, detour.third, true, false);
+        struct operation *write = fleet_write(fleet, detour.first, key);
+        fleet_pass(fleet, 5 * MS_NS);
+        if (world_has_failed(&fleet->world))
+            return;
+        bool is_part = !has_value_of(fleet, detour.second, detour.third, key);
+        struct operation *part = fleet_append(fleet, detour.stranger, key);
+        scenario_demand(fleet, write != NULL && part != NULL, "there is no answer");
+        fleet_pass(fleet, 50 * MS_NS);
+        if (!world_has_failed(&fleet->world) && is_part && part->outcome == OUTCOME_DONE) {
+            compared++;
+            scenario_demand(fleet, has_value_of(fleet, detour.second, detour.third, key),
+                            "a part was written into another value, or nowhere");
+        }
+        end_detour(fleet);
     }
     scenario_demand(fleet, compared >= 4, "hardly anything was compared");
     scenario_end_well(fleet);

@@ -83,10 +83,11 @@ void user_start(struct user *user);
 bool user_connect(struct user *user, struct station *station);
 void user_leave(struct user *user);
 
-/* Asks for the value of a key; writes one of one cell; asks how many keys there are. */
+/* Asks for the value of a key; writes one, of one cell where long values are not asked for; asks how many keys there are. */
 void user_ask_value(struct user *user, uint32_t key);
 struct operation *user_set_value(struct user *user, uint32_t key);
 struct operation *user_delete_value(struct user *user, uint32_t key);
+struct operation *user_append_value(struct user *user, uint32_t key);
 struct operation *user_count(struct user *user, uint32_t key);
 struct operation *user_reset_count(struct user *user, uint32_t key);
 void user_ask_size(struct user *user);
