@@ -376,6 +376,13 @@ static unsigned closings(void) {
     return count;
 }
 
+static void pass_seconds(unsigned seconds) {
+    for (unsigned i = 0; i < seconds; i++) {
+        conversation_wait(&world, 1000);
+        (void)node_work(world.node);
+    }
+}
+
 Test(pipeline, a_client_over_its_limit_is_closed_once) {
     struct session *client = conversation_client(&world, 1);
     struct text input = {0};
@@ -391,8 +398,7 @@ Test(pipeline, a_client_over_its_limit_is_closed_once) {
     struct session *slow = conversation_client(&world, 2);
     feed(slow, "GET k\r\nGET k\r\n", 2 * 7);
     listen_to(slow, NULL, 1);
-    for (unsigned i = 0; i < 10; i++)
-        conversation_wait(&world, 1000);
+    pass_seconds(10);
     cr_assert(conversation_is_closing(slow));
     cr_assert_eq(closings(), 1, "%s", world.log);
     cr_assert_eq(world.node->statistics.output_buffer_closed, 1);
@@ -400,8 +406,7 @@ Test(pipeline, a_client_over_its_limit_is_closed_once) {
     cr_assert(conversation_is_closing(client));
     node_check_output(world.node, client); /* as when another node's reply comes */
     node_push(world.node, client, "more", 4);
-    for (unsigned i = 0; i < 10; i++)
-        conversation_wait(&world, 1000);
+    pass_seconds(10);
     cr_assert_eq(closings(), 2, "%s", world.log);
     cr_assert_eq(world.node->statistics.output_buffer_closed, 2);
     free(value);
