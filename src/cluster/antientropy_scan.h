@@ -143,17 +143,14 @@ static inline uint64_t compare_group_digest(const struct ledger *ledger, const s
 
 static inline uint64_t compare_root(const struct ledger *ledger, const struct slot_set *set) {
     uint64_t digest = 0;
+    const uint64_t *touched = ledger->touched.bits;
     for (uint32_t word = 0; word < SLOT_COUNT / 64; word++) {
         /* The slots of a set are far from each other: they are asked for early. */
-        for (uint64_t bits = word + 1 < SLOT_COUNT / 64 ? set->bits[word + 1] : 0; bits != 0;
-             bits &= bits - 1)
+        for (uint64_t bits = word + 1 < SLOT_COUNT / 64 ? set->bits[word + 1] & touched[word + 1] : 0;
+             bits != 0; bits &= bits - 1)
             prefetch(&ledger->digests[(word + 1) << 6 | (uint32_t)__builtin_ctzll(bits)]);
-        for (uint64_t bits = set->bits[word]; bits != 0; bits &= bits - 1) {
-            uint32_t slot = word << 6 | (uint32_t)__builtin_ctzll(bits);
-            /* Most slots of a small cache never had a record: no call for each of them. */
-            if (!ledger_slot_is_untouched(ledger, slot))
-                digest += ledger_slot_digest(ledger, slot);
-        }
+        for (uint64_t bits = set->bits[word] & touched[word]; bits != 0; bits &= bits - 1)
+            digest += ledger_slot_digest(ledger, word << 6 | (uint32_t)__builtin_ctzll(bits));
     }
     return digest;
 }

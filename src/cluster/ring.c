@@ -149,7 +149,8 @@ static void make_lists(struct ring *ring, const struct ring_member *members) {
             start++;
         uint16_t *list = ring->lists + (size_t)slot * ring->width;
         if (slot != 0 && start == before) {
-            memcpy(list, list - ring->width, ring->width * sizeof *list);
+            for (uint32_t i = 0; i < ring->width; i++)
+                list[i] = list[i - (ptrdiff_t)ring->width];
             continue;
         }
         ring->begins[slot >> 6] |= UINT64_C(1) << (slot & 63);

@@ -73,6 +73,18 @@ static inline bool ring_begins(const struct ring *ring, uint32_t slot) {
     return ring->begins[slot >> 6] >> (slot & 63) & 1;
 }
 
+/* The first slot from `from` on that does; SLOT_COUNT: there is none. */
+static inline uint32_t ring_next_begin(const struct ring *ring, uint32_t from) {
+    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
+        uint64_t bits = ring->begins[word];
+        if (word == from >> 6)
+            bits = bits >> (from & 63) << (from & 63);
+        if (bits != 0)
+            return word << 6 | (uint32_t)__builtin_ctzll(bits);
+    }
+    return SLOT_COUNT;
+}
+
 static inline uint16_t ring_primary(const struct ring *ring, uint32_t slot) {
     return ring->width == 0 ? RING_NOBODY : *ring_list(ring, slot);
 }

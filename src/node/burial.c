@@ -186,27 +186,64 @@ static void note_folds(struct node *node, uint64_t hinted) {
     uint64_t grace_ms = (uint64_t)node->config->tombstone_grace_s * 1000;
     uint64_t margin = counter_of_ms(grace_ms < FOLD_MARGIN_MS ? grace_ms : FOLD_MARGIN_MS);
     struct verdict verdict = {NULL, 0};
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        if (cluster_coordinator(cluster, slot) != ROUTE_SELF || hints_of_slot(&cluster->hints, slot) != 0)
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = cluster_run_end(cluster, first);
+        if (cluster_coordinator(cluster, first) != ROUTE_SELF)
             continue;
-        uint64_t kept = kept_of_slot(node, slot, hinted, &verdict);
-        if (kept > margin && kept - margin > ledger->folds[slot])
-            ledger->folds[slot] = kept - margin;
+        uint64_t kept = kept_of_slot(node, first, hinted, &verdict);
+        for (uint32_t slot = first; slot < end && kept > margin; slot++)
+            if (kept - margin > ledger->folds[slot] && hints_of_slot(&cluster->hints, slot) == 0)
+                ledger->folds[slot] = kept - margin;
     }
 }
 
-static void look_at_slot(struct node *node, uint32_t slot, uint64_t limit, uint64_t slack, uint64_t hinted,
-                         struct verdict *verdict, uint32_t *raised) {
+/* One pass over the slots that this node coordinates. */
+struct pass {
+    uint64_t limit,
+        slack; /* tombstones at or below their difference are to go; those up to the limit go with them */
+    uint64_t hinted;
+    struct verdict verdict;
+    uint64_t oldest; /* of all that were seen */
+    uint32_t raised;
+};
+
+static void look_at_slot(struct node *node, uint32_t slot, struct pass *pass) {
     const struct ledger *ledger = node->keyspace->ledger;
-    if (LIKELY(ledger->tombstones[slot] == 0) || cluster_coordinator(node->cluster, slot) != ROUTE_SELF ||
-        ledger->oldest_tombstones[slot] > limit - slack || hints_of_slot(&node->cluster->hints, slot) != 0)
+    if (LIKELY(ledger->tombstones[slot] == 0))
         return;
-    uint64_t kept = kept_of_slot(node, slot, hinted, verdict);
-    uint64_t floor = floors_round(kept < limit ? kept : limit);
-    if (floor < ledger->oldest_tombstones[slot])
+    uint64_t oldest = ledger->oldest_tombstones[slot];
+    pass->oldest = oldest < pass->oldest ? oldest : pass->oldest;
+    if (oldest > pass->limit - pass->slack || hints_of_slot(&node->cluster->hints, slot) != 0)
         return;
-    raise(node, slot, verdict->set, floor);
-    ++*raised;
+    uint64_t kept = kept_of_slot(node, slot, pass->hinted, &pass->verdict);
+    uint64_t floor = floors_round(kept < pass->limit ? kept : pass->limit);
+    if (floor < oldest)
+        return;
+    raise(node, slot, pass->verdict.set, floor);
+    pass->raised++;
+}
+
+/* Goes on where the last pass stopped. What is too young for now is not looked at again before it is old enough, unless other slots have
+ * come to this node since. */
+static void look_at_tombstones(struct node *node, struct pass *pass) {
+    struct cluster *cluster = node->cluster;
+    struct ledger *ledger = node->keyspace->ledger;
+    if (cluster->burial_epoch == cluster->route_epoch && ledger->oldest_tombstone > pass->limit - pass->slack)
+        return;
+    const struct slot_set *slots = &cluster->coordinated;
+    uint32_t begin = cluster->burial_slot, slot;
+    for (slot = slot_set_next(slots, begin); slot < SLOT_COUNT && pass->raised < SLOTS_PER_STEP;
+         slot = slot_set_next(slots, slot + 1))
+        look_at_slot(node, slot, pass);
+    if (slot == SLOT_COUNT)
+        for (slot = slot_set_next(slots, 0); slot < begin && pass->raised < SLOTS_PER_STEP;
+             slot = slot_set_next(slots, slot + 1))
+            look_at_slot(node, slot, pass);
+    cluster->burial_slot = slot % SLOT_COUNT;
+    if (pass->raised < SLOTS_PER_STEP) {
+        ledger->oldest_tombstone = pass->oldest;
+        cluster->burial_epoch = cluster->route_epoch;
+    }
 }
 
 static void tell_hinted(struct node *node) {
@@ -266,11 +303,12 @@ static void note_stubs(struct node *node) {
     cluster->lagging_digest = digest;
     ledger->stubs = (struct slot_set){{0}};
     struct lag_verdict verdicts[2] = {{NULL, false}, {NULL, false}};
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        bool is_coordinated = cluster_coordinator(cluster, slot) == ROUTE_SELF;
-        if (may_any_lag(cluster, holders_of(cluster, ledger, slot), is_coordinated,
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = cluster_run_end(cluster, first);
+        bool is_coordinated = cluster_coordinator(cluster, first) == ROUTE_SELF;
+        if (may_any_lag(cluster, holders_of(cluster, ledger, first), is_coordinated,
                         &verdicts[is_coordinated]))
-            slot_set_add(&ledger->stubs, slot);
+            slot_set_add_range(&ledger->stubs, first, end);
     }
 }
 
@@ -292,13 +330,10 @@ uint32_t burial_work(struct node *node) {
     if (keyspace->ledger->tombstone_count == 0 || floors_are_dropping(keyspace->ledger) ||
         (uint64_t)keyspace->now_ms < 2 * grace_ms)
         return WORK_EVERY_MS;
-    uint64_t limit = counter_of_ms((uint64_t)keyspace->now_ms - grace_ms);
-    uint64_t slack = counter_of_ms(grace_ms / TIMES_PER_GRACE);
-    struct verdict verdict = {NULL, 0};
-    uint32_t raised = 0, looked_at = 0;
-    for (; looked_at < SLOT_COUNT && raised < SLOTS_PER_STEP; looked_at++) {
-        look_at_slot(node, cluster->burial_slot, limit, slack, hinted, &verdict, &raised);
-        cluster->burial_slot = (cluster->burial_slot + 1) % SLOT_COUNT;
-    }
+    struct pass pass = {.limit = counter_of_ms((uint64_t)keyspace->now_ms - grace_ms),
+                        .slack = counter_of_ms(grace_ms / TIMES_PER_GRACE),
+                        .hinted = hinted,
+                        .oldest = UINT64_MAX};
+    look_at_tombstones(node, &pass);
     return WORK_EVERY_MS;
 }

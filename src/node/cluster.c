@@ -422,15 +422,13 @@ static void stop_joining(struct node *node) {
 /* A record may come late, for a slot that this node has handed over by then. */
 static void look_for_leftovers(struct node *node) {
     struct cluster *cluster = node->cluster;
-    const struct database *database = node->keyspace->databases[0];
-    if (database == NULL || cluster->ring == NULL || node->routes == NULL ||
-        node->monotonic_ms < cluster->next_leftovers_ms)
+    if (cluster->ring == NULL || node->routes == NULL || node->monotonic_ms < cluster->next_leftovers_ms)
         return;
     cluster->next_leftovers_ms = node->monotonic_ms + LEFTOVERS_EVERY_MS;
-    for (uint32_t slot = slot_set_next_absent(&cluster->held, 0); slot < SLOT_COUNT;
-         slot = slot_set_next_absent(&cluster->held, slot + 1)) {
-        if (database->slots[slot].count == 0 || hints_of_slot(&cluster->hints, slot) != 0)
-            continue;
+    struct slot_set slots;
+    cluster_find_leftovers(node, &slots);
+    for (uint32_t slot = slot_set_next(&slots, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(&slots, slot + 1)) {
         struct peer *peer = cluster_peer(cluster, cluster->coordinators[slot]);
         if (peer == NULL || slot_set_has(&peer->leftover, slot))
             continue;

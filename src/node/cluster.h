@@ -177,6 +177,9 @@ struct cluster {
     uint16_t ring_indexes[RING_MEMBERS_MAX],
         settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;
+    uint64_t ring_changes; /* how often one of the two was made, or went */
+    /* Of what coordinators and routes follow from, when they were last made. 0: they were not. */
+    uint64_t coordinators_digest, ways_digest;
     uint16_t routes
         [SLOT_COUNT]; /* who executes the commands of each slot, as this node can reach them: index in the membership,
                                     or ROUTE_NOBODY */
@@ -188,7 +191,7 @@ struct cluster {
     struct holder_set holder_sets[SLOT_COUNT];
     uint32_t holder_set_count;
     struct stand_in_set *stand_ins; /* by number of the set; NULL: there was never one */
-    uint64_t reachable_digest;      /* of who could be reached when the sets were made */
+    uint64_t placed_digest;         /* of what the sets follow from, when they were made */
     struct hints hints;             /* which keys others have missed, by member */
     struct handoff_file *hints_file;
     struct slot_set coordinated; /* by this node, as membership tells it */
@@ -200,7 +203,10 @@ struct cluster {
     const struct peer *records_from; /* while its records are applied */
     struct burial_facts own_burial;  /* of slots that nobody else holds */
     uint64_t next_burial_ms, lagging_digest;
-    uint32_t burial_slot;            /* where it goes on */
+    uint32_t burial_slot; /* where it goes on */
+    uint64_t
+        burial_epoch; /* the route_epoch with which it last came to its end: since then ledger->oldest_tombstone is of the
+                              slots that this node coordinates */
     int64_t repair_bytes;            /* that may still be spent on comparing; less than 0: it has to wait */
     uint64_t repair_ms;              /* when that was last raised */
     uint64_t next_fold_ms;           /* burial: when fold points are worked out again */
@@ -313,6 +319,16 @@ bool cluster_is_up(const struct cluster *cluster, uint16_t member);
 bool cluster_is_newcomer(const struct cluster *cluster, uint16_t member);
 /* Whether a member's copies may answer reads: it is up, able, can be reached, and has been compared since it was passed over. */
 bool cluster_may_read(const struct cluster *cluster, uint16_t member);
+
+/* The slots from a first one (0, or the end of the run before) up to the one before this end have the same preference list,
+ * coordinator and route, and the same set of holders: a run. */
+static inline uint32_t cluster_run_end(const struct cluster *cluster, uint32_t first) {
+    uint32_t end = ring_next_begin(cluster->ring, first + 1);
+    if (cluster->settled_ring == NULL)
+        return end;
+    uint32_t settled_end = ring_next_begin(cluster->settled_ring, first + 1);
+    return settled_end < end ? settled_end : end;
+}
 
 /* The coordinator of a slot as membership alone tells it. */
 uint16_t cluster_coordinator(const struct cluster *cluster, uint32_t slot);

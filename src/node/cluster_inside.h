@@ -16,6 +16,9 @@ bool cluster_may_replace(const struct node *node);
 /* Who executes what, and what is compared with whom, anew. There is a ring. */
 void cluster_make_routes(struct node *node);
 
+/* Slots that this node neither holds nor coordinates, but has records of, for which it keeps no hints. */
+void cluster_find_leftovers(const struct node *node, struct slot_set *slots);
+
 /* The members are kept beside the checkpoint, in `<dbfilename>.members`, and written by the helper whenever they change. */
 void cluster_file_init(struct node *node);
 void cluster_file_release(struct node *node);

@@ -66,6 +66,7 @@ static bool remake_ring(struct node *node, struct ring **ring, uint16_t *ring_in
         return false;
     ring_free(*ring);
     *ring = fresh;
+    node->cluster->ring_changes++;
     memcpy(ring_indexes, indexes, count * sizeof *indexes);
     return true;
 }
@@ -91,6 +92,7 @@ bool cluster_make_rings(struct node *node) {
             is_fine = remake_ring(node, &cluster->settled_ring, cluster->settled_indexes, members, indexes,
                                   settled);
         if (!is_needed || !is_fine) {
+            cluster->ring_changes += cluster->settled_ring != NULL;
             ring_free(cluster->settled_ring);
             cluster->settled_ring = NULL;
         }
@@ -205,20 +207,75 @@ static uint16_t route_of(const struct cluster *cluster, const struct marks *mark
     return stand_in(cluster, marks, slot);
 }
 
-/* Whether a slot may have another route than the one before it. */
-static bool begins(const struct cluster *cluster, uint32_t slot) {
-    return slot == 0 || (cluster->ring != NULL && ring_begins(cluster->ring, slot)) ||
-           (cluster->settled_ring != NULL && ring_begins(cluster->settled_ring, slot));
-}
-
 uint16_t cluster_coordinator(const struct cluster *cluster, uint32_t slot) {
     return cluster->coordinators[slot];
 }
 
-/* What each peer and this node compare follows from who coordinates, as membership tells it. */
-static void make_sets(struct node *node) {
-    struct cluster *cluster = node->cluster;
+/* All that routes follow from. Most changes of what is known of members leave them as they are. */
+static uint64_t digest_marks(const struct cluster *cluster, const struct marks *marks) {
+    uint64_t facts[5] = {XXH3_64bits(marks->all, cluster->ring_count), 0, cluster->ring_changes,
+                         cluster->is_joining * 2u + cluster->is_removed, 0};
+    if (cluster->settled_ring != NULL)
+        facts[1] = XXH3_64bits(marks->settled, cluster->settled_ring->member_count);
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        facts[4] += cluster->peers[i] != NULL;
+    return XXH3_64bits(facts, sizeof facts);
+}
+
+void cluster_find_leftovers(const struct node *node, struct slot_set *slots) {
+    const struct cluster *cluster = node->cluster;
     const struct database *database = node->keyspace->databases[0];
+    const struct ledger *ledger = node->keyspace->ledger;
+    bool has_digests = ledger->is_walked && !node->keyspace->is_alone;
+    *slots = (struct slot_set){{0}};
+    for (uint32_t word = 0; database != NULL && word < SLOT_COUNT / 64; word++) {
+        uint64_t bits = ~(cluster->held.bits[word] | cluster->coordinated.bits[word]);
+        /* Slots with records have digests. */
+        for (bits &= has_digests ? ledger->touched.bits[word] : UINT64_MAX; bits != 0; bits &= bits - 1) {
+            uint32_t slot = word << 6 | (uint32_t)__builtin_ctzll(bits);
+            if (database->slots[slot].count != 0 && hints_of_slot(&cluster->hints, slot) == 0)
+                slot_set_add(slots, slot);
+        }
+    }
+}
+
+static void note_leftovers(struct node *node) {
+    struct cluster *cluster = node->cluster;
+    struct slot_set slots;
+    for (uint32_t i = 0; i < cluster->peer_capacity; i++)
+        if (cluster->peers[i] != NULL)
+            memset(&cluster->peers[i]->leftover, 0, sizeof cluster->peers[i]->leftover);
+    cluster_find_leftovers(node, &slots);
+    for (uint32_t slot = slot_set_next(&slots, 0); slot < SLOT_COUNT;
+         slot = slot_set_next(&slots, slot + 1)) {
+        struct peer *peer = cluster_peer(cluster, cluster->coordinators[slot]);
+        if (peer != NULL)
+            slot_set_add(&peer->leftover, slot);
+    }
+}
+
+static void make_sets_of_run(struct cluster *cluster, uint32_t first, uint32_t end) {
+    uint16_t route = cluster->coordinators[first];
+    const uint16_t *list = ring_list(cluster->ring, first);
+    bool is_held = false;
+    for (uint32_t i = 0; i < cluster->ring->width; i++) {
+        uint16_t member = cluster->ring_indexes[list[i]];
+        struct peer *peer = cluster_peer(cluster, member);
+        is_held = is_held || member == ROUTE_SELF;
+        if (route == ROUTE_SELF && peer != NULL)
+            slot_set_add_range(&peer->asked, first, end);
+    }
+    struct peer *coordinator = cluster_peer(cluster, route);
+    if (is_held)
+        slot_set_add_range(&cluster->held, first, end);
+    if (route == ROUTE_SELF)
+        slot_set_add_range(&cluster->coordinated, first, end);
+    else if (coordinator != NULL && is_held)
+        slot_set_add_range(&coordinator->answered, first, end);
+}
+
+/* What each peer and this node compare follows from who coordinates, as membership tells it. */
+static void make_sets(struct cluster *cluster) {
     const struct slot_set held_before = cluster->held;
     memset(&cluster->coordinated, 0, sizeof cluster->coordinated);
     memset(&cluster->held, 0, sizeof cluster->held);
@@ -226,28 +283,10 @@ static void make_sets(struct node *node) {
         if (cluster->peers[i] != NULL) {
             memset(&cluster->peers[i]->asked, 0, sizeof cluster->peers[i]->asked);
             memset(&cluster->peers[i]->answered, 0, sizeof cluster->peers[i]->answered);
-            memset(&cluster->peers[i]->leftover, 0, sizeof cluster->peers[i]->leftover);
         }
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        uint16_t route = cluster->coordinators[slot];
-        bool is_held = false;
-        const uint16_t *list = ring_list(cluster->ring, slot);
-        for (uint32_t i = 0; i < cluster->ring->width; i++) {
-            uint16_t member = cluster->ring_indexes[list[i]];
-            struct peer *peer = cluster_peer(cluster, member);
-            is_held = is_held || member == ROUTE_SELF;
-            if (route == ROUTE_SELF && peer != NULL)
-                slot_set_add(&peer->asked, slot);
-        }
-        if (is_held)
-            slot_set_add(&cluster->held, slot);
-        if (route == ROUTE_SELF)
-            slot_set_add(&cluster->coordinated, slot);
-        else if (cluster_peer(cluster, route) != NULL && is_held)
-            slot_set_add(&cluster_peer(cluster, route)->answered, slot);
-        else if (cluster_peer(cluster, route) != NULL && database != NULL &&
-                 database->slots[slot].count != 0 && hints_of_slot(&cluster->hints, slot) == 0)
-            slot_set_add(&cluster_peer(cluster, route)->leftover, slot);
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = cluster_run_end(cluster, first);
+        make_sets_of_run(cluster, first, end);
     }
     for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
         cluster->sure.bits[word] &= held_before.bits[word] & cluster->held.bits[word];
@@ -280,31 +319,69 @@ static void note_sets(struct node *node) {
     }
 }
 
-/* By which ways commands go now. */
+/* Commands for a run of slots go this way now. */
+static void take_way(struct cluster *cluster, uint32_t first, uint32_t end, uint16_t route) {
+    for (uint32_t slot = first; slot < end; slot++) {
+        if (cluster->routes[slot] == route)
+            continue;
+        cluster->way_epoch = cluster->way_epochs[slot] = cluster->route_epoch + 1;
+        cluster->routes[slot] = route;
+    }
+}
+
+/* By which ways commands go now; marks: NULL where that is to those who coordinate. */
+static void make_ways(struct cluster *cluster, const struct marks *marks) {
+    cluster->has_detours = false;
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = cluster_run_end(cluster, first);
+        uint16_t coordinator = cluster->coordinators[first];
+        uint16_t route = marks == NULL ? coordinator : route_of(cluster, marks, first);
+        cluster->has_detours = cluster->has_detours || route != coordinator;
+        take_way(cluster, first, end, route);
+    }
+}
+
+/* The notes say which slots are open. */
+static void note_open(struct node *node) {
+    const struct cluster *cluster = node->cluster;
+    uint16_t *notes = node->keyspace->ledger->notes;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        notes[slot] &= SLOT_NOTE_MASK;
+    for (uint32_t word = 0; word < SLOT_COUNT / 64; word++)
+        for (uint64_t bits = cluster->has_detours ? UINT64_MAX : cluster->coordinated.bits[word]; bits != 0;
+             bits &= bits - 1) {
+            uint32_t slot = word << 6 | (uint32_t)__builtin_ctzll(bits);
+            if (cluster_is_open(cluster, slot))
+                notes[slot] |= SLOT_COORDINATED;
+        }
+}
+
 static void take_ways(struct node *node) {
     struct cluster *cluster = node->cluster;
-    uint16_t *notes = node->keyspace->ledger->notes;
     struct marks marks;
     bool is_plain = cluster->failover.passed_count == 0 && cluster->failover.unproved_count == 0;
-    cluster->has_detours = false;
-    if (!is_plain)
+    uint64_t digest = cluster->coordinators_digest;
+    if (!is_plain) {
         mark_all(cluster, &marks, true);
-    uint16_t route = ROUTE_NOBODY;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        if (is_plain)
-            route = cluster->coordinators[slot];
-        else if (begins(cluster, slot))
-            route = route_of(cluster, &marks, slot);
-        cluster->has_detours = cluster->has_detours || route != cluster->coordinators[slot];
-        if (cluster->routes[slot] != route)
-            cluster->way_epoch = cluster->way_epochs[slot] = cluster->route_epoch + 1;
-        cluster->routes[slot] = route;
-        notes[slot] = (uint16_t)((notes[slot] & SLOT_NOTE_MASK) |
-                                 (cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0));
+        digest += digest_marks(cluster, &marks) | 1;
     }
+    if (digest != cluster->ways_digest) {
+        make_ways(cluster, is_plain ? NULL : &marks);
+        cluster->ways_digest = digest;
+        keyspace_expire_anew(node->keyspace);
+    }
+    note_open(node);
     cluster->route_epoch++;
     cluster->rerouted_ms = node->monotonic_ms;
-    keyspace_expire_anew(node->keyspace);
+}
+
+static void make_coordinators(struct cluster *cluster, const struct marks *marks) {
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = cluster_run_end(cluster, first);
+        uint16_t route = route_of(cluster, marks, first);
+        for (uint32_t slot = first; slot < end; slot++)
+            cluster->coordinators[slot] = route;
+    }
 }
 
 void cluster_make_routes(struct node *node) {
@@ -312,18 +389,23 @@ void cluster_make_routes(struct node *node) {
     bool is_alone = membership_is_alone(cluster->membership) && !cluster->is_joining;
     struct marks marks;
     mark_all(cluster, &marks, false);
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        cluster->coordinators[slot] =
-            begins(cluster, slot) ? route_of(cluster, &marks, slot) : cluster->coordinators[slot - 1];
-    make_sets(node);
+    uint64_t digest = digest_marks(cluster, &marks);
+    if (digest != cluster->coordinators_digest) {
+        make_coordinators(cluster, &marks);
+        make_sets(cluster);
+        cluster->coordinators_digest = digest;
+    }
+    note_leftovers(node);
     note_sets(node);
-    if (node->keyspace->is_alone != membership_is_alone(cluster->membership))
+    if (node->keyspace->is_alone != membership_is_alone(cluster->membership)) {
         keyspace_set_alone(node->keyspace, membership_is_alone(cluster->membership));
+        keyspace_expire_anew(node->keyspace);
+    }
     keyspace_set_awaiting(node->keyspace, cluster->is_joining);
     take_ways(node);
     /* Who wants several copies is told so, too, where there is only one. */
     node->routes = is_alone && !quorum_is_wanted(node) ? NULL : cluster->routes;
-    holders_place(node);
+    holders_work(node);
 }
 
 void cluster_reroute(struct node *node) {

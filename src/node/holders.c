@@ -114,12 +114,16 @@ static uint16_t place_slot(struct placing *placing, uint32_t slot) {
     return number_of(placing, &set, &stand_ins);
 }
 
-/* Who can be reached: whether that has changed is known by a digest. */
-static uint64_t digest_reachable(const struct cluster *cluster, bool may_stand_in) {
-    uint64_t digest = may_stand_in;
+/* The ring, who can be reached, and who is about to leave: whether that has changed is known by a digest. */
+static uint64_t digest_places(const struct cluster *cluster, bool may_stand_in) {
+    uint64_t digest = cluster->ring_changes * 2 + may_stand_in;
     for (uint32_t i = 0; may_stand_in && i < cluster->peer_capacity; i++)
-        if (is_reachable(cluster, (uint16_t)i))
-            digest += (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        if (cluster->peers[i] != NULL) {
+            uint32_t facts = is_reachable(cluster, (uint16_t)i);
+            facts += membership_member(cluster->membership, (uint16_t)i)->entry.is_leaving * 2u;
+            digest += facts * (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+            digest ^= digest >> 29;
+        }
     return digest;
 }
 
@@ -142,26 +146,27 @@ void holders_release(struct node *node) {
     cluster->stand_ins = NULL;
 }
 
-void holders_place(struct node *node) {
+/* Works out the sets of all slots anew. */
+static void place_all(struct node *node) {
     struct cluster *cluster = node->cluster;
     uint16_t *notes = node->keyspace->ledger->notes;
     struct placing placing = {.cluster = cluster, .may_stand_in = may_stand_in(node) && make_room(node)};
     for (uint32_t i = 0; i < cluster->ring_count; i++)
         placing.is_reachable[i] = is_reachable(cluster, cluster->ring_indexes[i]);
-    cluster->reachable_digest = digest_reachable(cluster, placing.may_stand_in);
+    cluster->placed_digest = digest_places(cluster, placing.may_stand_in);
     cluster->holder_set_count = 0;
-    uint16_t number = 0;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        if (slot == 0 || ring_begins(cluster->ring, slot))
-            number = place_slot(&placing, slot);
-        notes[slot] = number | (uint16_t)(cluster_is_open(cluster, slot) ? SLOT_COORDINATED : 0);
+    for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
+        end = ring_next_begin(cluster->ring, first + 1);
+        uint16_t number = place_slot(&placing, first);
+        for (uint32_t slot = first; slot < end; slot++)
+            notes[slot] = (notes[slot] & SLOT_COORDINATED) | number;
     }
 }
 
 void holders_work(struct node *node) {
     struct cluster *cluster = node->cluster;
-    if (cluster->ring != NULL && digest_reachable(cluster, may_stand_in(node)) != cluster->reachable_digest)
-        holders_place(node);
+    if (cluster->ring != NULL && digest_places(cluster, may_stand_in(node)) != cluster->placed_digest)
+        place_all(node);
 }
 
 uint32_t holders_stand_ins(const struct node *node, uint32_t slot, uint16_t members[RING_COPIES_MAX]) {

@@ -14,10 +14,7 @@
 
 #include "node/cluster.h"
 
-/* Works out the sets of all slots anew: for the ring, the routes, and who can be reached now. */
-void holders_place(struct node *node);
-
-/* The same if others can be reached than when it was last done. */
+/* Works out the sets of all slots anew, if the ring is another one, or others can be reached, than when it was last done. */
 void holders_work(struct node *node);
 
 void holders_release(struct node *node);

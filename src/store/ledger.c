@@ -64,8 +64,10 @@ uint64_t ledger_content_digest(const struct actors *actors, const struct record 
 __attribute__((noinline)) void funnel_digest_add(struct keyspace *keyspace, const struct argument *key,
                                                  const struct record *record) {
     struct ledger *ledger = keyspace->ledger;
-    if (ledger_covers(ledger, key->slot, key->hash))
+    if (ledger_covers(ledger, key->slot, key->hash)) {
         ledger->digests[key->slot] += ledger_record_digest(keyspace, key->hash, record);
+        ledger_touch(ledger, key->slot);
+    }
 }
 
 __attribute__((noinline)) void funnel_digest_remove(struct keyspace *keyspace, const struct argument *key,
@@ -83,6 +85,8 @@ __attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
         return;
     if (difference > 0 && (ledger->tombstones[slot] == 0 || counter < ledger->oldest_tombstones[slot]))
         ledger->oldest_tombstones[slot] = counter;
+    if (difference > 0 && counter < ledger->oldest_tombstone)
+        ledger->oldest_tombstone = counter;
     ledger->tombstones[slot] += (uint32_t)difference;
     ledger->tombstone_count += (uint64_t)(int64_t)difference;
     /* Loaded before anybody was met: dropped if nobody is. */
@@ -186,6 +190,8 @@ uint32_t ledger_walk_step(struct keyspace *keyspace, uint32_t budget) {
         bool has_more =
             dict_scan(slot, &keyspace->secret, ledger->walk_hash, VISIT_RECORDS, walk_visit, &walk, &next);
         ledger->digests[ledger->walk_slot] += walk.digest;
+        if (walk.digest != 0)
+            ledger_touch(ledger, ledger->walk_slot);
         spent += slot->count != 0 ? walk.looked_at + 1 : ++empty_slots % SLOTS_PER_UNIT == 0;
         if (has_more) {
             ledger->walk_hash = next;

@@ -81,12 +81,16 @@ struct ledger {
     uint64_t digests[SLOT_COUNT];
     uint16_t notes[SLOT_COUNT];
     uint64_t flush_counters[SLOT_COUNT];
+    /* All slots whose digest, flush counter or floor is not 0, and maybe others: most slots of a small cache have none of these, and a sum
+     * over many slots looks at nothing else of them. */
+    struct slot_set touched;
     uint64_t flushes; /* how often any of them was raised */
     uint32_t tombstones[SLOT_COUNT];
     uint64_t tombstone_count; /* of all slots */
     /* Fold points: what was stamped at or below has every home copy for good (store/content.h). Set from outside; never lowered. */
     uint64_t folds[SLOT_COUNT];
     uint64_t oldest_tombstones[SLOT_COUNT]; /* where there are any: none of them has a lower counter */
+    uint64_t oldest_tombstone; /* lowered by each that comes; raised from outside (node/burial.c) */
     /* The highest counter of this node's own actor in what was dropped here as other nodes' (not reclaimed, nor flushed), or above it. */
     uint64_t forgotten[SLOT_COUNT];
     uint64_t
@@ -144,6 +148,10 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
     return ledger_fold(content ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
 }
 
+static inline void ledger_touch(struct ledger *ledger, uint32_t slot) {
+    slot_set_add(&ledger->touched, slot);
+}
+
 /* Whether nobody has, or may have, older copies of the keys: then nothing is kept of what was deleted. */
 static inline bool ledger_is_solitary(const struct keyspace *keyspace) {
     return keyspace->is_alone && (keyspace->ledger == NULL || !keyspace->ledger->awaits_company);
@@ -184,10 +192,6 @@ void ledger_effect_version(const struct ledger *ledger, const struct effect *eff
 /* What digests of several slots are summed from: the slot's digest mixed with its number, its flush counter and its floor. 0 for a slot
  * that is empty, was never flushed and has no floor. */
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot);
-static inline bool ledger_slot_is_untouched(const struct ledger *ledger, uint32_t slot) {
-    return ledger->digests[slot] == 0 && ledger->flush_counters[slot] == 0 &&
-           ledger->floors.counters[slot] == 0;
-}
 
 /* ---- For the funnel (keyspace.c, copies.c, walk.c) only: of a shared database ---- */
 

@@ -25,6 +25,16 @@ static inline void slot_set_add(struct slot_set *set, uint32_t slot) {
     set->bits[slot >> 6] |= UINT64_C(1) << (slot & 63);
 }
 
+/* The slots from `first` up to the one before `end`. */
+static inline void slot_set_add_range(struct slot_set *set, uint32_t first, uint32_t end) {
+    while (first < end) {
+        uint32_t count = 64 - (first & 63) < end - first ? 64 - (first & 63) : end - first;
+        uint64_t bits = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+        set->bits[first >> 6] |= bits << (first & 63);
+        first += count;
+    }
+}
+
 static inline void slot_set_remove(struct slot_set *set, uint32_t slot) {
     set->bits[slot >> 6] &= ~(UINT64_C(1) << (slot & 63));
 }

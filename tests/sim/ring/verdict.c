@@ -227,9 +227,12 @@ static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet);
     if (cluster_of(fleet, first)->ring->member_count == 1 || fleet->conditions.repair == REPAIR_READS)
         return true;
+    uint32_t holders = 0;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-        uint32_t holders = fleet_holders(fleet, slot), known = STATIONS_MAX;
+        uint32_t known = STATIONS_MAX;
         uint64_t digest = 0;
+        if (slot == 0 || ring_begins(cluster_of(fleet, first)->ring, slot))
+            holders = fleet_holders(fleet, slot);
         for (uint32_t i = 0; i < fleet->station_count; i++) {
             if (!(holders >> i & 1))
                 continue;
@@ -238,7 +241,7 @@ static bool agree_on_digests(const struct fleet *fleet, char why[256]) {
                 snprintf(why, 256, "node %u has no digest of slot %u yet", i, slot);
                 return false;
             }
-            uint64_t theirs = ledger_slot_digest(ledger, slot);
+            uint64_t theirs = slot_set_has(&ledger->touched, slot) ? ledger_slot_digest(ledger, slot) : 0;
             if (known != STATIONS_MAX && theirs != digest) {
                 snprintf(
                     why, 256, "nodes %u and %u have different digests of slot %u (flushes %llx, %llx)", known,
@@ -286,13 +289,19 @@ static bool digests_are_right(struct fleet *fleet, uint32_t number, char why[256
         if (record != NULL)
             sums[argument.slot] += ledger_record_digest(keyspace, argument.hash, record);
     }
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        if (!slot_set_has(&keyspace->ledger->touched, slot) &&
+            ledger_slot_digest(keyspace->ledger, slot) != 0) {
+            snprintf(why, 256, "node %u does not know that slot %u has a digest", number, slot);
+            is_right = false;
+        }
         if (ledger_is_known(keyspace->ledger, slot) && keyspace->ledger->digests[slot] != sums[slot]) {
             snprintf(why, 256, "node %u has the digest %llx of slot %u, and its records give %llx", number,
                      (unsigned long long)keyspace->ledger->digests[slot], slot,
                      (unsigned long long)sums[slot]);
             is_right = false;
         }
+    }
     world_free(&fleet->world, sums, SLOT_COUNT * sizeof *sums);
     return is_right;
 }

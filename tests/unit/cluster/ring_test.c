@@ -399,6 +399,10 @@ Test(ring, slots_between_two_points_have_the_same_list_and_the_same_walk) {
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
             uint16_t walk[RING_MEMBERS_MAX], before[RING_MEMBERS_MAX];
             begins += ring_begins(ring, slot);
+            uint32_t next = slot;
+            while (next < SLOT_COUNT && !ring_begins(ring, next))
+                next++;
+            cr_assert_eq(ring_next_begin(ring, slot), next);
             if (slot == 0 || ring_begins(ring, slot))
                 continue;
             cr_assert_eq(memcmp(ring_list(ring, slot), ring_list(ring, slot - 1), ring->width * 2), 0);
