@@ -50,6 +50,18 @@ static void release_end(struct wire_end *end) {
     buffer_release(&end->inbox);
 }
 
+static void free_wires(struct network *network, struct wire *wires) {
+    while (wires != NULL) {
+        struct wire *wire = wires;
+        wires = wire->next;
+        release_end(&wire->ends[0]);
+        release_end(&wire->ends[1]);
+        if (wire->stream != NULL)
+            stream_free(wire->stream);
+        world_free(network->world, wire, sizeof *wire);
+    }
+}
+
 void network_release(struct network *network) {
     while (network->parcels != NULL)
         free_parcel(network, network->parcels);
@@ -58,15 +70,8 @@ void network_release(struct network *network) {
         network->dials = dial->next;
         world_free(network->world, dial, sizeof *dial);
     }
-    while (network->wires != NULL) {
-        struct wire *wire = network->wires;
-        network->wires = wire->next;
-        release_end(&wire->ends[0]);
-        release_end(&wire->ends[1]);
-        if (wire->stream != NULL)
-            stream_free(wire->stream);
-        world_free(network->world, wire, sizeof *wire);
-    }
+    free_wires(network, network->wires);
+    free_wires(network, network->over);
 }
 
 static struct rng *dice(const struct network *network) {
@@ -232,10 +237,32 @@ static void time_out(struct wire *wire) {
     break_wire(wire);
 }
 
+/* Nobody is at its ends any more, and nothing is on its way, or held back where the network is cut. */
+static bool is_over(const struct wire *wire) {
+    const struct stream *stream = wire->stream;
+    return wire->ends[0].is_gone && wire->ends[1].is_gone &&
+           (stream == NULL || stream->is_reset || (stream->pipes[0].is_over && stream->pipes[1].is_over));
+}
+
+/* There are more and more of those that are over in a long run: they are not looked at again and again. */
+static void put_over_aside(struct network *network) {
+    for (struct wire **at = &network->wires; *at != NULL;) {
+        struct wire *wire = *at;
+        if (!is_over(wire)) {
+            at = &wire->next;
+            continue;
+        }
+        *at = wire->next;
+        wire->next = network->over;
+        network->over = wire;
+    }
+}
+
 /* What is said over a connection that is silent, or over a path that is cut, is not acknowledged; both directions need both paths. */
 static void give_up(void *context) {
     struct network *network = context;
     uint64_t now_ns = network->world->now_ns;
+    put_over_aside(network);
     for (struct wire *wire = network->wires; wire != NULL; wire = wire->next) {
         if (wire->has_timed_out || (wire->ends[0].is_gone && wire->ends[1].is_gone))
             continue;

@@ -79,7 +79,8 @@ struct network {
     uint32_t station_count;
     bool is_cut[STATIONS_MAX][STATIONS_MAX];     /* from, to */
     uint64_t cut_ns[STATIONS_MAX][STATIONS_MAX]; /* since when; 0: it is not */
-    struct wire *wires;                          /* all there ever were: events refer to them */
+    struct wire *wires;                          /* those that are in use, and some that are over */
+    struct wire *over;                           /* all others there ever were: events refer to them */
     struct parcel *parcels;                      /* frames on their way */
     struct dial *dials;
     struct network_statistics statistics;
