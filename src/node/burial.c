@@ -188,7 +188,7 @@ static void note_folds(struct node *node, uint64_t hinted) {
     struct verdict verdict = {NULL, 0};
     for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
         end = cluster_run_end(cluster, first);
-        if (cluster_coordinator(cluster, first) != ROUTE_SELF)
+        if (!slot_set_has(&cluster->coordinated, first))
             continue;
         uint64_t kept = kept_of_slot(node, first, hinted, &verdict);
         for (uint32_t slot = first; slot < end && kept > margin; slot++)
@@ -305,7 +305,7 @@ static void note_stubs(struct node *node) {
     struct lag_verdict verdicts[2] = {{NULL, false}, {NULL, false}};
     for (uint32_t first = 0, end; first < SLOT_COUNT; first = end) {
         end = cluster_run_end(cluster, first);
-        bool is_coordinated = cluster_coordinator(cluster, first) == ROUTE_SELF;
+        bool is_coordinated = slot_set_has(&cluster->coordinated, first);
         if (may_any_lag(cluster, holders_of(cluster, ledger, first), is_coordinated,
                         &verdicts[is_coordinated]))
             slot_set_add_range(&ledger->stubs, first, end);

@@ -576,7 +576,7 @@ static uint64_t begin_flush(const struct flush *flush) {
         records += database == NULL ? 0 : database->slots[slot].count;
         if (flush->counter > ledger->flush_counters[slot]) {
             ledger->flush_counters[slot] = flush->counter;
-            ledger_touch(ledger, slot);
+            ledger_count(ledger, slot);
             ledger->flushes++;
         }
         if (flush->counter > ledger->highest_flush)

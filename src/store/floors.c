@@ -36,7 +36,7 @@ bool floors_raise(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_
         if (floors->counters[slot] >= counter)
             continue;
         floors->counters[slot] = counter;
-        ledger_touch(ledger, slot);
+        ledger_count(ledger, slot);
         is_raised = true;
         if (ledger->tombstones[slot] != 0)
             begin_dropping(floors, slot);
@@ -56,7 +56,7 @@ void floors_load(struct keyspace *keyspace, uint32_t first_slot, uint32_t last_s
     for (uint32_t slot = first_slot; slot <= last_slot; slot++)
         if (ledger->flush_counters[slot] < flush_counter) {
             ledger->flush_counters[slot] = flush_counter;
-            ledger_touch(ledger, slot);
+            ledger_count(ledger, slot);
             ledger->flushes++;
         }
     if (flush_counter > ledger->highest_flush)

@@ -97,8 +97,11 @@ __attribute__((noinline)) void funnel_count_tombstone(struct keyspace *keyspace,
 }
 
 uint64_t ledger_slot_digest(const struct ledger *ledger, uint32_t slot) {
-    uint64_t digest = ledger->digests[slot], flush_counter = ledger->flush_counters[slot];
-    uint64_t floor = ledger->floors.counters[slot];
+    uint64_t digest = ledger->digests[slot], flush_counter = 0, floor = 0;
+    if (slot_set_has(&ledger->counted, slot)) {
+        flush_counter = ledger->flush_counters[slot];
+        floor = ledger->floors.counters[slot];
+    }
     if (digest == 0 && flush_counter == 0 && floor == 0)
         return 0;
     uint64_t place = ledger_fold(slot + MIX_SLOT, (flush_counter ^ MIX_FLUSH) + floor * LEDGER_MIX_KEY);

@@ -81,9 +81,9 @@ struct ledger {
     uint64_t digests[SLOT_COUNT];
     uint16_t notes[SLOT_COUNT];
     uint64_t flush_counters[SLOT_COUNT];
-    /* All slots whose digest, flush counter or floor is not 0, and maybe others: most slots of a small cache have none of these, and a sum
-     * over many slots looks at nothing else of them. */
-    struct slot_set touched;
+    /* All slots whose digest, flush counter or floor is not 0, and maybe others; those of them whose flush counter or floor is not. Most
+     * slots of a small cache have none of these, and a sum over many slots looks at nothing else of them. */
+    struct slot_set touched, counted;
     uint64_t flushes; /* how often any of them was raised */
     uint32_t tombstones[SLOT_COUNT];
     uint64_t tombstone_count; /* of all slots */
@@ -148,8 +148,13 @@ static inline uint64_t ledger_record_digest(struct keyspace *keyspace, uint64_t 
     return ledger_fold(content ^ LEDGER_MIX_KEY, hash ^ LEDGER_MIX_VERSION);
 }
 
+/* To be called by whoever changes the digest of a slot; and by whoever raises its flush counter or its floor. */
 static inline void ledger_touch(struct ledger *ledger, uint32_t slot) {
     slot_set_add(&ledger->touched, slot);
+}
+static inline void ledger_count(struct ledger *ledger, uint32_t slot) {
+    slot_set_add(&ledger->touched, slot);
+    slot_set_add(&ledger->counted, slot);
 }
 
 /* Whether nobody has, or may have, older copies of the keys: then nothing is kept of what was deleted. */
