@@ -221,9 +221,11 @@ static bool append_heartbeats(const struct membership *membership, struct buffer
     return true;
 }
 
-static bool append_load(struct buffer *out, const struct member *member) {
-    return gossip_append_varint(out, member->keys) && gossip_append_varint(out, member->operations_per_s) &&
-           gossip_append_varint(out, member->used_bytes) && gossip_append_varint(out, member->hinted);
+#define LOAD_SIZE_MAX (4 * ENCODE_VARINT_MAX)
+
+static uint8_t *write_load(uint8_t *out, const struct member *member) {
+    out = encode_varint(encode_varint(out, member->keys), member->operations_per_s);
+    return encode_varint(encode_varint(out, member->used_bytes), member->hinted);
 }
 
 /* This node's own load, and that of some others if the receiver can tell by position whose it is. */
@@ -243,14 +245,16 @@ static bool append_loads(struct membership *membership, struct buffer *out, enum
         }
         place++;
     }
-    bool is_written = append_load(out, roster_self(membership)) && buffer_append_byte(out, (uint8_t)count);
-    for (uint32_t i = 0; i < count && is_written; i++) {
+    uint8_t bytes[(1 + OTHERS_LOADS) * (ENCODE_VARINT_MAX + 3 + LOAD_SIZE_MAX)];
+    uint8_t *end = write_load(bytes, roster_self(membership));
+    *end++ = (uint8_t)count;
+    for (uint32_t i = 0; i < count; i++) {
         const struct roster_member *one = roster_at(membership, indexes[i]);
-        is_written = gossip_append_varint(out, positions[i]) &&
-                     gossip_append_fixed(out, one->load_heartbeat & GOSSIP_HEARTBEAT_MASK, 3) &&
-                     append_load(out, &one->member);
+        end = encode_varint(end, positions[i]);
+        end = encode_fixed(end, one->load_heartbeat & GOSSIP_HEARTBEAT_MASK, 3);
+        end = write_load(end, &one->member);
     }
-    return is_written;
+    return buffer_append(out, bytes, (size_t)(end - bytes));
 }
 
 static bool write_greeting(struct membership *membership, uint16_t to, enum gossip_stage stage,

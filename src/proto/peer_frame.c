@@ -23,11 +23,13 @@ static const char array_line[] = "4\r\n"; /* behind the '*' */
 
 /* The formatter copies what it is given into memory of its own: so it gets the head alone, with an empty payload, whose length
  * is then put right. false: no memory. */
-static bool make_form(struct peer_frame_form *form, const char *const numbers[ELEMENTS - 1],
-                      const size_t digits[ELEMENTS - 1]) {
+static bool make_form(struct peer_frame_form *form, const uint64_t values[ELEMENTS - 1]) {
     static const char empty_payload[] = "$0\r\n\r\n";
+    char numbers[ELEMENTS - 1][NUMBER_INT64_SIZE];
     const char *words[ELEMENTS] = {numbers[0], numbers[1], numbers[2], ""};
-    const size_t sizes[ELEMENTS] = {digits[0], digits[1], digits[2], 0};
+    size_t sizes[ELEMENTS] = {0};
+    for (unsigned i = 0; i < ELEMENTS - 1; i++)
+        sizes[i] = number_format_uint64(numbers[i], values[i]);
     sds formatted; /* hiredis's other formatter calls sprintf for every length */
     int formatted_size = redisFormatSdsCommandArgv(&formatted, ELEMENTS, words, sizes);
     if (formatted_size < 0)
@@ -42,28 +44,37 @@ static bool make_form(struct peer_frame_form *form, const char *const numbers[EL
     for (unsigned i = 0; i < ELEMENTS - 1; i++) {
         at = (const uint8_t *)memchr(at + 1, '\n', (size_t)(form->bytes + size - at - 1)) + 1;
         form->places[i] = (uint8_t)(at - form->bytes);
-        form->digits[i] = (uint8_t)digits[i];
-        at += digits[i] + 1; /* the line feed behind it */
+        form->digits[i] = (uint8_t)sizes[i];
+        form->values[i] = values[i];
+        at += sizes[i] + 1; /* the line feed behind it */
     }
+    return true;
+}
+
+/* Puts a number where the one before stands. false: it has not as many digits, or there is no form yet. */
+static bool put_number(struct peer_frame_form *form, unsigned which, uint64_t value) {
+    char number[NUMBER_INT64_SIZE];
+    if (form->digits[which] != 0 && form->values[which] == value)
+        return true;
+    size_t digits = number_format_uint64(number, value);
+    if (digits != form->digits[which])
+        return false;
+    memcpy(form->bytes + form->places[which], number, digits);
+    form->values[which] = value;
     return true;
 }
 
 size_t peer_frame_head_by_form(struct peer_frame_form *form, uint8_t head[PEER_FRAME_HEAD_MAX],
                                const struct frame *frame) {
-    char kind[NUMBER_INT64_SIZE], number[NUMBER_INT64_SIZE], acknowledged[NUMBER_INT64_SIZE];
-    const char *numbers[ELEMENTS - 1] = {kind, number, acknowledged};
-    const size_t digits[ELEMENTS - 1] = {number_format_uint64(kind, frame->kind),
-                                         number_format_uint64(number, frame->number),
-                                         number_format_uint64(acknowledged, frame->acknowledged)};
-    bool is_alike = true;
+    const uint64_t values[ELEMENTS - 1] = {frame->kind, frame->number, frame->acknowledged};
     for (unsigned i = 0; i < ELEMENTS - 1; i++)
-        is_alike = is_alike && form->digits[i] == digits[i];
-    if (!is_alike && !make_form(form, numbers, digits))
-        return 0;
+        if (!put_number(form, i, values[i])) {
+            if (!make_form(form, values))
+                return 0;
+            break;
+        }
     size_t size = form->size;
-    memcpy(head, form->bytes, size);
-    for (unsigned i = 0; i < ELEMENTS - 1; i++)
-        memcpy(head + form->places[i], numbers[i], digits[i]);
+    memcpy(head, form->bytes, sizeof form->bytes); /* all of it: this is a few moves, and there is room */
     head[size++] = '$';
     size += number_format_uint64((char *)head + size, frame->size);
     head[size++] = '\r';
@@ -135,6 +146,21 @@ static void *take_payload(struct peer_frame_reader *reader, const char *bytes, s
     return taken(reader);
 }
 
+/* Most numbers are short. */
+static inline bool parse_number(const char *bytes, size_t size, uint64_t *value) {
+    if (size == 0 || size > 9 || (size > 1 && bytes[0] == '0'))
+        return number_parse_uint64(bytes, size, value);
+    uint32_t sum = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint32_t digit = (uint32_t)(unsigned char)bytes[i] - '0';
+        if (digit > 9)
+            return false;
+        sum = sum * 10 + digit;
+    }
+    *value = sum;
+    return true;
+}
+
 /* A bulk string is complete (or a line of another type). hiredis has not looked at the two bytes behind it. */
 static void *take_string(const redisReadTask *task, char *bytes, size_t size) {
     struct peer_frame_reader *reader = task->privdata;
@@ -143,7 +169,7 @@ static void *take_string(const redisReadTask *task, char *bytes, size_t size) {
     uint64_t value;
     if (task->idx == ELEMENTS - 1)
         return size <= reader->payload_max ? take_payload(reader, bytes, size) : NULL;
-    if (!number_parse_uint64(bytes, size, &value))
+    if (!parse_number(bytes, size, &value))
         return NULL;
     switch (task->idx) {
     case 0:
@@ -266,6 +292,11 @@ static enum frame_status give_up(struct peer_frame_reader *reader) {
 enum frame_status peer_frame_reader_next(struct peer_frame_reader *reader, struct frame *frame) {
     redisReader *hiredis = reader->hiredis;
     void *reply = NULL;
+    /* Most reads end with a frame: then hiredis, which is between two replies, need not be asked. */
+    if (hiredis->ridx < 0 && hiredis->len != 0 && hiredis->pos == hiredis->len) {
+        rewind_buffer(reader);
+        return FRAME_INCOMPLETE;
+    }
     if (redisReaderGetReply(hiredis, &reply) != REDIS_OK)
         return give_up(reader);
     if (reply != NULL) {

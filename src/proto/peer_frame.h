@@ -65,12 +65,13 @@ bool peer_frame_append(struct buffer *out, const struct frame *frame);
 /* Writes the head; its size is returned. 0: no memory. */
 size_t peer_frame_head(uint8_t head[PEER_FRAME_HEAD_MAX], const struct frame *frame);
 
-/* A head as hiredis has formatted it, kept for others whose numbers have as many digits: they are put in where they stand. Formatting
- * costs as much as all else about a small frame, and the numbers of a link seldom get longer. Zero: none is kept yet. */
+/* A head as hiredis has formatted it, kept for others whose numbers have as many digits: they are put in where they stand, if they are
+ * others. Formatting costs as much as all else about a small frame, and the numbers of a link seldom get longer. Zero: none is kept yet. */
 struct peer_frame_form {
+    uint64_t values[3]; /* of kind, number, acknowledged */
     uint8_t bytes[PEER_FRAME_HEAD_MAX];
     uint8_t size;                 /* up to the length of the payload, which is put in, too */
-    uint8_t places[3], digits[3]; /* of kind, number, acknowledged */
+    uint8_t places[3], digits[3]; /* of these numbers */
 };
 /* The same head. */
 size_t peer_frame_head_by_form(struct peer_frame_form *form, uint8_t head[PEER_FRAME_HEAD_MAX],
