@@ -527,9 +527,27 @@ void inspector_turned(struct inspector *inspector, struct station *station) {
             look(inspector, station, operation->keys[i]);
 }
 
+/* Looking at a key is waiting for memory above all: what the next ones need is asked for ahead, further ahead what comes first. */
+static void ask_ahead(const struct inspector *inspector, const struct station *station, uint32_t key) {
+    const struct history *history = inspector->history;
+    struct database *database = station_runs(station) ? station->node->keyspace->databases[0] : NULL;
+    const struct record *record;
+    if (database == NULL || key + 3 >= history->key_count)
+        return;
+    const struct history_key *keys = history->keys + key;
+    const uint64_t *hashes = inspector->hashes + key;
+    prefetch(&database->slots[keys[3].slot]);
+    if (hashes[2] != 0)
+        dict_prefetch_bucket(&database->slots[keys[2].slot], hashes[2]);
+    if (hashes[1] != 0)
+        (void)dict_prefetch_record(&database->slots[keys[1].slot], hashes[1], 0, &record);
+}
+
 void inspector_sweep(struct inspector *inspector) {
     for (uint32_t key = 0; key < inspector->history->key_count && !world_has_failed(inspector->world);
          key++) {
+        for (uint32_t i = 0; i < inspector->station_count; i++)
+            ask_ahead(inspector, &inspector->stations[i], key);
         inspector_look_everywhere(inspector, key);
         inspector_check_key(inspector, key);
         inspector_sample_merge(inspector, key);

@@ -501,11 +501,12 @@ static void close_wire(struct station *station, struct wire_end *end, bool was_r
 }
 
 static void send_to_peer(struct station *station, struct wire_end *end) {
-    struct node_span span;
-    while ((span = node_peer_output(station->node, end->link)).size != 0) {
-        size_t sent = wire_write(end, span.data, span.size);
-        node_peer_sent(station->node, end->link, sent);
-        if (sent < span.size)
+    while (node_peer_wants_write(end->link)) {
+        struct node_span span = node_peer_output(station->node, end->link);
+        size_t sent = span.size == 0 ? 0 : wire_write(end, span.data, span.size);
+        if (span.size != 0)
+            node_peer_sent(station->node, end->link, sent);
+        if (span.size == 0 || sent < span.size)
             break;
     }
     if (node_peer_wants_close(end->link))
