@@ -71,6 +71,19 @@ void comparer_release(struct comparer *comparer) {
 
 void comparer_reset(struct comparer *comparer) {
     end_round(comparer, COMPARE_IDLE);
+    comparer->told_root = 0;
+}
+
+bool comparer_has_handed_over(const struct comparer *comparer) {
+    return comparer->state == COMPARE_EQUAL ||
+           (comparer->state == COMPARE_EXCHANGED && comparer->has_handed_over);
+}
+
+/* All that differed was sent. */
+static void end_whole_round(struct comparer *comparer) {
+    comparer->has_handed_over = comparer->told_root == comparer->begun_root && comparer->lacked == 0;
+    comparer->told_root = comparer->begun_root;
+    end_round(comparer, COMPARE_EXCHANGED);
 }
 
 /* ---- Questions ---- */
@@ -292,7 +305,7 @@ static bool ask_on(struct comparer *comparer, struct keyspace *keyspace, struct 
         } else if (comparer->keys.count > 0) {
             done = ask_by_walk(comparer, keyspace, true, message, statistics);
         } else {
-            end_round(comparer, COMPARE_EXCHANGED);
+            end_whole_round(comparer);
             return true;
         }
         if (!done)
@@ -308,8 +321,9 @@ bool comparer_begin(struct comparer *comparer, struct keyspace *keyspace, const 
     end_round(comparer, COMPARE_RUNNING);
     comparer->round++;
     comparer->step = 0;
-    comparer->exchanged = 0;
+    comparer->exchanged = comparer->lacked = 0;
     comparer->set = *set;
+    comparer->begun_root = compare_root(keyspace->ledger, set);
     comparer->to_compare = (struct slot_set){{0}};
     if (!ask_root(comparer, keyspace, is_settled, message)) {
         end_round(comparer, COMPARE_IDLE);
@@ -471,7 +485,7 @@ static bool await(struct serving *serving, uint32_t slot, uint32_t half_hash) {
     return places_push(&serving->comparer->keys, serving->comparer->mem, &place);
 }
 
-/* Sends the items from *at on that have the wanted half hash, unless the answerer has what is newer. */
+/* Sends the items from *at on that have the wanted half hash, unless the answerer has what is newer and it is of use here. */
 static bool serve_one(struct serving *serving, uint32_t slot, const struct compare_want *want, uint32_t *at) {
     const struct compare_scan *scan = serving->scan;
     while (*at < scan->item_count && compare_half_hash(scan->items[*at].mark) < want->half_hash)
@@ -479,9 +493,11 @@ static bool serve_one(struct serving *serving, uint32_t slot, const struct compa
     uint32_t end = *at;
     while (end < scan->item_count && compare_half_hash(scan->items[end].mark) == want->half_hash)
         end++;
-    if (want->here == HERE_ONE && end > *at) {
-        const struct record *first = scan->items[*at].record;
-        bool is_one = end - *at == 1;
+    const struct record *first = end > *at ? scan->items[*at].record : NULL;
+    bool is_one = end - *at == 1;
+    if (first != NULL && (want->here != HERE_ONE || !is_one || first->counter > want->counter))
+        serving->comparer->lacked++;
+    if (want->here == HERE_ONE && first != NULL && !serving->comparer->hands_over) {
         if ((!is_one || first->counter <= want->counter) && !await(serving, slot, want->half_hash))
             return false;
         if (is_one && first->counter < want->counter) {

@@ -100,7 +100,12 @@ struct comparer {
     uint64_t exchanged; /* flushes and records that were sent in this round, either way */
     uint64_t step;      /* of the round: number and kind of the question that is under way */
     uint8_t question;
-    bool only_looks;     /* set from outside: a round ends behind its root, and nothing is exchanged */
+    bool only_looks; /* set from outside: a round ends behind its root, and nothing is exchanged */
+    bool hands_over; /* set from outside: of what differs all that is here is sent, and nothing asked for */
+    bool has_handed_over;
+    uint64_t lacked; /* records of the round that the answerer had not, or older ones */
+    uint64_t begun_root,
+        told_root; /* what was here at the round's begin; when the last whole round of the link began, or 0 */
     uint8_t group_shift; /* of a question about groups: the slots of one have the same number >> this */
     struct slot_set set; /* what is compared */
     struct slot_set to_compare;         /* slots of groups that differ, still to be looked at */
@@ -126,6 +131,11 @@ bool comparer_begin(struct comparer *comparer, struct keyspace *keyspace, const 
 bool comparer_receive(struct comparer *comparer, struct keyspace *keyspace, struct entries_writer *writer,
                       const uint8_t *data, size_t size, struct buffer *message, struct buffer *records,
                       struct compare_statistics *statistics);
+
+/* Of one that hands over, when a round has ended: whether the answerer has everything that is here, and perhaps more. Either all was equal; or a
+ * whole round of the same link has sent all that differed, nothing has changed here since, and the answerer, which has heard
+ * later questions, lacks nothing. So it is found out while the answerer's copy is written all the time. */
+bool comparer_has_handed_over(const struct comparer *comparer);
 
 /* ---- The answerer ---- */
 

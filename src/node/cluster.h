@@ -118,7 +118,6 @@ struct peer {
     uint32_t leftover_count;
     struct comparer handover;
     uint64_t next_handover_ms, covered_ms; /* covered_ms: since when it has all of them; 0: perhaps not */
-    uint64_t handed_over;                  /* records that it has asked for in the present round */
     bool was_settled_asked;                /* the last comparison told it that we are settled */
     uint32_t compare_pause_ms;
     uint64_t agreed_ms;

@@ -399,8 +399,7 @@ static void end_frame(struct node *node, struct peer_link *link, struct buffer *
 
 /* What was left over is at its coordinator now, or not yet. */
 static void note_handover(struct node *node, struct peer *peer) {
-    bool is_covered = peer->handover.state == COMPARE_EQUAL ||
-                      (peer->handover.state == COMPARE_EXCHANGED && peer->handed_over == 0);
+    bool is_covered = comparer_has_handed_over(&peer->handover);
     if (peer->handover.state == COMPARE_RUNNING)
         return;
     peer->next_handover_ms = node->monotonic_ms + (is_covered ? COMPARE_EVERY_MS : COMPARE_OTHER_SET_MS);
@@ -475,7 +474,6 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
     begin_frame(&frame, node, comparison, comparison == COMPARE_HOME ? NULL : &comparer->set);
     size_t head_size = frame.size;
     uint64_t started_cpu_ns = node_thread_cpu_ns(node);
-    uint64_t moved = statistics->keys_sent + statistics->keys_asked_for;
     bool is_good = !frame.failed && comparer_receive(comparer, node->keyspace, &peer->writer, payload, size,
                                                      &frame, &peer->records, statistics);
     node_note_step(node, JOB_COMPARE, started_cpu_ns);
@@ -489,13 +487,10 @@ static bool take_answer(struct node *node, struct peer *peer, enum comparison co
         send_question(node, peer, comparison, &frame, head_size);
     else
         buffer_release(&frame);
-    if (comparison == COMPARE_HOME) {
+    if (comparison == COMPARE_HOME)
         note_state(node, peer, &checkpoints);
-    } else {
-        /* What the coordinator has newer counts, too: merged with what is here it may be more than either. */
-        peer->handed_over += statistics->keys_sent + statistics->keys_asked_for - moved;
+    else
         note_handover(node, peer);
-    }
     return true;
 }
 
@@ -614,7 +609,7 @@ static void begin_handover(struct node *node, struct peer *peer) {
     struct buffer message;
     begin_frame(&message, node, COMPARE_HANDOVER, &peer->leftover);
     replicate_send(node, peer);
-    peer->handed_over = 0;
+    peer->handover.hands_over = true;
     buffer_release(&peer->next_question[COMPARE_HANDOVER]);
     if (peer_is_linked(peer) && comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false,
                                                &message, &node->cluster->compare_statistics))

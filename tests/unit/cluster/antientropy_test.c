@@ -147,9 +147,32 @@ Test(antientropy, what_one_side_lacks_comes_from_the_other) {
     pair_release(pair);
 }
 
-Test(antientropy, who_hands_over_is_sent_nothing_that_it_lacks) {
+/* INCRBY of a number that is there */
+static void add_to(struct copy *copy, const char *name, int64_t by) {
+    struct argument key = {
+        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
+    struct entry entry;
+    struct amount amount = {.integer = by};
+    int64_t number = 0;
+    char digits[NUMBER_INT64_SIZE];
+    cr_assert_not_null(keyspace_lookup(copy->keyspace, 0, &key, LOOKUP_WRITE, &entry));
+    cr_assert(number_parse_int64((const char *)record_value(entry.record), record_value_size(entry.record),
+                                 &number));
+    size_t size = number_format_int64(digits, number + by);
+    cr_assert(keyspace_add(copy->keyspace, 0, &key, &entry, &amount, (const uint8_t *)digits, (uint32_t)size,
+                           ENCODING_NATURAL));
+    ledger_clear_effects(copy->keyspace->ledger);
+}
+
+/* A comparison of what is left over at the asker. */
+static struct pair *make_handover(void) {
     struct pair *pair = make();
-    pair->hands_over = true;
+    pair->hands_over = pair->comparer.hands_over = true;
+    return pair;
+}
+
+Test(antientropy, who_hands_over_is_sent_nothing) {
+    struct pair *pair = make_handover();
     char key[32];
     for (unsigned i = 0; i < 20; i++) {
         snprintf(key, sizeof key, "{tag}%u", i);
@@ -159,12 +182,50 @@ Test(antientropy, who_hands_over_is_sent_nothing_that_it_lacks) {
     copy_put_text(&pair->answerer, "{tag}both", "new");
     copy_put_text(&pair->asker, "{tag}mine", "value");
     cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_not(comparer_has_handed_over(&pair->comparer));
     cr_assert_not_null(copy_find(&pair->answerer, "{tag}mine"));
     cr_assert_null(copy_find(&pair->asker, "{tag}0"));
-    cr_assert_eq(pair->answerer.statistics.keys_sent, 1, "of what both have the newer one");
-    uint64_t sent = pair->asker.statistics.keys_sent;
+    cr_assert_eq(pair->answerer.statistics.keys_sent, 0);
+    expect_value(&pair->answerer, "{tag}both", "new");
+    expect_value(&pair->asker, "{tag}both", "old");
     cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
-    cr_assert_eq(pair->asker.statistics.keys_sent, sent, "the answerer has everything now");
+    cr_assert(comparer_has_handed_over(&pair->comparer));
+    pair_release(pair);
+}
+
+Test(antientropy, who_hands_over_knows_that_it_has_though_the_answerer_is_written_all_the_time) {
+    struct pair *pair = make_handover();
+    char key[KEY_SIZE];
+    fill(pair, "key", 1000);
+    copy_put_text(&pair->asker, "key:1", "asker's");
+    for (unsigned round = 0; round < 5; round++) {
+        keyspace_set_time(pair->answerer.keyspace, PAIR_NOW_MS + 100 * (round + 1));
+        for (unsigned i = 0; i < 10; i++)
+            copy_put_text(&pair->answerer, name(key, "key", i), "written");
+        cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+        cr_assert_eq(comparer_has_handed_over(&pair->comparer), round > 0, "%u", round);
+    }
+    copy_put_text(&pair->asker, "key:500", "asker's");
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_not(comparer_has_handed_over(&pair->comparer));
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert(comparer_has_handed_over(&pair->comparer));
+    comparer_reset(&pair->comparer); /* what was sent is lost, perhaps */
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_not(comparer_has_handed_over(&pair->comparer));
+    pair_release(pair);
+}
+
+Test(antientropy, what_is_handed_over_is_merged_with_what_the_answerer_has_newer) {
+    struct pair *pair = make_handover();
+    pair_put(pair, "counter", "1000");
+    pair_deliver(pair, &pair->asker);
+    add_to(&pair->asker, "counter", 5);
+    keyspace_set_time(pair->answerer.keyspace, PAIR_NOW_MS + 100);
+    add_to(&pair->answerer, "counter", 7);
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    expect_value(&pair->answerer, "counter", "1012");
+    expect_value(&pair->asker, "counter", "1005");
     pair_release(pair);
 }
 
@@ -233,23 +294,6 @@ Test(antientropy, versions_of_one_counter_are_sent_both_ways) {
     cr_assert_eq(pair->answerer.statistics.keys_sent, 1);
     pair_expect_same(pair);
     pair_release(pair);
-}
-
-/* INCRBY of a number that is there */
-static void add_to(struct copy *copy, const char *name, int64_t by) {
-    struct argument key = {
-        .data = (const uint8_t *)name, .size = (uint32_t)strlen(name), .slot = ARGUMENT_NOT_PLACED};
-    struct entry entry;
-    struct amount amount = {.integer = by};
-    int64_t number = 0;
-    char digits[NUMBER_INT64_SIZE];
-    cr_assert_not_null(keyspace_lookup(copy->keyspace, 0, &key, LOOKUP_WRITE, &entry));
-    cr_assert(number_parse_int64((const char *)record_value(entry.record), record_value_size(entry.record),
-                                 &number));
-    size_t size = number_format_int64(digits, number + by);
-    cr_assert(keyspace_add(copy->keyspace, 0, &key, &entry, &amount, (const uint8_t *)digits, (uint32_t)size,
-                           ENCODING_NATURAL));
-    ledger_clear_effects(copy->keyspace->ledger);
 }
 
 Test(antientropy, what_both_sides_have_counted_is_summed_whoever_has_counted_last) {

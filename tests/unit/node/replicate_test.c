@@ -544,3 +544,54 @@ Test(replicate, a_copy_that_finds_no_memory_gets_the_keys_later) {
     }
     ring_stage_end(stage);
 }
+
+/* ---- What is left over ---- */
+
+static unsigned count_copies(struct ring_stage *stage, const char *key) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < stage->count; i++)
+        count += ring_copy_size(stage, i, key) >= 0;
+    return count;
+}
+
+#define KEYS_WRITTEN 40u
+
+static unsigned most_copies(struct ring_stage *stage) {
+    unsigned most = 0;
+    for (unsigned i = 0; i < KEYS_WRITTEN; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "written:%u", i);
+        unsigned count = count_copies(stage, key);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+Test(replicate, what_a_newcomer_took_over_is_dropped_though_it_is_written_all_the_time) {
+    struct ring_stage *stage = ring_stage_new(4, "replication-factor 2\n");
+    for (unsigned i = 0; i < 3; i++)
+        ring_start(stage, i);
+    ring_settle(stage);
+    struct ring_client *client = ring_connect(stage, 0);
+    for (unsigned i = 0; i < KEYS_WRITTEN; i++)
+        cr_assert_str_eq(ring_ask_format(client, "INCR written:%u", i), ":1\r\n");
+    ring_start(stage, 3);
+    ring_settle(stage);
+    cr_assert_eq(most_copies(stage), 3u, "nothing is left over");
+    unsigned round = 1;
+    for (unsigned ms = 0; most_copies(stage) > 2; ms += 50) {
+        cr_assert_lt(ms, 60000u, "some keys still have %u copies", most_copies(stage));
+        round++;
+        for (unsigned i = 0; i < KEYS_WRITTEN; i++)
+            ring_ask_format(client, "INCR written:%u", i);
+        ring_wait(stage, 50);
+    }
+    cr_assert_gt(round, 100u);
+    for (unsigned i = 0; i < KEYS_WRITTEN; i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, ":%u\r\n", round + 1);
+        cr_assert_str_eq(ring_ask_format(client, "INCR written:%u", i), expected);
+    }
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
