@@ -412,8 +412,8 @@ static void check_progress(struct inspector *inspector, const struct station *st
         return;
     }
     /* Who does not hold the slot (any more) may drop what the others have, and get another version to keep for them before it is
-     * looked at again: see I-HOLD for whether they have it. */
-    if (!slot_set_has(&station->node->cluster->held, name->slot))
+     * looked at again: see I-HOLD for whether they have it. Nor need it have been a holder when it did so, if it is one now. */
+    if (!before->was_held || !slot_set_has(&station->node->cluster->held, name->slot))
         return;
     struct known_version old = {.count = count};
     memcpy(old.dots, kept + 1, count * sizeof *kept);
@@ -459,9 +459,12 @@ static void look(struct inspector *inspector, const struct station *station, uin
     struct record *record = inspector_record(inspector, station, key);
     uint64_t identity = record == NULL ? 0 : version_identity(station, record);
     bool is_known = sight->process == station->process && !station->node->keyspace->is_alone;
+    bool is_held = slot_set_has(&station->node->cluster->held, inspector->history->keys[key].slot);
     inspector->statistics.looks++;
-    if (is_known && (record == NULL) == (sight->version == 0) && sight->identity == identity)
+    if (is_known && (record == NULL) == (sight->version == 0) && sight->identity == identity) {
+        sight->was_held = is_held;
         return;
+    }
     inspector->statistics.changes++;
     struct known_version version = {.count = 0};
     uint32_t kept = 0;
@@ -478,7 +481,8 @@ static void look(struct inspector *inspector, const struct station *station, uin
     }
     if (is_known && sight->version != 0)
         check_progress(inspector, station, key, sight, &version);
-    *sight = (struct sight){.process = station->process, .version = kept, .identity = identity};
+    *sight = (struct sight){
+        .process = station->process, .version = kept, .identity = identity, .was_held = is_held};
     sight->counter = record == NULL ? 0 : record->counter;
     sight->is_tombstone = record != NULL && record_type(record) == RECORD_TOMBSTONE;
     sight->has_expiry = record != NULL && record_expiry_ms(record) != RECORD_NO_EXPIRY;

@@ -55,6 +55,7 @@ struct sight {
     uint64_t identity; /* of the record's version in that process: unchanged if this is */
     uint64_t counter;  /* the record's newest */
     bool has_expiry, is_tombstone;
+    bool was_held; /* the node was a holder of the key's slot at the last look */
 };
 
 /* An acknowledged write that somebody must hold. */
