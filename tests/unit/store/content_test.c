@@ -385,7 +385,7 @@ static void count_in_disorder(uint64_t seed) {
     rng_init(&rng, seed);
     int64_t sum = 0, now_ms = NOW_MS;
     unsigned starts = 0;
-    for (unsigned i = 0; i < 3000; i++) {
+    for (unsigned i = 0; i < 600; i++) {
         struct copy *copy = all[rng_below(&rng, 3)], *other = all[rng_below(&rng, 3)];
         switch (rng_below(&rng, 12)) {
         case 0:
