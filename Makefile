@@ -256,12 +256,14 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_library,$(layer))))
 unit_objects = $(call objects,$(sort $(wildcard tests/unit/$(1)/*.c tests/unit/*.c)) $(UNIT_ALSO_$(1)))
 # Their files are kept on the simulator's disk, and their worlds answer as its own do.
 UNIT_ALSO_node := tests/sim/disk.c tests/sim/poor_host.c
+LINK_UNIT := $(LINK_TEST) -Wl,--export-dynamic-symbol=mbedtls_x509_crt_parse_path \
+             -Wl,--export-dynamic-symbol=mbedtls_x509_crt_parse_file
 define unit_program
 $(OUT)/lists/unit-$(1): FORCE
 	$$(call stamp,$(call unit_objects,$(1)))
 $(OUT)/unit-$(1): $(call unit_objects,$(1)) $(call libraries,$(1)) $(OUT)/lists/unit-$(1)
 	$$(call say,LINK,$$@)
-	$(Q)$(LINK_TEST) $(call unit_objects,$(1)) $(call libraries,$(1)) -lcriterion $(LIBRARIES) -o $$@
+	$(Q)$(LINK_UNIT) $(call unit_objects,$(1)) $(call libraries,$(1)) -lcriterion $(LIBRARIES) -o $$@
 endef
 $(foreach layer,$(UNIT_LAYERS),$(eval $(call unit_program,$(layer))))
 unit-programs: $(UNIT_PROGRAMS)
