@@ -106,13 +106,12 @@ static void end_question(struct buffer *message, const uint8_t *out) {
     message->size = (size_t)(out - message->data);
 }
 
-static bool ask_root(struct comparer *comparer, const struct keyspace *keyspace, bool is_settled,
-                     struct buffer *message) {
+static bool ask_root(struct comparer *comparer, bool is_settled, struct buffer *message) {
     uint8_t *out = begin_question(comparer, message, ASK_ROOT, 1 + 8);
     if (out == NULL)
         return false;
     *out++ = is_settled ? ASK_IS_SETTLED : 0;
-    end_question(message, encode_fixed(out, compare_root(keyspace->ledger, &comparer->set), 8));
+    end_question(message, encode_fixed(out, comparer->begun_root, 8));
     return true;
 }
 
@@ -325,7 +324,7 @@ bool comparer_begin(struct comparer *comparer, struct keyspace *keyspace, const 
     comparer->set = *set;
     comparer->begun_root = compare_root(keyspace->ledger, set);
     comparer->to_compare = (struct slot_set){{0}};
-    if (!ask_root(comparer, keyspace, is_settled, message)) {
+    if (!ask_root(comparer, is_settled, message)) {
         end_round(comparer, COMPARE_IDLE);
         return false;
     }

@@ -153,7 +153,7 @@ static void make_lists(struct ring *ring, const struct ring_member *members) {
                 list[i] = list[i - (ptrdiff_t)ring->width];
             continue;
         }
-        ring->begins[slot >> 6] |= UINT64_C(1) << (slot & 63);
+        slot_set_add(&ring->begins, slot);
         uint32_t first = start == ring->point_count ? 0 : start;
         uint32_t count = extend_list(ring, members, first, list, 0, zones, true);
         extend_list(ring, members, first, list, count, ring->width, false);

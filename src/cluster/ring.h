@@ -4,7 +4,7 @@
  * 64 bits each. A slot's place on it is `slot << 50`. Its preference list is what stands clockwise from there: the owners
  * of the points at or behind the place, each member once, in zones that are not on the list yet while there are such
  * zones, else in any. Every node that knows the same members computes the same lists; the digest tells whether it does.
- * May touch: base. Must never know: who is up, addresses, time.
+ * May touch: base, store/slot_set.h. Must never know: who is up, addresses, time.
  * Invariants: lists hold distinct members; the order in which members are given does not matter (points that coincide are
  * ordered by node id). A list changes only if the member that came or went is on it. The order of the others stays, too, as
  * long as there are as many zones as copies, or one; between that, a newcomer can stand in for another of its zone.
@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/node_id.h"
+#include "store/slot_set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,7 +51,7 @@ struct ring {
         width; /* entries of a preference list: copies, or fewer where there are fewer members with weight */
     uint16_t *lists; /* SLOT_COUNT * width members */
     /* Slots before which there is a point: one bit each. The slots behind, up to the next such, have the same list and the same walk. */
-    uint64_t begins[SLOT_COUNT / 64];
+    struct slot_set begins;
     uint64_t digest; /* of ids, weights, zones and copies */
 };
 
@@ -70,19 +71,12 @@ static inline const uint16_t *ring_list(const struct ring *ring, uint32_t slot) 
 
 /* Whether a slot has another place among the points than the slot before it. Where not, all that follows from the ring is the same. */
 static inline bool ring_begins(const struct ring *ring, uint32_t slot) {
-    return ring->begins[slot >> 6] >> (slot & 63) & 1;
+    return slot_set_has(&ring->begins, slot);
 }
 
 /* The first slot from `from` on that does; SLOT_COUNT: there is none. */
 static inline uint32_t ring_next_begin(const struct ring *ring, uint32_t from) {
-    for (uint32_t word = from >> 6; word < SLOT_COUNT / 64; word++) {
-        uint64_t bits = ring->begins[word];
-        if (word == from >> 6)
-            bits = bits >> (from & 63) << (from & 63);
-        if (bits != 0)
-            return word << 6 | (uint32_t)__builtin_ctzll(bits);
-    }
-    return SLOT_COUNT;
+    return slot_set_next(&ring->begins, from);
 }
 
 static inline uint16_t ring_primary(const struct ring *ring, uint32_t slot) {

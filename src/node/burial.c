@@ -223,6 +223,15 @@ static void look_at_slot(struct node *node, uint32_t slot, struct pass *pass) {
     pass->raised++;
 }
 
+/* From one slot up to the one before `end`, or up to where it has done enough. Returns where that is. */
+static uint32_t look_at_slots(struct node *node, struct pass *pass, uint32_t slot, uint32_t end) {
+    const struct slot_set *slots = &node->cluster->coordinated;
+    for (slot = slot_set_next(slots, slot); slot < end && pass->raised < SLOTS_PER_STEP;
+         slot = slot_set_next(slots, slot + 1))
+        look_at_slot(node, slot, pass);
+    return slot;
+}
+
 /* Goes on where the last pass stopped. What is too young for now is not looked at again before it is old enough, unless other slots have
  * come to this node since. */
 static void look_at_tombstones(struct node *node, struct pass *pass) {
@@ -230,15 +239,9 @@ static void look_at_tombstones(struct node *node, struct pass *pass) {
     struct ledger *ledger = node->keyspace->ledger;
     if (cluster->burial_epoch == cluster->route_epoch && ledger->oldest_tombstone > pass->limit - pass->slack)
         return;
-    const struct slot_set *slots = &cluster->coordinated;
-    uint32_t begin = cluster->burial_slot, slot;
-    for (slot = slot_set_next(slots, begin); slot < SLOT_COUNT && pass->raised < SLOTS_PER_STEP;
-         slot = slot_set_next(slots, slot + 1))
-        look_at_slot(node, slot, pass);
+    uint32_t begin = cluster->burial_slot, slot = look_at_slots(node, pass, begin, SLOT_COUNT);
     if (slot == SLOT_COUNT)
-        for (slot = slot_set_next(slots, 0); slot < begin && pass->raised < SLOTS_PER_STEP;
-             slot = slot_set_next(slots, slot + 1))
-            look_at_slot(node, slot, pass);
+        slot = look_at_slots(node, pass, 0, begin);
     cluster->burial_slot = slot % SLOT_COUNT;
     if (pass->raised < SLOTS_PER_STEP) {
         ledger->oldest_tombstone = pass->oldest;

@@ -118,7 +118,7 @@ bool cluster_may_replace(const struct node *node) {
         const struct peer *peer = cluster_peer(cluster, cluster->settled_indexes[i]);
         is_met[i] = peer != NULL && peer_is_reached(peer);
     }
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot = cluster_run_end(cluster, slot)) {
         const uint16_t *list = ring_list(ring, slot);
         unsigned strangers = 0;
         for (uint32_t i = 0; i < ring->width; i++)

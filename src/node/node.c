@@ -165,17 +165,22 @@ void node_kill(struct node *node, struct session *session, bool after_reply) {
     node_raise(node, session);
 }
 
+bool node_kill_over_limit(struct node *node, struct session *session) {
+    if (session->flags & SESSION_CLOSE_NOW)
+        return false;
+    node->statistics.output_buffer_closed++;
+    node_kill(node, session, false);
+    return true;
+}
+
 void node_push(struct node *node, struct session *session, const void *data, size_t size) {
     if (!buffer_append(session->outgoing, data, size)) {
         node_kill(node, session, false);
         return;
     }
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
-    if (hard != 0 && session->outgoing->size - session->pending_sent > hard &&
-        !(session->flags & SESSION_CLOSE_NOW)) {
-        node->statistics.output_buffer_closed++;
-        node_kill(node, session, false);
-    }
+    if (hard != 0 && session->outgoing->size - session->pending_sent > hard)
+        (void)node_kill_over_limit(node, session);
     node_raise(node, session);
 }
 
@@ -308,17 +313,14 @@ static void sample_rate(struct rate *rate, uint64_t value, uint64_t now_ms) {
 static void check_soft_limit(struct node *node, struct session *session) {
     const struct output_limit *limit = &node->config->output_limits[CLIENT_CLASS_NORMAL];
     size_t unsent = session->pending.size - session->pending_sent;
-    if (session->flags & SESSION_CLOSE_NOW)
-        return;
     if (limit->soft_bytes == 0 || unsent <= limit->soft_bytes) {
         session->soft_limit_since_ms = 0;
     } else if (session->soft_limit_since_ms == 0) {
         session->soft_limit_since_ms = node->monotonic_ms;
-    } else if (node->monotonic_ms - session->soft_limit_since_ms > (uint64_t)limit->soft_s * 1000) {
-        node->statistics.output_buffer_closed++;
+    } else if (node->monotonic_ms - session->soft_limit_since_ms > (uint64_t)limit->soft_s * 1000 &&
+               node_kill_over_limit(node, session)) {
         node_log(node, NODE_LOG_WARNING, "Client %s closed: it has not read its replies for %u s",
                  session->peer_address, limit->soft_s);
-        node_kill(node, session, false);
     }
 }
 

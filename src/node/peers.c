@@ -60,6 +60,7 @@ struct peer *peers_of(struct node *node, uint16_t member) {
     buffer_init(&peer->next_question[1], node->mem);
     comparer_init(&peer->comparer, node->mem);
     comparer_init(&peer->handover, node->mem);
+    peer->handover.hands_over = true;
     cluster->peers[member] = peer;
     return peer;
 }

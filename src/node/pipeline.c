@@ -336,14 +336,14 @@ void node_check_output(struct node *node, struct session *session) {
     size_t unsent = unsent_size(session);
     if (UNLIKELY(session->place_count > REPLIES_AWAITED_MAX))
         session->flags |= SESSION_CLOGGED;
-    if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX) || session->flags & SESSION_CLOSE_NOW)
+    if (LIKELY(unsent <= UNAUTHENTICATED_OUTPUT_MAX))
         return;
     uint64_t hard = node->config->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
     if ((hard != 0 && unsent > hard) || !(session->flags & SESSION_AUTHENTICATED)) {
-        node->statistics.output_buffer_closed++;
-        node_log(node, NODE_LOG_WARNING, "Client %s closed: %zu bytes of replies wait, more than its limit",
-                 session->peer_address, unsent);
-        node_kill(node, session, false);
+        if (node_kill_over_limit(node, session))
+            node_log(node, NODE_LOG_WARNING,
+                     "Client %s closed: %zu bytes of replies wait, more than its limit",
+                     session->peer_address, unsent);
     } else if (unsent > OUTPUT_CLOGGED_SIZE) {
         session->flags |= SESSION_CLOGGED;
     }

@@ -609,7 +609,6 @@ static void begin_handover(struct node *node, struct peer *peer) {
     struct buffer message;
     begin_frame(&message, node, COMPARE_HANDOVER, &peer->leftover);
     replicate_send(node, peer);
-    peer->handover.hands_over = true;
     buffer_release(&peer->next_question[COMPARE_HANDOVER]);
     if (peer_is_linked(peer) && comparer_begin(&peer->handover, node->keyspace, &peer->leftover, false,
                                                &message, &node->cluster->compare_statistics))

@@ -168,6 +168,8 @@ void node_raise(struct node *node, struct session *session);
 
 /* Marks a session to be closed: now (nothing more is sent), or after its replies. */
 void node_kill(struct node *node, struct session *session, bool after_reply);
+/* Closes one whose unread replies are more than its limit: now, and counted. false: it is being closed already. */
+bool node_kill_over_limit(struct node *node, struct session *session);
 
 /* Appends bytes to a session's output that do not belong to its own command (MONITOR lines, pushes). */
 void node_push(struct node *node, struct session *session, const void *data, size_t size);

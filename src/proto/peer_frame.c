@@ -146,21 +146,6 @@ static void *take_payload(struct peer_frame_reader *reader, const char *bytes, s
     return taken(reader);
 }
 
-/* Most numbers are short. */
-static inline bool parse_number(const char *bytes, size_t size, uint64_t *value) {
-    if (size == 0 || size > 9 || (size > 1 && bytes[0] == '0'))
-        return number_parse_uint64(bytes, size, value);
-    uint32_t sum = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint32_t digit = (uint32_t)(unsigned char)bytes[i] - '0';
-        if (digit > 9)
-            return false;
-        sum = sum * 10 + digit;
-    }
-    *value = sum;
-    return true;
-}
-
 /* A bulk string is complete (or a line of another type). hiredis has not looked at the two bytes behind it. */
 static void *take_string(const redisReadTask *task, char *bytes, size_t size) {
     struct peer_frame_reader *reader = task->privdata;
@@ -169,7 +154,7 @@ static void *take_string(const redisReadTask *task, char *bytes, size_t size) {
     uint64_t value;
     if (task->idx == ELEMENTS - 1)
         return size <= reader->payload_max ? take_payload(reader, bytes, size) : NULL;
-    if (!parse_number(bytes, size, &value))
+    if (!number_parse_uint64(bytes, size, &value))
         return NULL;
     switch (task->idx) {
     case 0:
