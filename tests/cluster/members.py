@@ -43,19 +43,9 @@ def await_members(nodes):
         raise Failure(f"{failure}: {known}") from None
 
 
-def has_equal_copies(node):
-    """Whether a node and all others have found equal what they hold together. What it holds of slots that are others' now is not asked
-    for: as long as clients write there all the time it is not dropped."""
-    info = node.info("cluster", "replication")
-    peers = [text for name, text in info.items() if re.fullmatch(r"peer\d+", name)]
-    return info["cluster_members_settled"] == info["cluster_members"] == str(len(peers) + 1) and all(
-        f"{word}," in f"{text}," for text in peers for word in ("state=up", "link=up", "agreed=yes", "hints=0"))
-
-
-def await_equal_copies(scene):
+def await_agreement(scene):
     await_members(scene.nodes)
-    eventually(lambda: all(has_equal_copies(node) for node in scene.nodes), "all nodes have found their copies equal",
-               AGREEMENT_SECONDS_MAX)
+    traffic.await_agreement(scene.nodes, AGREEMENT_SECONDS_MAX)
 
 
 # ---- Members that come and go -----------------------------------------------------------------------------------------
@@ -67,22 +57,22 @@ def coming_and_going(world):
 
     def fault():
         scene.begin_to_join(6, 1)
-        await_equal_copies(scene)
+        await_agreement(scene)
         scene.leave(2)
-        await_equal_copies(scene)
+        await_agreement(scene)
         # Dead and replaced: the new one is there before the old one is taken out.
         dead = scene.node(4), id_of(scene.node(4))
         scene.kill(4)
         scene.begin_to_join(7, 6)
         scene.pause(1)
         scene.forget(*dead)
-        await_equal_copies(scene)
+        await_agreement(scene)
         # Dead and taken out, which is all.
         dead = scene.node(5), id_of(scene.node(5))
         scene.kill(5)
         scene.pause(3)
         scene.forget(*dead)
-        await_equal_copies(scene)
+        await_agreement(scene)
 
     # Clients of those that stay; the members at the end are 1, 3, 6 and 7.
     load = scene.under(fault, [scene.node(1), scene.node(3)])
@@ -107,7 +97,7 @@ def change_while_divided(world, name, directives):
         scene.pause(3)
         expect(outcast_id in known_ids(scene.node(1)), "the smaller half knows what it cannot know")
         scene.lab.heal()
-        await_equal_copies(scene)
+        await_agreement(scene)
         scene.lab.revive(5)
         eventually(lambda: "was removed from the cluster" in outcast.log(), "node 5 is told that it is no member any more")
         scene.pause(2)
