@@ -256,14 +256,17 @@ static bool ask_keys(struct comparer *comparer, struct compare_scan *scan, struc
             compare_collect(scan, place->slot, place->first, place->last, COMPARE_KEYS_MAX - total);
         struct compare_place asked = *place;
         asked.last = (uint32_t)(end - 1);
+        bool is_whole = asked.first == 0 && asked.last == HASHES_LAST;
+        asked.is_brief = asked.is_brief && is_whole;
         if (!places_push(&comparer->asked, comparer->mem, &asked))
             return false;
-        enum compare_form form = asked.first == 0 && asked.last == HASHES_LAST ? FORM_ALL : FORM_RANGE;
-        out = encode_varint(encode_fixed(out, asked.slot, 2), scan->item_count * 4 + form);
+        enum compare_form form = asked.is_brief ? FORM_BRIEF : is_whole ? FORM_ALL : FORM_RANGE;
+        out = encode_varint(encode_fixed(out, asked.slot, 2), scan->item_count * COMPARE_FORMS + form);
         if (form == FORM_RANGE)
             out = encode_fixed(encode_fixed(out, asked.first, 4), asked.last, 4);
         for (uint32_t i = 0; i < scan->item_count; i++) {
-            out = encode_fixed(out, compare_half_hash(scan->items[i].mark), 4);
+            if (form != FORM_BRIEF)
+                out = encode_fixed(out, compare_half_hash(scan->items[i].mark), 4);
             out = encode_fixed(out, scan->items[i].mark & 0xffff, 2);
         }
         total += scan->item_count;
@@ -384,7 +387,7 @@ static bool is_worth_leaves(uint32_t ours, uint32_t theirs) {
 }
 
 static bool place_slot(struct comparer *comparer, uint32_t slot, uint32_t ours, uint32_t theirs) {
-    struct compare_place place = {.slot = (uint16_t)slot, .last = HASHES_LAST};
+    struct compare_place place = {.slot = (uint16_t)slot, .last = HASHES_LAST, .is_brief = ours == theirs};
     if (!is_worth_leaves(ours, theirs))
         return places_push(&comparer->keys, comparer->mem, &place);
     uint32_t more = ours < theirs ? theirs : ours;
@@ -516,13 +519,35 @@ static bool serve_one(struct serving *serving, uint32_t slot, const struct compa
     return true;
 }
 
+/* The keys of a place that was asked about in brief are not the same on both sides. */
+static bool ask_with_hashes(struct comparer *comparer, uint32_t slot) {
+    struct compare_place place = {.slot = (uint16_t)slot, .last = HASHES_LAST};
+    return places_push(&comparer->keys, comparer->mem, &place);
+}
+
+/* Whether there is a record for each of the wants. */
+static bool has_all(const struct compare_scan *scan, const struct compare_want *wants, uint32_t count) {
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        while (at < scan->item_count && compare_half_hash(scan->items[at].mark) < wants[i].half_hash)
+            at++;
+        if (at == scan->item_count || compare_half_hash(scan->items[at].mark) != wants[i].half_hash)
+            return false;
+    }
+    return true;
+}
+
 /* count > 0 wants of one place. */
-static bool serve(struct serving *serving, uint32_t slot, const struct compare_want *wants, uint32_t count) {
+static bool serve(struct serving *serving, const struct compare_place *place,
+                  const struct compare_want *wants, uint32_t count) {
     struct compare_scan *scan = serving->scan;
+    uint32_t slot = place->slot;
     uint32_t first = wants[0].half_hash, last = wants[count - 1].half_hash;
     if (serving->is_full || scan->walked >= scan->budget)
         return put_off(serving, slot, first, last);
     uint64_t end = compare_collect(scan, slot, first, last, COMPARE_KEYS_MAX);
+    if (place->is_brief && !has_all(scan, wants, count))
+        return ask_with_hashes(serving->comparer, slot);
     uint32_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (wants[i].half_hash >= end ||
@@ -549,14 +574,15 @@ static bool check_wants(const struct comparer *comparer, const struct keys_answe
         const struct compare_place *place = &comparer->asked.items[i];
         uint64_t least = place->first;
         uint64_t behind = i == answer->done ? answer->stopped : (uint64_t)place->last + 1;
-        uint64_t count = cursor_varint(&cursor);
+        uint64_t head = cursor_varint(&cursor), count = head >> 1;
         total += count;
         if (cursor_failed(&cursor) || count > COMPARE_KEYS_MAX || total > COMPARE_KEYS_MAX ||
-            (count > 0 && place->is_awaited))
+            (count > 0 && place->is_awaited) || (head & 1 && (count > 0 || !place->is_brief)))
             return false;
         for (uint64_t k = 0; k < count; k++) {
             struct compare_want want = compare_read_want(&cursor);
-            if (cursor_failed(&cursor) || want.half_hash < least || want.half_hash >= behind)
+            if (cursor_failed(&cursor) || want.half_hash < least || want.half_hash >= behind ||
+                (place->is_brief && want.here != HERE_ONE))
                 return false;
             least = (uint64_t)want.half_hash + 1;
         }
@@ -598,10 +624,12 @@ static bool take_keys(struct serving *serving, struct cursor *cursor) {
         return false;
     comparer->exchanged += answer.sent;
     for (uint32_t i = 0; i < comparer->asked.count && i <= answer.done; i++) {
-        uint32_t count = (uint32_t)cursor_varint(cursor);
+        const struct compare_place *place = &comparer->asked.items[i];
+        uint32_t head = (uint32_t)cursor_varint(cursor), count = head >> 1;
         for (uint32_t k = 0; k < count; k++)
             wants[k] = compare_read_want(cursor);
-        if (count > 0 && !serve(serving, comparer->asked.items[i].slot, wants, count))
+        if ((head & 1 && !ask_with_hashes(comparer, place->slot)) ||
+            (count > 0 && !serve(serving, place, wants, count)))
             return false;
     }
     return true;

@@ -11,8 +11,9 @@
  *   slots   slot, flush counter, floor (store/floors.h) and digest of the slots of small groups that differ
  *   leaves  of a slot that differs and has COMPARE_LARGE_SLOT records or more on both sides: digests of so many equal ranges of
  *           hashes that each has at most COMPARE_LEAF_RECORDS on average
- *   keys    of a smaller slot, or of leaves that differ: of every record, half of its hash and half of a digest of its version;
- *           back, of what differs, the counter of the newest dot
+ *   keys    of a smaller slot, or of leaves that differ: of every record, half of its hash and 16 bits of a digest of its version;
+ *           back, of what differs, the counter of the newest dot. Of a small slot with as many records on both sides first the digests
+ *           alone, in the order of hashes: where the keys turn out not to be the same, it is asked for once more with its hashes
  *
  * At the slots the higher flush counter is applied by who has the lower one, and so is the higher floor. While what lies below floors is being
  * dropped, a node compares as little as while its digests are being made. At the keys the answerer asks for what it lacks, and
@@ -86,6 +87,7 @@ struct compare_place {
     uint16_t slot;
     uint8_t bits;    /* so many bits of the hash are the number of the leaf; 0: keys */
     bool is_awaited; /* of keys: what the answerer has there is newer, and to be sent */
+    bool is_brief;   /* of keys: a whole slot, whose keys seem to be the same on both sides */
 };
 
 struct compare_places {

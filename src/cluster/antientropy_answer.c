@@ -278,6 +278,7 @@ static bool answer_leaves(struct answering *answering) {
 struct their_keys {
     uint32_t slot, first, last, count;
     bool is_awaited; /* what is here is to be sent */
+    bool is_brief;
     const uint8_t *marks;
 };
 
@@ -288,20 +289,22 @@ static uint64_t their_mark(const struct their_keys *keys, uint32_t i) {
 
 static bool read_keys(struct cursor *cursor, struct their_keys *keys) {
     keys->slot = cursor_u16(cursor);
-    uint64_t head = cursor_varint(cursor), form = head % 4;
+    uint64_t head = cursor_varint(cursor), form = head % COMPARE_FORMS;
     keys->is_awaited = form == FORM_AWAITED;
-    if (form == FORMS || head / 4 > (keys->is_awaited ? 0 : COMPARE_KEYS_MAX))
+    keys->is_brief = form == FORM_BRIEF;
+    if (head / COMPARE_FORMS > (keys->is_awaited ? 0 : COMPARE_KEYS_MAX))
         return false;
-    keys->first = form == FORM_ALL ? 0 : cursor_u32(cursor);
-    keys->last = form == FORM_ALL ? HASHES_LAST : form == FORM_RANGE ? cursor_u32(cursor) : keys->first;
-    keys->count = (uint32_t)(head / 4);
-    keys->marks = cursor_bytes(cursor, (size_t)keys->count * MARK_SIZE);
+    bool is_whole = form == FORM_ALL || keys->is_brief;
+    keys->first = is_whole ? 0 : cursor_u32(cursor);
+    keys->last = is_whole ? HASHES_LAST : form == FORM_RANGE ? cursor_u32(cursor) : keys->first;
+    keys->count = (uint32_t)(head / COMPARE_FORMS);
+    keys->marks = cursor_bytes(cursor, (size_t)keys->count * (keys->is_brief ? BRIEF_SIZE : MARK_SIZE));
     return !cursor_failed(cursor);
 }
 
 static bool check_marks(const struct their_keys *keys) {
     uint64_t before = (uint64_t)keys->first << 32;
-    for (uint32_t i = 0; i < keys->count; i++) {
+    for (uint32_t i = 0; i < keys->count && !keys->is_brief; i++) {
         uint64_t mark = their_mark(keys, i);
         if (mark < before || compare_half_hash(mark) > keys->last)
             return false;
@@ -410,12 +413,37 @@ static uint32_t end_of_ours(const struct compare_scan *scan, uint32_t at, uint32
     return at;
 }
 
-/* One place. *end: the half hash before which all was merged; last + 1: it is done. false: no memory. */
-static bool merge_place(struct merging *merging, const struct their_keys *theirs, uint64_t *end) {
+/* Whether what is here of a slot can be compared with the digests alone: as many records, each of which a half hash names. */
+static bool is_brief_enough(const struct compare_scan *scan, const struct their_keys *theirs, uint64_t end) {
+    bool is_so = end > HASHES_LAST && scan->item_count == theirs->count;
+    for (uint32_t i = 1; is_so && i < theirs->count; i++)
+        is_so = compare_half_hash(scan->items[i].mark) != compare_half_hash(scan->items[i - 1].mark);
+    return is_so;
+}
+
+/* The same keys, as it seems, of which some may have other versions. Returns what stands before the wants. */
+static uint32_t compare_in_brief(struct merging *merging, const struct their_keys *theirs) {
     struct compare_scan *scan = merging->scan;
-    uint8_t *count_at = merging->out;
+    uint32_t want_count = 0;
+    uint64_t end = compare_collect(scan, theirs->slot, 0, HASHES_LAST, theirs->count + 1);
+    if (!is_brief_enough(scan, theirs, end)) {
+        merging->answering->finding->has_differed = true;
+        return 1;
+    }
+    for (uint32_t i = 0; i < theirs->count; i++) {
+        const struct compare_item *item = &scan->items[i];
+        if ((item->mark & 0xffff) != load_u16(theirs->marks + (size_t)i * BRIEF_SIZE))
+            want(merging, compare_half_hash(item->mark), false, item->record, &want_count);
+    }
+    return want_count * 2;
+}
+
+/* One range. *end: the half hash before which all was merged; last + 1: it is done. Returns what stands before the wants in *head. false:
+ * no memory. */
+static bool merge_range(struct merging *merging, const struct their_keys *theirs, uint64_t *end,
+                        uint32_t *head) {
+    struct compare_scan *scan = merging->scan;
     uint32_t want_count = 0, their_at = 0, our_at = 0;
-    merging->out += WANT_COUNT_MAX;
     /* More is not looked at than can be equal or sent. */
     uint32_t sendable = merging->sent < COMPARE_KEYS_MAX ? COMPARE_KEYS_MAX - merging->sent : 1;
     *end = compare_collect(scan, theirs->slot, theirs->first, theirs->last, theirs->count + sendable);
@@ -436,9 +464,23 @@ static bool merge_place(struct merging *merging, const struct their_keys *theirs
             return false;
         merging->has_come_forward = true;
     }
+    *head = want_count * 2;
+    return true;
+}
+
+/* One place; *end as above. false: no memory. */
+static bool merge_place(struct merging *merging, const struct their_keys *theirs, uint64_t *end) {
+    uint8_t *count_at = merging->out;
+    uint32_t head;
+    merging->out += WANT_COUNT_MAX;
+    *end = (uint64_t)theirs->last + 1;
+    if (theirs->is_brief)
+        head = compare_in_brief(merging, theirs);
+    else if (!merge_range(merging, theirs, end, &head))
+        return false;
     merging->has_come_forward = true;
     /* The count is shorter than what was left for it where there are few. */
-    uint8_t *wants = encode_varint(count_at, want_count);
+    uint8_t *wants = encode_varint(count_at, head);
     size_t size = (size_t)(merging->out - count_at) - WANT_COUNT_MAX;
     memmove(wants, count_at + WANT_COUNT_MAX, size);
     merging->out = wants + size;

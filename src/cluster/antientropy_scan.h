@@ -9,16 +9,16 @@
  *           as many, and 1 less if it is lower), digest (2)
  *   leaves  count (2), then of each place: slot (2), bits (1), first leaf (4), number of leaves (2), their digests (4 each)
  *   keys    count (2), then of each place: slot (2), number of records * 4 + enum compare_form (varint); by the form the first and the
- *           last half hash (4, 4), or only one (4), or none; the records' marks, in order: half hash (4), the lower half of what else
- *           is in the mark (2)
+ *           last half hash (4, 4), or only one (4), or none; the records' marks, in order: half hash (4; not of FORM_BRIEF), digest (2)
  * Answer: kind + 128 (1), round, step (varints), and then
  *   root    1: equal, 0: not
  *   groups  one bit for each digest of the question: it differs
  *   slots   whether a flush or a floor was applied or sent (1), count (2), then of each slot that differs: slots skipped, records here (varints)
  *   leaves  one bit for each leaf of the question: it differs
  *   keys    places that were looked at to their end (2); the half hash before which all of the next place was looked at (4; 0 if there is none);
- *           records sent (2); of each place that was looked at, also in part: count (varint), then of each half hash that the asker
- *           is to see to: half hash (4), what is here (1: enum compare_here), behind HERE_ONE the counter of its newest dot (8)
+ *           records sent (2); of each place that was looked at, also in part: twice the count, and 1 more if a place in brief is to be asked
+ *           for with its hashes (varint), then of each half hash that the asker is to see to: half hash (4), what is here
+ *           (1: enum compare_here), behind HERE_ONE the counter of its newest dot (8)
  * Or, to any question: kind 128: another set is expected here.
  *
  * May touch: base, data, store. Must never know: who asks.
@@ -48,8 +48,9 @@ enum compare_form {
     FORM_ALL,
     FORM_RANGE,
     FORM_AWAITED, /* one, and no marks: what is there is to be sent */
-    FORMS
+    FORM_BRIEF    /* all, of which only the digests follow */
 };
+#define COMPARE_FORMS 4
 
 /* What the answerer has of a half hash that the asker is to see to. */
 enum compare_here {
@@ -83,9 +84,10 @@ static inline struct compare_want compare_read_want(struct cursor *cursor) {
 #define LEAVES_HEAD_SIZE  (2 + 1 + 4 + 2)
 #define KEYS_HEAD_MAX     (2 + ENCODE_VARINT_MAX + 4 + 4)
 #define MARK_SIZE         (4 + 2)
+#define BRIEF_SIZE        2
 #define WANT_SIZE_MAX     (4 + 1 + 8)
-#define WANT_COUNT_MAX    2 /* a varint up to COMPARE_KEYS_MAX */
-_Static_assert(COMPARE_KEYS_MAX < 1 << 14, "14 bits in two bytes");
+#define WANT_COUNT_MAX    2 /* a varint up to twice COMPARE_KEYS_MAX, and 1 */
+_Static_assert(COMPARE_KEYS_MAX < 1 << 13, "14 bits in two bytes");
 
 #define LEAF_BITS_MAX 24
 #define HASHES_LAST   UINT32_MAX

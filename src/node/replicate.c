@@ -331,6 +331,12 @@ struct checkpoints {
     uint64_t begun, oldest;
 };
 
+/* It is not settled, and to become so must hear that we have agreed with all the others, which the last comparison did not tell. */
+static bool waits_for_our_word(const struct node *node, const struct peer *peer) {
+    return !peer->was_settled_asked &&
+           !membership_member(node->cluster->membership, peer->member)->entry.is_settled;
+}
+
 /* The state of a comparison has changed. */
 static void note_state(struct node *node, struct peer *peer, const struct checkpoints *checkpoints) {
     switch (peer->comparer.state) {
@@ -345,9 +351,8 @@ static void note_state(struct node *node, struct peer *peer, const struct checkp
             node->cluster->must_wait_work = true;
             burial_note_equal(node, peer, checkpoints->begun, checkpoints->oldest);
         }
-        if (!peer->was_settled_asked)
-            peer->next_compare_ms =
-                node->monotonic_ms; /* once more, with our word that we are settled, as soon as we are */
+        if (waits_for_our_word(node, peer))
+            peer->next_compare_ms = node->monotonic_ms; /* once more, as soon as we can give it */
         cluster_settle(node);
         break;
     case COMPARE_EXCHANGED:
@@ -638,7 +643,7 @@ uint32_t replicate_work(struct node *node) {
             handoff_comes_first(node, peer))
             continue;
         bool is_wanted = peer->must_compare || peer->wants_compare || !peer->is_agreed ||
-                         (!peer->was_settled_asked && cluster_has_agreed(node, peer)) ||
+                         (waits_for_our_word(node, peer) && cluster_has_agreed(node, peer)) ||
                          peer->agreed_ms + COMPARE_EVERY_MS <= node->monotonic_ms;
         if (is_wanted && peer->next_compare_ms <= node->monotonic_ms &&
             are_known(node->keyspace->ledger, &peer->asked))

@@ -135,14 +135,15 @@ static void check_same_values(struct place *one, struct place *other) {
     visit_all(&telling, compare_visited);
 }
 
-/* One entry for each run of slots that were flushed together. */
-static void tell_flushes(struct telling *telling) {
-    const uint64_t *counters = telling->from->keyspace->ledger->flush_counters;
+typedef bool add_slots(struct buffer *payload, uint32_t first_slot, uint32_t last_slot, uint64_t counter);
+
+/* One entry for each run of slots that have the same counter. */
+static void tell_counters(struct telling *telling, const uint64_t *counters, add_slots *add) {
     for (uint32_t first = 0, last; first < SLOT_COUNT; first = last + 1) {
         for (last = first; last + 1 < SLOT_COUNT && counters[last + 1] == counters[first];)
             last++;
         if (counters[first] != 0)
-            CHECK(entries_add_flush(&telling->payload, first, last, counters[first]));
+            CHECK(add(&telling->payload, first, last, counters[first]));
     }
 }
 
@@ -152,7 +153,8 @@ static void check_retold(struct place *from) {
     struct telling telling = {.from = from, .to = &third};
     buffer_init(&telling.payload, &from->mem);
     entries_writer_clear(&from->writer);
-    tell_flushes(&telling);
+    tell_counters(&telling, from->keyspace->ledger->flush_counters, entries_add_flush);
+    tell_counters(&telling, from->keyspace->ledger->floors.counters, entries_add_floor);
     visit_all(&telling, tell_visited);
     CHECK(apply(&third, telling.payload.data, telling.payload.size) == ENTRIES_APPLIED);
     CHECK(third.outcome.stale == 0 && third.outcome.conflicts == 0);

@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h> /* rename() */
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "mapped_file.h"
 
 struct faults {
     int32_t write_error, sync_error, folder_sync_error, rename_error, write_max;
@@ -27,14 +27,7 @@ static const volatile struct faults
     *faults; /* NULL until the constructor has run, and where there is no file */
 
 __attribute__((constructor)) static void map_faults(void) {
-    const char *name = getenv("FAILING_DISK_FILE");
-    int fd = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    void *page = mmap(NULL, sizeof *faults, PROT_READ, MAP_SHARED, fd, 0);
-    if (page != MAP_FAILED)
-        faults = page;
-    close(fd);
+    faults = map_named_file("FAILING_DISK_FILE", sizeof *faults);
 }
 
 static int fail(int32_t error) {

@@ -8,26 +8,18 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "mapped_file.h"
+
 static const volatile int64_t *offset_s; /* NULL until the constructor has run, and where there is no file */
 
 __attribute__((constructor)) static void map_offset(void) {
-    const char *name = getenv("WRONG_CLOCK_FILE");
-    int fd = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    void *page = mmap(NULL, sizeof *offset_s, PROT_READ, MAP_SHARED, fd, 0);
-    if (page != MAP_FAILED)
-        offset_s = page;
-    close(fd);
+    offset_s = map_named_file("WRONG_CLOCK_FILE", sizeof *offset_s);
 }
 
 /* In the place of the C library's: nothing is called that could ask for the time itself. */

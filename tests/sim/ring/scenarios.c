@@ -22,6 +22,12 @@ void scenario_conditions(struct conditions *conditions, uint32_t nodes, uint32_t
     conditions->is_calm = false;
 }
 
+void scenario_strict_conditions(struct conditions *conditions, uint32_t nodes) {
+    scenario_conditions(conditions, nodes, 3, false);
+    conditions->quorum.reads = conditions->quorum.writes = 2;
+    conditions->quorum.is_strict = true;
+}
+
 /* All are there, and of one opinion. */
 void scenario_expect_settled(struct fleet *fleet, const char *when) {
     char why[256] = "";

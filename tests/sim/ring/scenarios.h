@@ -11,6 +11,8 @@
 
 /* Conditions without faults, which come from the story. */
 void scenario_conditions(struct conditions *conditions, uint32_t nodes, uint32_t copies, bool is_framed);
+/* The same with three copies, of which two must answer or acknowledge, and no stand-ins. */
+void scenario_strict_conditions(struct conditions *conditions, uint32_t nodes);
 /* The nodes begin, and find each other. */
 void scenario_begin_with(struct fleet *fleet, uint64_t seed, const struct conditions *conditions);
 void scenario_begin(struct fleet *fleet, uint64_t seed, uint32_t nodes, uint32_t late_nodes, uint32_t copies,

@@ -220,9 +220,7 @@ void scenario_f5_links(struct fleet *fleet, uint64_t seed) {
 /* A node comes back with its id and without its data: it has no vote before it has them. */
 void scenario_f15_empty(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
-    scenario_conditions(&conditions, 3, 3, false);
-    conditions.quorum.reads = conditions.quorum.writes = 2;
-    conditions.quorum.is_strict = true;
+    scenario_strict_conditions(&conditions, 3);
     scenario_begin_with(fleet, seed, &conditions);
     uint32_t from = scenario_next_sequence(fleet);
     scenario_write_all(fleet, 0);
@@ -258,9 +256,7 @@ void scenario_f15_empty(struct fleet *fleet, uint64_t seed) {
  * that could say what the value is. */
 void scenario_f15_vote(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
-    scenario_conditions(&conditions, 3, 3, false);
-    conditions.quorum.reads = conditions.quorum.writes = 2;
-    conditions.quorum.is_strict = true;
+    scenario_strict_conditions(&conditions, 3);
     conditions.quorum.timeout_ms = 100;
     scenario_begin_with(fleet, seed, &conditions);
     fleet_pass(fleet, 5 * S_NS);

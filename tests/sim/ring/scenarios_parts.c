@@ -76,9 +76,7 @@ void scenario_f10_chain(struct fleet *fleet, uint64_t seed) {
 void scenario_f10_majority(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
     uint32_t compared = 0;
-    scenario_conditions(&conditions, 3, 3, false);
-    conditions.quorum.reads = conditions.quorum.writes = 2;
-    conditions.quorum.is_strict = true;
+    scenario_strict_conditions(&conditions, 3);
     scenario_begin_with(fleet, seed, &conditions);
     scenario_write_all(fleet, 0);
     for (uint32_t round = 0; round < 6 && !world_has_failed(&fleet->world); round++) {
@@ -150,9 +148,7 @@ static void end_detour(struct fleet *fleet) {
 void scenario_f10_detour(struct fleet *fleet, uint64_t seed) {
     struct conditions conditions;
     uint32_t compared = 0;
-    scenario_conditions(&conditions, 4, 3, false);
-    conditions.quorum.reads = conditions.quorum.writes = 2;
-    conditions.quorum.is_strict = true;
+    scenario_strict_conditions(&conditions, 4);
     scenario_begin_with(fleet, seed, &conditions);
     for (uint32_t key = 0; key < 12 && !world_has_failed(&fleet->world); key++) {
         if (!is_written(fleet, key))

@@ -147,6 +147,55 @@ Test(antientropy, what_one_side_lacks_comes_from_the_other) {
     pair_release(pair);
 }
 
+/* Keys of one slot. */
+static void put_tagged(struct copy *copy, unsigned first, unsigned last, const char *value) {
+    for (unsigned i = first; i <= last; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "{tag}%u", i);
+        copy_put_text(copy, name, value);
+    }
+}
+
+/* What it costs the asker that two of so many keys of a slot differ. */
+static uint64_t cost_of_two(unsigned keys) {
+    struct pair *pair = make();
+    put_tagged(&pair->asker, 1, keys, "value");
+    cr_assert_eq(pair_converge(pair, 3), 2);
+    copy_put_text(&pair->asker, "{tag}7", "newer here");
+    copy_put_text(&pair->answerer, "{tag}8", "newer there");
+    uint64_t before = pair->asker.statistics.bytes_out;
+    cr_assert_eq(pair_converge(pair, 3), 2);
+    uint64_t cost = pair->asker.statistics.bytes_out - before;
+    expect_value(&pair->answerer, "{tag}7", "newer here");
+    expect_value(&pair->asker, "{tag}8", "newer there");
+    pair_expect_same(pair);
+    pair_release(pair);
+    return cost;
+}
+
+Test(antientropy, of_a_small_slot_with_the_same_keys_no_hashes_are_sent) {
+    cr_assert_eq(cost_of_two(20) - cost_of_two(10), 10 * 2);
+}
+
+Test(antientropy, a_small_slot_with_as_many_but_other_keys_is_compared_with_hashes) {
+    struct pair *pair = make();
+    put_tagged(&pair->asker, 1, 10, "value");
+    cr_assert_eq(pair_converge(pair, 3), 2);
+    put_tagged(&pair->asker, 11, 13, "asker's");
+    put_tagged(&pair->answerer, 14, 16, "answerer's");
+    copy_put_text(&pair->answerer, "{tag}3", "changed");
+    cr_assert_eq(pair_round(pair), COMPARE_EXCHANGED);
+    cr_assert_eq(pair->asker.statistics.slots_differed, 2); /* one of the round before */
+    expect_value(&pair->answerer, "{tag}12", "asker's");
+    expect_value(&pair->asker, "{tag}15", "answerer's");
+    expect_value(&pair->asker, "{tag}3", "changed");
+    pair_expect_same(pair);
+    cr_assert_eq(pair->asker.statistics.keys_sent, 10 + 3);
+    cr_assert_eq(pair->answerer.statistics.keys_sent, 3 + 1);
+    cr_assert_eq(pair_round(pair), COMPARE_EQUAL);
+    pair_release(pair);
+}
+
 /* INCRBY of a number that is there */
 static void add_to(struct copy *copy, const char *name, int64_t by) {
     struct argument key = {
@@ -845,7 +894,10 @@ Test(antientropy, places_that_make_no_sense_are_refused) {
                    {FORM_AWAITED, (uint32_t) ~(key.hash >> 32), 0, true},
                    {FORM_AWAITED, key.hash >> 32, 1, false},
                    {4 + FORM_AWAITED, key.hash >> 32, MARK_SIZE, false},
-                   {3, key.hash >> 32, 0, false},
+                   {4 * 2 + FORM_BRIEF, key.hash >> 32, 0, true},
+                   {4 * 2 + FORM_BRIEF, key.hash >> 32, 1, false},
+                   {4 * 3 + FORM_BRIEF, key.hash >> 32, 0, false},
+                   {4 * (COMPARE_KEYS_MAX + 1) + FORM_BRIEF, key.hash >> 32, 0, false},
                    {4 * (COMPARE_KEYS_MAX + 1) + FORM_ALL, key.hash >> 32, 0, false}};
     for (unsigned i = 0; i < sizeof awaited / sizeof *awaited; i++) {
         uint8_t body[64] = {0};

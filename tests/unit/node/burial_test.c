@@ -92,19 +92,29 @@ static void put_disk_back(struct ring_stage *stage, unsigned number, struct simu
     simulated_disk_release(kept);
 }
 
-/* ---- Tombstones go ---- */
-
-Test(burial, who_starts_without_knowing_its_members_keeps_tombstones_until_it_is_sure_to_be_alone) {
-    struct ring_stage *stage = ring_stage_begin(2, NULL);
-    struct ring_client *client = ring_connect(stage, 0);
+/* Two nodes save that half of the keys are deleted, and end. */
+static void end_both_with_tombstones(struct ring_stage *stage, struct ring_client *client) {
     set_all(client);
     delete_half(client);
     ring_turn(stage);
     save_all(stage);
     ring_kill(stage, 0);
     ring_kill(stage, 1);
+}
+
+/* The second one, whose list of members cannot be read and whose seed does not answer. */
+static void start_without_members(struct ring_stage *stage) {
     simulated_disk_put(&stage->nodes[1].disk, "dump.rdb.members", "nonsense", 8);
-    ring_start(stage, 1); /* its seed does not answer */
+    ring_start(stage, 1);
+}
+
+/* ---- Tombstones go ---- */
+
+Test(burial, who_starts_without_knowing_its_members_keeps_tombstones_until_it_is_sure_to_be_alone) {
+    struct ring_stage *stage = ring_stage_begin(2, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    end_both_with_tombstones(stage, client);
+    start_without_members(stage);
     ring_wait(stage, 5000);
     cr_assert(stage->nodes[1].node->cluster->is_joining);
     cr_assert_eq(tombstones(stage, 1), KEYS / 2);
@@ -130,16 +140,10 @@ Test(burial, a_checkpoint_of_who_is_still_joining_has_all_that_is_known_of_delet
     set_all(client);
     delete_half(client);
     wait_until_buried(stage); /* there are floors now */
-    set_all(client);
-    delete_half(client);
-    ring_turn(stage);
-    save_all(stage);
-    ring_kill(stage, 0);
-    ring_kill(stage, 1);
+    end_both_with_tombstones(stage, client);
     uint64_t floor = 0;
     for (unsigned i = 0; i < 3; i++) {
-        simulated_disk_put(&stage->nodes[1].disk, "dump.rdb.members", "nonsense", 8);
-        ring_start(stage, 1); /* its seed does not answer */
+        start_without_members(stage);
         ring_wait(stage, 1000);
         cr_assert(stage->nodes[1].node->cluster->is_joining);
         cr_assert_eq(tombstones(stage, 1), KEYS / 2);
