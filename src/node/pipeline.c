@@ -381,6 +381,8 @@ static size_t process(struct node *node, struct session *session, uint8_t *data,
                 session->input_needed = batch.request.needed;
             break;
         }
+        if (UNLIKELY(session->flags & SESSION_HELD))
+            break; /* what comes behind is looked at again when the reply before it is there */
         if (UNLIKELY(batch.status == REQUEST_BROKEN)) {
             reject_broken(node, session, batch.request.error);
             return size;

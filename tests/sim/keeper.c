@@ -220,8 +220,10 @@ static void look_at_file(struct keeper *keeper) {
 static void save_begins(struct keeper *keeper) {
     keeper->is_running = true;
     keeper->troubles = keeper->machine->troubles;
-    keeper->had_trouble = keeper->machine->has_trouble;
+    /* What has failed in this turn may have done so behind its begin. */
+    keeper->had_trouble = keeper->machine->has_trouble || keeper->machine->memory_failed;
     take_model(keeper, &keeper->running);
+    keeper->latest_ms = keeper->running.taken_ms;
     keeper->running.number = ++keeper->images_taken;
     world_note(keeper->world, "image %llu: %zu keys", (unsigned long long)keeper->running.number,
                keeper->running.count);
@@ -363,7 +365,7 @@ void keeper_begun(struct keeper *keeper) {
 
 void keeper_turn(struct keeper *keeper) {
     int64_t now_ms = world_wall_us(keeper->world) / 1000;
-    if (keeper->is_loading && now_ms > keeper->latest_ms)
+    if (now_ms > keeper->latest_ms)
         keeper->latest_ms = now_ms;
 }
 
@@ -410,7 +412,7 @@ static void ends_by_itself(struct keeper *keeper) {
         return;
     take_model(keeper, &now);
     if (!keeper->has_floor || keeper->image_count != 1 ||
-        !is_same(&keeper->images[0], &now, now.taken_ms, difference))
+        !is_same(&keeper->images[0], &now, keeper->latest_ms, difference))
         world_fail(keeper->world, "I-DUR: the process ends after it has saved, but %s",
                    keeper->has_floor ? difference : "there is no checkpoint");
     image_release(keeper, &now);

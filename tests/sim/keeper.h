@@ -53,7 +53,7 @@ struct keeper {
     uint64_t file_hash;        /* of the newest checkpoint, when it was looked at last; 0: there was none */
     bool must_look;            /* a save was reported complete, and its file not yet looked at */
     bool is_loading, is_found; /* found: a process has begun to load on a disk that was not empty */
-    int64_t latest_ms;         /* wall clock while keys are loaded */
+    int64_t latest_ms;         /* wall clock while keys are loaded, and since a save has begun */
     uint64_t images_taken, files_checked;
     struct mem mem; /* of the keyspaces that files are loaded into */
 };

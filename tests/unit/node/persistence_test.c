@@ -299,6 +299,18 @@ Test(persistence, what_stands_behind_a_save_in_a_pipeline_waits_for_it) {
     place_release(&place);
 }
 
+Test(persistence, bytes_that_make_no_sense_behind_a_save_are_answered_behind_it) {
+    WITH_PLACE;
+    struct session *client = begin_and_load(&place);
+    cr_assert_str_eq(say_at_once(&place, client, "SET a 1\r\nSAVE\r\n*1\r\nnonsense"), "+OK\r\n");
+    cr_assert_not(node_wants_close(client));
+    settle(&place);
+    EXPECT_HEARD(client, "+OK\r\n-ERR Protocol error: expected '$', got 'n'\r\n");
+    cr_assert(node_wants_close(client));
+    end(&place);
+    place_release(&place);
+}
+
 Test(persistence, a_client_that_leaves_while_it_waits_is_forgotten) {
     WITH_PLACE;
     struct session *client = begin_and_load(&place), *other = conversation_client(&place.world, 2);
