@@ -478,6 +478,9 @@ static void run_exec(struct model_call *call) {
         return;
     }
     look_for_expired(call);
+    /* What is loaded changes the key that it is loaded into. */
+    if (model_saving(call->model)->is_loading && session->watched != NULL)
+        session->watch_unsure = true;
     bool was_left = call->answer != NULL && reply_is_nil(call->answer, call->answer_size);
     bool is_stale = session->watch_broken || (session->watch_unsure && was_left);
     if (reply_begins(call, "-EXECABORT Transaction discarded because of: OOM"))

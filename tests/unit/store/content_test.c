@@ -169,6 +169,29 @@ Test(content, of_two_records_that_hold_the_same_the_own_one_stays) {
     cr_assert_eq(there.keyspace->counters.merge_conflicts, 0);
 }
 
+static bool keeps_all(const void *context, const uint8_t *key, uint32_t key_size) {
+    (void)context, (void)key, (void)key_size;
+    return true;
+}
+
+Test(content, a_write_that_comes_again_with_what_it_has_met_takes_nothing_from_what_was_seen) {
+    for (unsigned i = 0; i < 3; i++)
+        all[i]->keyspace->keeps_siblings = keeps_all;
+    cr_assert(copy_put(&third, "a", "old", EXPIRY_NONE));
+    cr_assert(copy_delete(&third, "a"));
+    cr_assert(copy_put(&there, "a", "loser", EXPIRY_NONE));
+    keyspace_set_time(here.keyspace, NOW_MS + 10);
+    cr_assert(copy_put(&here, "a", "winner", EXPIRY_NONE));
+    (void)bring(&here, &third, "a");
+    cr_assert_eq(dots_of(&third, "a"), 2); /* its deletion has lost, but is known */
+    (void)bring(&there, &here, "a");
+    cr_assert(bring(&here, &third, "a"));
+    copy_holds(&third, "a", "winner");
+    cr_assert_neq(record_state_size(copy_find(&third, "a")), 0);
+    cr_assert_eq(dots_of(&third, "a"), 3);
+    cr_assert_eq(digest_of(&third, "a"), digest_of(&here, "a"));
+}
+
 Test(content, an_older_copy_that_was_folded_away_loses_as_it_would_have_before) {
     cr_assert(copy_put(&third, "a", "old", EXPIRY_NONE));
     (void)bring(&third, &here, "a");
