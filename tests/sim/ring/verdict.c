@@ -78,6 +78,20 @@ bool fleet_has_met(const struct fleet *fleet, char why[256]) {
     return true;
 }
 
+/* Whose heartbeat stands still may be called down at any moment, also when the path to it has just been mended: then others take over
+ * what it coordinates. */
+static bool suspects_nobody(const struct fleet *fleet, uint32_t number, char why[256]) {
+    const struct membership *membership = cluster_of(fleet, number)->membership;
+    for (uint32_t i = 1; i < membership_count(membership); i++) {
+        const struct member *member = membership_member(membership, (uint16_t)i);
+        if (member->state != MEMBER_SUSPECT)
+            continue;
+        snprintf(why, 256, "node %u suspects node %u", number, fleet_find_id(fleet, member->entry.id));
+        return false;
+    }
+    return true;
+}
+
 static bool agree_on_members(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet), members = 0;
     for (uint32_t i = 0; i < fleet->station_count; i++)
@@ -103,7 +117,7 @@ static bool agree_on_members(const struct fleet *fleet, char why[256]) {
             snprintf(why, 256, "nodes %u and %u are of different clusters", first, i);
         else if (members > 1 && !cluster->is_settled)
             snprintf(why, 256, "node %u is not settled", i);
-        else
+        else if (suspects_nobody(fleet, i, why))
             continue;
         return false;
     }
