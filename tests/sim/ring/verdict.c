@@ -166,6 +166,24 @@ static bool is_gone(const struct record *record) {
     return record == NULL || record_type(record) == RECORD_TOMBSTONE;
 }
 
+/* Whether the node that executes a key's commands has a stub of this very record: by a clock that was ahead its time had come there.
+ * What is a stub has the version of what has expired; a deletion has one of its own. */
+static bool has_expired_for_all(struct fleet *fleet, uint32_t key, uint32_t holder,
+                                const struct record *record) {
+    const struct cluster *cluster = cluster_of(fleet, first_member(fleet));
+    uint32_t executes = station_of(fleet, cluster, cluster->routes[fleet->history.keys[key].slot]);
+    if (executes == STATIONS_MAX || record_expiry_ms(record) == RECORD_NO_EXPIRY)
+        return false;
+    const struct station *station = &fleet->stations[executes];
+    const struct record *stub = inspector_record(&fleet->inspector, station, key);
+    if (stub == NULL || record_type(stub) != RECORD_TOMBSTONE)
+        return false;
+    struct known_version version, expired;
+    inspector_version(&fleet->inspector, &fleet->stations[holder], record, &version);
+    inspector_version(&fleet->inspector, station, stub, &expired);
+    return inspector_same_write(&fleet->inspector, &version, &expired);
+}
+
 static bool agree_on_key(struct fleet *fleet, uint32_t key, uint32_t holders, char why[256]) {
     const struct record *first = NULL;
     uint32_t first_holder = STATIONS_MAX;
@@ -379,8 +397,9 @@ static void check_read(void *context, uint32_t key, const uint8_t *data, size_t 
     fleet->final_reads++;
     bool is_volatile = fleet->history.keys[key].kind == KEY_VOLATILE;
     /* It may be gone any moment, or has been when the reply was on its way; or is so only by this holder's clock, and has left a stub
-     * (that it is one, and no later deletion, was looked at when the nodes had settled). */
-    if ((is_string && !is_alive(fleet, record)) || (is_volatile && !is_string))
+     * (that it is one, and no later deletion, was looked at when the nodes had settled); or only by the clock of who executes reads. */
+    if ((is_string && !is_alive(fleet, record)) || (is_volatile && !is_string) ||
+        (is_string && is_volatile && data == NULL && has_expired_for_all(fleet, key, number, record)))
         return;
     bool is_right = data == NULL ? !is_string
                                  : is_string && record_value_size(record) == size &&
@@ -415,11 +434,10 @@ static void read_all_through(struct fleet *fleet, uint32_t number) {
         return;
     int64_t least = 0, most = 0;
     for (uint32_t key = 0; key < fleet->history.key_count; key++) {
-        uint32_t holders = fleet_holders(fleet, fleet->history.keys[key].slot);
-        struct record *record =
-            inspector_record(&fleet->inspector, &fleet->stations[__builtin_ctz(holders)], key);
+        uint32_t holder = (uint32_t)__builtin_ctz(fleet_holders(fleet, fleet->history.keys[key].slot));
+        struct record *record = inspector_record(&fleet->inspector, &fleet->stations[holder], key);
         bool is_string = record != NULL && record_type(record) == RECORD_STRING;
-        least += is_string && is_alive(fleet, record);
+        least += is_string && is_alive(fleet, record) && !has_expired_for_all(fleet, key, holder, record);
         most += is_string || fleet->history.keys[key].kind == KEY_VOLATILE;
     }
     if (fleet->last_number < least || fleet->last_number > most)
