@@ -54,7 +54,7 @@ static void take_key(void *context, const struct model_record *record) {
                              .value = XXH3_64bits(record->value, record->value_size),
                              .expiry_ms = record->expiry_ms,
                              .database = record->database,
-                             .shape = record->shape};
+                             .shape = model_visible_shape(record)};
     memcpy(key->key, record->key,
            record->key_size < sizeof key->key ? record->key_size : sizeof key->key - 1);
     image->has_long = image->has_long || record->key_size + record->value_size > IMAGE_LONG_SIZE;

@@ -95,6 +95,12 @@ struct model_record {
     int64_t expiry_ms; /* or MODEL_NO_EXPIRY */
 };
 
+/* What can be seen of the shape: of a long value nothing, and the server need not note what makes no difference. */
+#define MODEL_SHORT_VALUE 44
+static inline enum model_shape model_visible_shape(const struct model_record *record) {
+    return record->value_size > MODEL_SHORT_VALUE ? SHAPE_RAW : record->shape;
+}
+
 /* Visits all live keys. */
 void model_each(struct model *model, void (*visit)(void *context, const struct model_record *record),
                 void *context);

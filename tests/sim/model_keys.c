@@ -335,7 +335,8 @@ static void run_object_encoding(struct model_call *call) {
     else if (is_integer(entry, &number))
         answer_bulk_text(call, "int");
     else
-        answer_bulk_text(call, entry->shape != SHAPE_RAW && entry->value_size <= 44 ? "embstr" : "raw");
+        answer_bulk_text(call, entry->shape != SHAPE_RAW && entry->value_size <= MODEL_SHORT_VALUE ? "embstr"
+                                                                                                   : "raw");
 }
 
 static void run_object_refcount(struct model_call *call) {
