@@ -63,8 +63,12 @@ void watch_tell_database(struct model *model, uint32_t database, uint32_t other)
                 continue;
             const struct model_entry *here = entry_any(model, database, name->key, name->key_size);
             const struct model_entry *there = entry_any(model, other, name->key, name->key_size);
-            if (here != NULL || there != NULL)
-                tell_session(session, name, entry_is_live(model, here) || entry_is_live(model, there));
+            if (here == NULL && there == NULL)
+                continue;
+            bool is_sure = entry_is_live(model, here) || entry_is_live(model, there);
+            /* What had expired there comes here: it does not expire here, and the server may have let it go. */
+            name->was_ghost = name->was_ghost || !is_sure;
+            tell_session(session, name, is_sure);
         }
 }
 
