@@ -157,7 +157,7 @@ enum introduction {
     INTRODUCTION_SELF,      /* it is this very process: the address was its own */
     INTRODUCTION_REMOVED,   /* its id was removed from the cluster */
     INTRODUCTION_DUPLICATE, /* another process with this id is alive */
-    INTRODUCTION_FOREIGN,   /* it belongs to another cluster, and neither of the two is alone */
+    INTRODUCTION_FOREIGN, /* it belongs to another cluster, and does not take over this one's id, nor this node its */
     INTRODUCTION_MALFORMED,
     INTRODUCTION_NO_MEMORY
 };
@@ -166,7 +166,9 @@ enum introduction {
  * become one cluster if at least one of them is alone: it takes over the other's id (both alone: the lower id stays).
  * Deterministic, so that both ends decide alike. As nodes that start together pair off before they all know each other, a
  * cluster whose first two nodes met less than five suspect timeouts ago is still forming: it takes over a settled cluster's
- * id, and of two that are forming the lower id stays.
+ * id, and of two that are forming the lower id stays. Members of each other that belong to different clusters all the same (one has
+ * missed that an id was taken over, or came back with an old disk) become of one again: whoever has fewer others alive follows,
+ * and of equally many the lower id stays.
  *
  * Where the other is to take over this cluster's id it is welcome as a stranger: it has an index, gossip goes to it and is
  * taken from it, but it is in no count, ring or digest, its state reads MEMBER_REMOVED, and MEMBERSHIP_JOINED comes with its

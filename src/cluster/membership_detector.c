@@ -92,6 +92,7 @@ void detector_hear(struct membership *membership, uint16_t index, uint64_t heart
     one->member.heartbeat = heartbeat;
     if (how == HEARD_OF_SUSPECTED)
         return;
+    one->is_heard_here = true;
     bool is_doubtful = one->is_broken || one->member.state == MEMBER_DOWN;
     if (how == HEARD_DIRECTLY) {
         one->is_broken_refuted = false;

@@ -61,6 +61,7 @@ struct roster_member {
         is_stranger; /* it is to take over this cluster's id, and has not shown yet that it did: no member so far */
     bool is_foreign; /* a member of this cluster, as far as is known here, that says it belongs to another */
     bool is_heartbeat_known;
+    bool is_heard_here; /* since it has begun, and since this node has its cluster's present id */
     bool is_accused;
     bool is_broken;         /* a connection to it broke */
     bool is_broken_refuted; /* others heard it although no connection from here succeeds */

@@ -10,9 +10,11 @@
  */
 #include "cluster/gossip_codec.h"
 
+#include "base/encode.h"
+
 #include <string.h>
 
-#define INTRODUCTION_FORMAT 1
+#define INTRODUCTION_FORMAT 2
 
 /* Nodes that are started together, each naming the others as seeds, pair off before they all know each other; for this many
  * suspect timeouts after the first met, such groups may still become one. */
@@ -53,6 +55,8 @@ void meeting_adopt(struct membership *membership, const uint8_t their_id[CLUSTER
     if (their_rank == CLUSTER_SETTLED)
         membership->forming_until_ms = 0;
     memcpy(membership->cluster_id, their_id, CLUSTER_ID_SIZE);
+    for (uint32_t i = 1; i < membership->count; i++)
+        roster_at(membership, (uint16_t)i)->is_heard_here = false;
     membership->epoch++;
     roster_add_event(membership, MEMBERSHIP_ADOPTED, RING_NOBODY, 0);
     gossip_greet_everybody(membership);
@@ -65,29 +69,45 @@ void meeting_report_foreign(struct membership *membership, uint16_t member) {
     roster_add_event(membership, MEMBERSHIP_FOREIGN, member, 0);
 }
 
-/* Whether all other members say that they belong to the cluster of this id: then it is this node that has been left behind (it ended
- * before it had kept what it had agreed to, say). Of two that are apart so the lower id stays. */
-static bool is_left_behind(const struct membership *membership, const uint8_t id[CLUSTER_ID_SIZE]) {
-    uint32_t others = 0;
-    for (uint32_t i = 1; i < membership_count(membership); i++) {
+/* Whether a member could be of this node's cluster still. */
+static bool is_company(const struct membership *membership, const struct roster_member *one) {
+    bool is_apart = one->is_foreign && memcmp(one->foreign_id, membership->cluster_id, CLUSTER_ID_SIZE) != 0;
+    return roster_is_live(one) && !is_apart;
+}
+
+/* How many others could be of this node's cluster, or are so for certain: what is boasted of to others. A node that has just begun
+ * takes for alive whom its file names, and one that has taken over another id does not know who else did. */
+static uint32_t count_company(const struct membership *membership, bool is_certain) {
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < membership->count; i++) {
         const struct roster_member *one = roster_at(membership, (uint16_t)i);
-        if (one->is_stranger || one->member.state == MEMBER_REMOVED)
-            continue;
-        if (!one->is_foreign || memcmp(one->foreign_id, id, CLUSTER_ID_SIZE) != 0)
-            return false;
-        others++;
+        count += is_company(membership, one) &&
+                 (!is_certain || (one->is_heard_here && one->member.state == MEMBER_UP));
     }
-    return others > 1 || memcmp(id, membership->cluster_id, CLUSTER_ID_SIZE) < 0;
+    return count;
+}
+
+/* A member says that it belongs to another cluster, in which it hears so many others. Once they were of one: some have taken over
+ * another id since, and this node or the other has missed it (it ended before it had kept what it had agreed to, or came back with
+ * an old disk). So the fewer follow the more, and of equally many the lower id stays. Who is down is not waited for: it may be
+ * gone for good, and the word of that goes only to those who are of one cluster already. */
+static bool is_left_behind(const struct membership *membership, const uint8_t their_id[CLUSTER_ID_SIZE],
+                           uint32_t their_company) {
+    uint32_t company = count_company(membership, false);
+    if (company != their_company)
+        return company < their_company;
+    return memcmp(their_id, membership->cluster_id, CLUSTER_ID_SIZE) < 0;
 }
 
 /* ---- Introductions ---- */
 
 bool membership_write_introduction(const struct membership *membership, struct buffer *introduction) {
-    uint8_t bytes[2 + CLUSTER_ID_SIZE + GOSSIP_ENTRY_SIZE_MAX], *end = bytes;
+    uint8_t bytes[4 + CLUSTER_ID_SIZE + GOSSIP_ENTRY_SIZE_MAX], *end = bytes;
     const struct member *self = roster_self(membership);
     struct rumour rumour = {.entry = self->entry, .heartbeat = self->heartbeat};
     *end++ = INTRODUCTION_FORMAT;
     *end++ = (uint8_t)meeting_rank(membership);
+    end = encode_fixed(end, count_company(membership, true), 2);
     memcpy(end, membership->cluster_id, CLUSTER_ID_SIZE);
     end = gossip_write_entry(end + CLUSTER_ID_SIZE, &rumour);
     return buffer_append(introduction, bytes, (size_t)(end - bytes));
@@ -96,6 +116,7 @@ bool membership_write_introduction(const struct membership *membership, struct b
 struct introduction_fields {
     const uint8_t *cluster_id;
     enum cluster_rank rank;
+    uint32_t company; /* other members of its cluster that it hears */
     struct rumour rumour;
 };
 
@@ -103,6 +124,7 @@ static bool read_introduction(const uint8_t *data, size_t size, struct introduct
     struct cursor cursor = cursor_make(data, size);
     uint8_t format = cursor_u8(&cursor), rank = cursor_u8(&cursor);
     fields->rank = rank;
+    fields->company = cursor_u16(&cursor);
     fields->cluster_id = cursor_bytes(&cursor, CLUSTER_ID_SIZE);
     gossip_read_entry(&cursor, &fields->rumour);
     return format == INTRODUCTION_FORMAT && rank < CLUSTER_RANKS && !fields->rumour.is_removed &&
@@ -170,7 +192,8 @@ static enum meeting judge_known(const struct membership *membership, struct rost
     enum meeting meeting = meeting_judge(membership, fields->cluster_id, fields->rank);
     one->is_foreign = meeting == MEETING_FOREIGN && !one->is_stranger;
     memcpy(one->foreign_id, fields->cluster_id, CLUSTER_ID_SIZE);
-    return one->is_foreign && is_left_behind(membership, fields->cluster_id) ? MEETING_ADOPT : meeting;
+    return one->is_foreign && is_left_behind(membership, fields->cluster_id, fields->company) ? MEETING_ADOPT
+                                                                                              : meeting;
 }
 
 enum introduction membership_introduce(struct membership *membership, const uint8_t *data, size_t size,

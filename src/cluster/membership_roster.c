@@ -269,6 +269,7 @@ bool roster_update(struct membership *membership, uint16_t index, const struct r
     one->member.heartbeat = rumour->heartbeat;
     one->member.heard_ms = membership->now_ms;
     one->is_heartbeat_known = rumour->heartbeat > 0;
+    one->is_heard_here = false;
     one->is_broken_refuted = false;
     one->load_heartbeat = 0;
     one->rival_run = 0;

@@ -25,9 +25,9 @@
 #include <stdint.h>
 
 /* The protocol's version: nodes tell it in their first frame and speak the lower one of the two. */
-#define PEER_PROTOCOL 4
+#define PEER_PROTOCOL 5
 /* And this is the lowest one that is still spoken. */
-#define PEER_PROTOCOL_OLDEST 4
+#define PEER_PROTOCOL_OLDEST 5
 
 enum frame_kind {
     FRAME_CHALLENGE = 1, /* who I am, my random bytes: the first frame of both ends */

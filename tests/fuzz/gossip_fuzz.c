@@ -215,9 +215,10 @@ static void introduce_entry(struct place *place, struct cursor *input) {
     struct cursor entry = take_bytes(input);
     struct buffer introduction = introduction_of(place, place->node);
     uint16_t index = 0;
-    introduction.size = 2 + CLUSTER_ID_SIZE;
+    introduction.size = 4 + CLUSTER_ID_SIZE;
     introduction.data[1] = kinds & 3;
-    introduction.data[2] ^= kinds >> 2 & 1;
+    introduction.data[2] = kinds >> 3; /* others in its cluster */
+    introduction.data[4] ^= kinds >> 2 & 1;
     check_entries(entry.position, cursor_remaining(&entry));
     CHECK(buffer_append(&introduction, entry.position, cursor_remaining(&entry)));
     enum introduction verdict =

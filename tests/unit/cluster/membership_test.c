@@ -408,32 +408,115 @@ Test(membership, loaded_members_that_are_not_heard_are_suspected_and_down) {
     buffer_release(&file);
 }
 
-/* A node comes back with a file that is from before it had taken over the cluster's id: from a cluster whose id has only such bytes. */
-static void come_back_from_another_cluster(uint32_t node, uint8_t id_byte) {
-    struct buffer file = saved(node);
-    memset(file.data + 8 + 2 + NODE_ID_SIZE, id_byte, CLUSTER_ID_SIZE);
-    encode_fixed(file.data + file.size - 8, checksum_bytes(file.data, file.size - 8), 8);
-    network_kill(&network, node, true);
-    network_run(&network, 100);
+/* A node comes back with such a file as it would have kept in a cluster whose id has only such bytes. Releases the file. */
+static void come_back_with(uint32_t node, struct buffer *file, uint8_t id_byte) {
+    memset(file->data + 8 + 2 + NODE_ID_SIZE, id_byte, CLUSTER_ID_SIZE);
+    encode_fixed(file->data + file->size - 8, checksum_bytes(file->data, file->size - 8), 8);
     network_start(&network, node);
-    cr_assert(load(node, file.data, file.size));
-    buffer_release(&file);
+    cr_assert(load(node, file->data, file->size));
+    buffer_release(file);
 }
 
-Test(membership, a_node_that_all_others_have_left_behind_follows_them) {
+/* ... at once, with a file that is from before it had taken over the cluster's id. */
+static void come_back_from_another_cluster(uint32_t node, uint8_t id_byte) {
+    struct buffer file = saved(node);
+    network_kill(&network, node, true);
+    network_run(&network, 100);
+    come_back_with(node, &file, id_byte);
+}
+
+static bool is_of(uint32_t node, const uint8_t id[CLUSTER_ID_SIZE]) {
+    return memcmp(membership_cluster_id(at(node)), id, CLUSTER_ID_SIZE) == 0;
+}
+
+Test(membership, a_node_that_the_others_have_left_behind_follows_them) {
     uint8_t id[CLUSTER_ID_SIZE];
     network_form(&network, 4);
     network_run(&network, 10000);
     memcpy(id, membership_cluster_id(at(0)), CLUSTER_ID_SIZE);
     come_back_from_another_cluster(3, 0); /* the lower one, which does not count against three */
-    cr_assert_eq(network_meet(&network, 3, 0), INTRODUCTION_FOREIGN);
-    cr_assert_eq(network_meet(&network, 3, 1), INTRODUCTION_FOREIGN, "one might have stayed");
+    cr_assert_eq(network_meet(&network, 3, 0), INTRODUCTION_FOREIGN, "two might have stayed");
     cr_assert_eq(events(3, MEMBERSHIP_ADOPTED), 1, "when it joined");
-    cr_assert_eq(network_meet(&network, 3, 2), INTRODUCTION_WELCOME);
+    cr_assert_eq(network_meet(&network, 3, 1), INTRODUCTION_WELCOME);
     cr_assert_eq(events(3, MEMBERSHIP_ADOPTED), 2);
     cr_assert_neq(network_run_until(&network, network_sees_all_up, 10000), NETWORK_NEVER);
     for (uint32_t i = 0; i < 4; i++)
-        cr_assert_eq(memcmp(membership_cluster_id(at(i)), id, CLUSTER_ID_SIZE), 0, "node %u", i);
+        cr_assert(is_of(i, id), "node %u", i);
+}
+
+/* It cannot hear that one is gone for good, for that it is not of their cluster; nor of one who has come instead. */
+Test(membership, a_node_that_was_left_behind_does_not_wait_for_one_that_was_removed_meanwhile) {
+    uint8_t id[CLUSTER_ID_SIZE];
+    network_form(&network, 3);
+    network_run(&network, 10000);
+    memcpy(id, membership_cluster_id(at(1)), CLUSTER_ID_SIZE);
+    struct buffer file = saved(2);
+    network_kill(&network, 2, true);
+    network_kill(&network, 0, true);
+    network_run(&network, 5000);
+    cr_assert(membership_forget(at(1), network.nodes[0].id));
+    network_start(&network, 3);
+    network_meet(&network, 3, 1);
+    network_run(&network, 5000);
+    come_back_with(2, &file, 0);
+    network_run(&network, 20000);
+    for (uint32_t i = 1; i < 4; i++) {
+        cr_assert(is_of(i, id), "node %u", i);
+        cr_assert_eq(membership_live_count(at(i)), 3, "node %u", i);
+        cr_assert_eq(network_view(&network, i, 0)->state, MEMBER_REMOVED, "node %u", i);
+    }
+}
+
+static void come_back_apart(uint32_t count, uint32_t border) {
+    network_form(&network, count);
+    network_run(&network, 10000);
+    network_set_cut(&network, border, true);
+    for (uint32_t i = 0; i < border; i++)
+        come_back_from_another_cluster(i, 0x80);
+    network_run(&network, 10000);
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_eq(membership_live_count(at(i)), i < border ? border : count - border, "node %u", i);
+    network_set_cut(&network, border, false);
+}
+
+Test(membership, of_two_parts_of_a_cluster_that_differ_about_its_id_the_smaller_follows) {
+    uint8_t id[CLUSTER_ID_SIZE];
+    come_back_apart(5, 2);
+    memcpy(id, membership_cluster_id(at(4)), CLUSTER_ID_SIZE);
+    network_run(&network, 20000);
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert(is_of(i, id), "node %u", i);
+        cr_assert(network_sees_all_up(&network, i), "node %u", i);
+    }
+}
+
+Test(membership, of_two_equal_parts_of_a_cluster_that_differ_about_its_id_the_lower_one_stays) {
+    uint8_t id[CLUSTER_ID_SIZE];
+    come_back_apart(4, 2);
+    bool is_first_lower = memcmp(membership_cluster_id(at(0)), membership_cluster_id(at(3)), sizeof id) < 0;
+    memcpy(id, membership_cluster_id(at(is_first_lower ? 0 : 3)), sizeof id);
+    network_run(&network, 20000);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert(is_of(i, id), "node %u", i);
+        cr_assert(network_sees_all_up(&network, i), "node %u", i);
+    }
+}
+
+Test(membership, whom_a_file_names_draws_nobody_to_a_clusters_id_before_it_was_heard) {
+    uint8_t id[CLUSTER_ID_SIZE];
+    network_form(&network, 3);
+    network_run(&network, 10000);
+    memcpy(id, membership_cluster_id(at(0)), CLUSTER_ID_SIZE);
+    network_kill(&network, 1, true);
+    network_run(&network, 5000);
+    come_back_from_another_cluster(2, 0xff);
+    cr_assert_eq(network_meet(&network, 2, 0), INTRODUCTION_FOREIGN, "node 1 may be there, and is not");
+    cr_assert(is_of(0, id));
+    network_run(&network, 10000);
+    cr_assert(is_of(0, id) && is_of(2, id));
+    cr_assert_eq(membership_live_count(at(0)), 2);
+    cr_assert_eq(events(0, MEMBERSHIP_ADOPTED) + events(2, MEMBERSHIP_ADOPTED), 2,
+                 "0 and 2 when they joined, 2 again");
 }
 
 Test(membership, of_two_that_are_apart_the_lower_id_stays) {
@@ -450,6 +533,23 @@ Test(membership, of_two_that_are_apart_the_lower_id_stays) {
         cr_assert(has_same_cluster(0, 1));
         cr_assert_neq(network_run_until(&network, network_sees_all_up, 10000), NETWORK_NEVER);
     }
+}
+
+/* Node 0 does not know yet that the other one has ended, and boasts of it, to itself. */
+Test(membership, two_that_have_followed_each_other_at_the_same_moment_agree_later) {
+    network_form(&network, 2);
+    network_run(&network, 10000);
+    struct buffer file = saved(1);
+    network_kill(&network, 1, false);
+    come_back_with(1, &file, 0);
+    network_meet(&network, 1, 0);
+    cr_assert(!has_same_cluster(0, 1), "each has taken over the other's");
+    network_run(&network, 5000);
+    cr_assert(membership_live_count(at(0)) == 1 && membership_live_count(at(1)) == 1, "no gossip is taken");
+    network_meet(&network, 1, 0); /* links with who is down end */
+    network_run(&network, 1000);
+    cr_assert(has_same_cluster(0, 1));
+    cr_assert(network_sees_all_up(&network, 0) && network_sees_all_up(&network, 1));
 }
 
 Test(membership, a_damaged_file_changes_nothing) {
