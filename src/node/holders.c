@@ -174,9 +174,9 @@ uint32_t holders_stand_ins(const struct node *node, uint32_t slot, uint16_t memb
     const struct holder_set *set = holders_of(cluster, node->keyspace->ledger, slot);
     uint32_t count = 0;
     for (uint32_t i = 0; i < set->stand_in_count; i++) {
-        uint16_t member = holders_stand_ins_of(cluster, set)[i].member;
-        if (is_reachable(cluster, member))
-            members[count++] = member;
+        const struct stand_in *place = &holders_stand_ins_of(cluster, set)[i];
+        if (is_reachable(cluster, place->member) && !is_reachable(cluster, place->owner))
+            members[count++] = place->member;
     }
     return count;
 }

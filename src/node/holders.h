@@ -31,7 +31,9 @@ static inline const struct stand_in *holders_stand_ins_of(const struct cluster *
     return cluster->stand_ins[set - cluster->holder_sets].places;
 }
 
-/* The linked members that are told of a slot's changes in the place of absent holders. Returns their number. */
+/* The linked members that are told of a slot's changes in the place of holders that cannot be reached. Whose holder has just come within
+ * reach again is told, too, until the places are worked out anew, but is none of them: its copy goes to that holder, and the two are one.
+ * Returns their number. */
 uint32_t holders_stand_ins(const struct node *node, uint32_t slot, uint16_t members[RING_COPIES_MAX]);
 
 /* Whether a member holds a slot (is on its preference list). */

@@ -697,6 +697,23 @@ Test(hints, a_stand_in_is_not_counted_by_wait_and_does_not_answer_reads) {
     ring_stage_end(stage);
 }
 
+Test(hints, who_can_be_reached_again_and_its_stand_in_are_one_copy) {
+    struct ring_stage *stage = ring_stage_begin(4, "replication-factor 2\n");
+    ring_connect(stage, 0);
+    struct triple triple = find_triple(stage, 0);
+    struct node *node = stage->nodes[0].node;
+    uint32_t slot = crc16_key_slot(triple.key.text, (uint32_t)strlen(triple.key.text));
+    uint16_t members[RING_COPIES_MAX];
+    struct peer *second = cluster_peer(node->cluster, ring_member(stage, 0, triple.second));
+    second->reach.is_passed_over = true;
+    holders_work(node);
+    cr_assert_eq(holders_stand_ins(node, slot, members), 1u);
+    cr_assert_eq(number_of(stage, 0, members[0]), triple.other);
+    second->reach.is_passed_over = false; /* and in the same turn something is written */
+    cr_assert_eq(holders_stand_ins(node, slot, members), 0u);
+    ring_stage_end(stage);
+}
+
 Test(hints, with_sloppy_quorum_off_nobody_stands_in) {
     struct triple triple;
     struct ring_stage *stage =
