@@ -289,6 +289,31 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
     inspector->changes[station->number] = 0;
 }
 
+/* Whether a node holds the same as one that has a claim: what that one has merely seen (a write that has lost a conflict, say) is told by
+ * nobody, as copies are compared by what they hold. */
+static bool holds_the_same(struct inspector *inspector, uint32_t key, const struct claim *claim,
+                           uint32_t number) {
+    const struct station *station = &inspector->stations[number];
+    const struct record *record = inspector_record(inspector, station, key);
+    struct known_version version, other_version;
+    if (record == NULL)
+        return false;
+    inspector_version(inspector, station, record, &version);
+    for (uint32_t i = 0; i < inspector->station_count; i++) {
+        const struct station *other = &inspector->stations[i];
+        const struct record *theirs =
+            claim->holders >> i & 1 ? inspector_record(inspector, other, key) : NULL;
+        if (theirs == NULL)
+            continue;
+        inspector_version(inspector, other, theirs, &other_version);
+        if (inspector_same_write(inspector, &version, &other_version) &&
+            inspector_same_state(inspector, key, station->node->keyspace, record, other->node->keyspace,
+                                 theirs))
+            return true;
+    }
+    return false;
+}
+
 void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t holders) {
     for (uint32_t i = 0; i < CLAIMS_MAX; i++) {
         struct claim *claim = &inspector->claims[key * CLAIMS_MAX + i];
@@ -300,7 +325,11 @@ void inspector_check_claims(struct inspector *inspector, uint32_t key, uint32_t 
             if (station_runs(&inspector->stations[at]) &&
                 inspector_flush_counter(inspector, &inspector->stations[at], key) > flushed)
                 flushed = inspector_flush_counter(inspector, &inspector->stations[at], key);
-        if ((claim->holders & holders) != holders && flushed < claim->counter)
+        bool have_all = true;
+        for (uint32_t at = 0; at < inspector->station_count; at++)
+            have_all = have_all && (!((holders & ~claim->holders) >> at & 1) ||
+                                    holds_the_same(inspector, key, claim, at));
+        if (!have_all && flushed < claim->counter)
             fail_claim(inspector, key, claim, "at the end not all who should hold it do");
     }
 }
