@@ -209,7 +209,7 @@ static void tell_key(struct history *history, struct history_key *key, struct op
         return;
     if (operation_sets(operation))
         plant(history, &key->sets, operation);
-    if (operation_sets(operation) || deletes(operation))
+    if (operation_sets(operation) || (deletes(operation) && !operation->missed_some))
         plant(history, &key->overwrites, operation);
 }
 

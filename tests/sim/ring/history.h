@@ -96,6 +96,7 @@ struct operation {
     struct operation *next_open, *previous_open;
     bool is_open;
     bool was_repeated; /* it was seen with two stamps: executed in two places */
+    bool missed_some;  /* a DEL that found nothing where some of its keys should be: there it is a read */
 };
 
 /* The newest write that is old enough, and one that will be. */

@@ -227,7 +227,11 @@ bool user_judge(struct user *user, struct operation *operation, const uint8_t *r
         return true;
     case OPERATION_SETNX:
     case OPERATION_EXPIRE: return judge_number(user, operation, reply, size, 0, 1);
-    case OPERATION_DEL:
+    case OPERATION_DEL: {
+        int64_t found;
+        operation->missed_some = !reply_integer_value(reply, size, &found) || found < operation->key_count;
+        return judge_number(user, operation, reply, size, 0, operation->key_count);
+    }
     case OPERATION_EXISTS: return judge_number(user, operation, reply, size, 0, operation->key_count);
     case OPERATION_APPEND:
     case OPERATION_SETRANGE: return judge_number(user, operation, reply, size, CELL_SIZE, INT64_MAX);
