@@ -92,6 +92,19 @@ static bool suspects_nobody(const struct fleet *fleet, uint32_t number, char why
     return true;
 }
 
+/* What a node keeps for others is on its way to them: where there is one home copy alone, nothing else shows that it is behind. */
+static bool owes_nobody(const struct fleet *fleet, uint32_t number, char why[256]) {
+    const struct cluster *cluster = cluster_of(fleet, number);
+    for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
+        const struct member *member = membership_member(cluster->membership, (uint16_t)i);
+        if (member->state != MEMBER_UP || !hints_has_any(&cluster->hints, (uint16_t)i))
+            continue;
+        snprintf(why, 256, "node %u has hints for node %u", number, fleet_find_id(fleet, member->entry.id));
+        return false;
+    }
+    return true;
+}
+
 static bool agree_on_members(const struct fleet *fleet, char why[256]) {
     uint32_t first = first_member(fleet), members = 0;
     for (uint32_t i = 0; i < fleet->station_count; i++)
@@ -117,7 +130,7 @@ static bool agree_on_members(const struct fleet *fleet, char why[256]) {
             snprintf(why, 256, "nodes %u and %u are of different clusters", first, i);
         else if (members > 1 && !cluster->is_settled)
             snprintf(why, 256, "node %u is not settled", i);
-        else if (suspects_nobody(fleet, i, why))
+        else if (suspects_nobody(fleet, i, why) && owes_nobody(fleet, i, why))
             continue;
         return false;
     }
