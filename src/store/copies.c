@@ -87,9 +87,10 @@ static struct dot value_dot_of(const struct keyspace *keyspace, const struct ver
 static const struct version *version_over(const struct keyspace *keyspace, const struct version *ours,
                                           const struct version *theirs, struct version *both) {
     struct dot our_dot = value_dot_of(keyspace, ours), their_dot = value_dot_of(keyspace, theirs);
+    if (our_dot.counter != their_dot.counter || our_dot.actor != their_dot.actor)
+        return theirs;
     *both = *theirs;
-    bool is_same_write = our_dot.counter == their_dot.counter && our_dot.actor == their_dot.actor;
-    return is_same_write && version_join(both, ours) ? both : theirs;
+    return version_join(both, ours) ? both : theirs;
 }
 
 /* Whether theirs wins where both have the same highest counter: everywhere the same. */

@@ -79,27 +79,17 @@ bool fleet_has_met(const struct fleet *fleet, char why[256]) {
 }
 
 /* Whose heartbeat stands still may be called down at any moment, also when the path to it has just been mended: then others take over
- * what it coordinates. */
-static bool suspects_nobody(const struct fleet *fleet, uint32_t number, char why[256]) {
-    const struct membership *membership = cluster_of(fleet, number)->membership;
-    for (uint32_t i = 1; i < membership_count(membership); i++) {
-        const struct member *member = membership_member(membership, (uint16_t)i);
-        if (member->state != MEMBER_SUSPECT)
-            continue;
-        snprintf(why, 256, "node %u suspects node %u", number, fleet_find_id(fleet, member->entry.id));
-        return false;
-    }
-    return true;
-}
-
-/* What a node keeps for others is on its way to them: where there is one home copy alone, nothing else shows that it is behind. */
-static bool owes_nobody(const struct fleet *fleet, uint32_t number, char why[256]) {
+ * what it coordinates. And what a node keeps for others is on its way to them: where there is one home copy alone, nothing else
+ * shows that it is behind. */
+static bool is_even_with_all(const struct fleet *fleet, uint32_t number, char why[256]) {
     const struct cluster *cluster = cluster_of(fleet, number);
     for (uint32_t i = 1; i < membership_count(cluster->membership); i++) {
         const struct member *member = membership_member(cluster->membership, (uint16_t)i);
-        if (member->state != MEMBER_UP || !hints_has_any(&cluster->hints, (uint16_t)i))
+        bool is_suspect = member->state == MEMBER_SUSPECT;
+        if (!is_suspect && (member->state != MEMBER_UP || !hints_has_any(&cluster->hints, (uint16_t)i)))
             continue;
-        snprintf(why, 256, "node %u has hints for node %u", number, fleet_find_id(fleet, member->entry.id));
+        snprintf(why, 256, "node %u %s node %u", number, is_suspect ? "suspects" : "has hints for",
+                 fleet_find_id(fleet, member->entry.id));
         return false;
     }
     return true;
@@ -130,7 +120,7 @@ static bool agree_on_members(const struct fleet *fleet, char why[256]) {
             snprintf(why, 256, "nodes %u and %u are of different clusters", first, i);
         else if (members > 1 && !cluster->is_settled)
             snprintf(why, 256, "node %u is not settled", i);
-        else if (suspects_nobody(fleet, i, why) && owes_nobody(fleet, i, why))
+        else if (is_even_with_all(fleet, i, why))
             continue;
         return false;
     }

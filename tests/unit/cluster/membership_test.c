@@ -479,15 +479,19 @@ static void come_back_apart(uint32_t count, uint32_t border) {
     network_set_cut(&network, border, false);
 }
 
+static void expect_one_cluster(uint32_t count, const uint8_t id[CLUSTER_ID_SIZE]) {
+    network_run(&network, 20000);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert(is_of(i, id), "node %u", i);
+        cr_assert(network_sees_all_up(&network, i), "node %u", i);
+    }
+}
+
 Test(membership, of_two_parts_of_a_cluster_that_differ_about_its_id_the_smaller_follows) {
     uint8_t id[CLUSTER_ID_SIZE];
     come_back_apart(5, 2);
     memcpy(id, membership_cluster_id(at(4)), CLUSTER_ID_SIZE);
-    network_run(&network, 20000);
-    for (uint32_t i = 0; i < 5; i++) {
-        cr_assert(is_of(i, id), "node %u", i);
-        cr_assert(network_sees_all_up(&network, i), "node %u", i);
-    }
+    expect_one_cluster(5, id);
 }
 
 Test(membership, of_two_equal_parts_of_a_cluster_that_differ_about_its_id_the_lower_one_stays) {
@@ -495,11 +499,7 @@ Test(membership, of_two_equal_parts_of_a_cluster_that_differ_about_its_id_the_lo
     come_back_apart(4, 2);
     bool is_first_lower = memcmp(membership_cluster_id(at(0)), membership_cluster_id(at(3)), sizeof id) < 0;
     memcpy(id, membership_cluster_id(at(is_first_lower ? 0 : 3)), sizeof id);
-    network_run(&network, 20000);
-    for (uint32_t i = 0; i < 4; i++) {
-        cr_assert(is_of(i, id), "node %u", i);
-        cr_assert(network_sees_all_up(&network, i), "node %u", i);
-    }
+    expect_one_cluster(4, id);
 }
 
 Test(membership, whom_a_file_names_draws_nobody_to_a_clusters_id_before_it_was_heard) {
