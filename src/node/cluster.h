@@ -83,6 +83,7 @@ struct peer {
     struct peer_link *out,
         *in;               /* called by this node, called by it; NULL: there is none (ready links only) */
     uint64_t call_id;      /* of the call that is under way; 0: none */
+    uint64_t called_ms;    /* since when */
     uint64_t next_call_ms; /* not before */
     uint32_t failed_calls;
     struct reach reach;

@@ -58,12 +58,48 @@ static void log_peer(struct node *node, const struct peer *peer, const char *wha
 
 /* ---- Reach ---- */
 
-static void pass_over(struct node *node, struct peer *peer, const char *why) {
+static struct deeds deeds_of(const struct node *node) {
+    struct deeds deeds = {.stamp = node->keyspace->counter};
+    for (uint32_t i = 0; i < node->cluster->peer_capacity; i++) {
+        const struct peer *peer = node->cluster->peers[i];
+        if (peer == NULL)
+            continue;
+        const struct reach *reach = &peer->reach;
+        deeds.requests += peer->requests_out;
+        deeds.records +=
+            (reach->is_passed_over ? reach->records_then : peer->records_out) - reach->records_ignored;
+    }
+    return deeds;
+}
+
+/* What a peer that is passed over may lack, though those who would coordinate in its place have it. */
+enum lack {
+    LACKS_NOTHING,
+    LACKS_OURS, /* only what nobody but this node has */
+    LACKS_OTHERS
+};
+
+static enum lack lack_of(const struct node *node, const struct peer *peer) {
+    const struct cluster *cluster = node->cluster;
+    const struct deeds *before = &peer->reach.deeds, now = deeds_of(node);
+    /* What it does while it is not settled itself gives it no precedence. */
+    const struct deeds *settled = cluster->is_settled ? &now : &cluster->failover.settled_deeds;
+    if (now.requests != before->requests)
+        return LACKS_OTHERS;
+    if (settled->stamp <= before->stamp)
+        return LACKS_NOTHING;
+    if (settled->records != before->records)
+        return LACKS_OTHERS;
+    return cluster->is_settled ? LACKS_OURS : LACKS_NOTHING;
+}
+
+/* Routes are still to be made. */
+static void mark_passed(struct node *node, struct peer *peer, const char *why) {
     struct failover *failover = &node->cluster->failover;
     struct reach *reach = &peer->reach;
-    if (reach->is_passed_over || !membership_wants_link(node->cluster->membership, peer->member))
-        return;
     log_peer(node, peer, "Commands go around", why);
+    reach->deeds = deeds_of(node);
+    reach->records_then = peer->records_out;
     reach->is_passed_over = true;
     reach->was_told = false;
     reach->passed_ms = node->monotonic_ms;
@@ -74,16 +110,27 @@ static void pass_over(struct node *node, struct peer *peer, const char *why) {
     reach->must_prove = true;
     reach->incarnation = entry_of(node, peer)->incarnation;
     reach->version = UINT64_MAX;
+    look_soon(node, node->monotonic_ms);
+}
+
+static void pass_over(struct node *node, struct peer *peer, const char *why) {
+    if (peer->reach.is_passed_over || !membership_wants_link(node->cluster->membership, peer->member))
+        return;
+    mark_passed(node, peer, why);
     cluster_reroute(node);
     forward_give_up(node, peer);
     route_retry(node);
-    look_soon(node, node->monotonic_ms);
+}
+
+static void end_pass(struct cluster *cluster, struct peer *peer) {
+    peer->reach.is_passed_over = false;
+    peer->reach.records_ignored += peer->records_out - peer->reach.records_then;
+    cluster->failover.passed_count--;
 }
 
 static void reach_again(struct node *node, struct peer *peer) {
     log_peer(node, peer, "Commands may go to", " again");
-    peer->reach.is_passed_over = false;
-    node->cluster->failover.passed_count--;
+    end_pass(node->cluster, peer);
     cluster_reroute(node);
     route_retry(node);
 }
@@ -103,12 +150,33 @@ void failover_note_refused(struct node *node, struct peer *peer) {
     route_retry(node);
 }
 
-/* What a peer that is passed over is to be told, if it is the process that was. */
+static void forget_proof(struct cluster *cluster, struct reach *reach) {
+    cluster->failover.unproved_count -= reach->must_prove;
+    reach->must_prove = false;
+}
+
+/* What a peer that is passed over is to be told, if it is the process that was, and lacks something. Perhaps it has the same to tell: where both
+ * have written on their own, one of them is to stay settled, and whoever hears of it first gives way. */
 static void tell_passed(struct node *node, struct peer *peer) {
-    if (entry_of(node, peer)->incarnation > peer->reach.incarnation)
+    struct reach *reach = &peer->reach;
+    if (entry_of(node, peer)->incarnation > reach->incarnation) {
         reach_again(node, peer);
-    else
-        peer->reach.was_told = tell(node, peer->out, REACH_PASSED_OVER, 0, NULL);
+        return;
+    }
+    enum lack lack = lack_of(node, peer);
+    if (lack == LACKS_NOTHING) {
+        bool is_heard =
+            reach->linked_ms >= reach->passed_ms || link_heard_ms(peer->out->link) > reach->passed_ms;
+        if (is_heard) {
+            forget_proof(node->cluster, reach);
+            reach_again(node, peer);
+        }
+    } else if (lack == LACKS_OURS && peer->in == NULL &&
+               node->monotonic_ms - reach->linked_ms < timeout_ms(node)) {
+        look_soon(node, reach->linked_ms + timeout_ms(node));
+    } else {
+        reach->was_told = tell(node, peer->out, REACH_PASSED_OVER, 0, NULL);
+    }
 }
 
 static void tell_clock(struct node *node, struct peer *peer) {
@@ -118,6 +186,7 @@ static void tell_clock(struct node *node, struct peer *peer) {
 
 void failover_note_linked(struct node *node, struct peer *peer) {
     peer->reach.lost_ms = 0;
+    peer->reach.linked_ms = node->monotonic_ms;
     tell_clock(node, peer);
     if (peer->reach.is_passed_over)
         tell_passed(node, peer);
@@ -137,14 +206,12 @@ void failover_note_entries(struct node *node) {
         if (peer == NULL)
             continue;
         bool is_gone = !membership_wants_link(cluster->membership, peer->member);
-        if (peer->reach.must_prove && (is_gone || is_later(entry_of(node, peer), &peer->reach))) {
-            peer->reach.must_prove = false;
-            cluster->failover.unproved_count--;
-        }
-        if (peer->reach.is_passed_over && is_gone) {
-            peer->reach.is_passed_over = false;
-            cluster->failover.passed_count--;
-        }
+        if (peer->reach.must_prove && (is_gone || is_later(entry_of(node, peer), &peer->reach)))
+            forget_proof(cluster, &peer->reach);
+        if (peer->reach.is_passed_over && is_gone)
+            end_pass(cluster, peer);
+        if (!peer->reach.is_passed_over && !is_gone && !cluster_is_up(cluster, peer->member))
+            mark_passed(node, peer, ": it is down"); /* others coordinate in its place from now on */
         if (peer->reach.owes_around)
             look_soon(node, node->monotonic_ms);
     }
@@ -259,6 +326,7 @@ static void unsettle(struct node *node, const char *reason) {
         return;
     node_log(node, NODE_LOG_NOTICE, "This node coordinates nothing until its copies were compared: %s",
              reason);
+    cluster->failover.settled_deeds = deeds_of(node);
     cluster->is_settled = false;
     membership_set_settled(cluster->membership, false);
     for (uint32_t i = 0; i < cluster->peer_capacity; i++) {

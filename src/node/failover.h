@@ -1,7 +1,7 @@
 /* failover.h - commands go around a node that does not answer, long before it is known to be down; and what comes of that.
  *
  * Reach. A peer is *passed over* by this node while it does not answer: its link has broken and a new one is refused, or is not
- * there within failover-timeout; or it is silent: a request that should be answered at once has waited for failover-timeout, and
+ * there within failover-timeout; or it is down; or it is silent: a request that should be answered at once has waited for failover-timeout, and
  * nothing was heard on the link for as long. Commands whose coordinator it is go to the next member that can be reached
  * (node/cluster.h says which), at once; what was awaited there is sent again, or -INDETERMINATE, by the rules of node/route.h.
  * Silence is no sign while the peer runs a command for us that may take long (COMMAND_SLOW), or while this node itself was not
@@ -9,7 +9,10 @@
  *
  * Handback. Whoever was passed over is told so, on the link that is still there or the next one. It becomes unsettled then: it
  * coordinates nothing until it has been compared anew, and it says from which version of its entry on it knows. For who passed it
- * over it counts as settled from a later version on. A node that has begun anew meanwhile was compared anyway.
+ * over it counts as settled from a later version on. A node that has begun anew meanwhile was compared anyway. Nothing is told, and
+ * nothing has to be proved, where the node lacks nothing that those have who would coordinate in its place: who passed it over has asked nobody
+ * else for anything since, and has written nothing itself; or nobody else was told what it has written, and it is
+ * unsettled itself. So a node that was cut off from all others, and was passed over by them, does not unsettle them in its turn.
  *
  * Pauses. A node that finds that its loop stood still for failover-timeout (not with work of its own: by the processor time)
  * may have been passed over, and becomes unsettled before it looks at anything else.
@@ -56,6 +59,13 @@ enum leave_phase {
     LEAVE_DRAINING   /* clients are held; what was asked and written is brought to its end */
 };
 
+/* What a node has done so far: if it is the same as before, nothing was executed here, or elsewhere because of this node. */
+struct deeds {
+    uint64_t requests; /* asked of others */
+    uint64_t records;  /* told to others that were not passed over */
+    uint64_t stamp;    /* the last one given to a write */
+};
+
 /* Of a peer. */
 struct reach {
     bool is_passed_over;
@@ -63,10 +73,14 @@ struct reach {
     bool must_prove; /* its entry counts as settled only when it is later than this: */
     uint64_t incarnation, version;
     uint64_t lost_ms;   /* since when there is no link where there was one; 0: there is one, or never was */
+    uint64_t linked_ms; /* since when there is the present link */
     uint64_t passed_ms; /* since when it is passed over */
-    uint64_t told_clock_ms; /* when it was last told the time */
-    bool owes_around;       /* it leaves, and was not yet told that no request follows */
-    bool goes_around;       /* it has told us so, who leave */
+    struct deeds deeds; /* of this node, until then */
+    uint64_t records_then;    /* peer->records_out then */
+    uint64_t records_ignored; /* so many of these were told while it was passed over, now or before */
+    uint64_t told_clock_ms;   /* when it was last told the time */
+    bool owes_around;         /* it leaves, and was not yet told that no request follows */
+    bool goes_around;         /* it has told us so, who leave */
     bool
         was_late; /* it has refused requests as late: nothing is sent before all up to this one are answered */
     uint64_t resume_number;
@@ -79,8 +93,9 @@ struct failover {
     uint64_t next_ms;        /* when reach is to be looked at again */
     uint64_t timeout_ms;     /* failover-timeout then */
     uint64_t attentive_ms; /* since when the loop has turned in time: silence before it is this node's own */
-    uint64_t turn_ns, cpu_ns; /* the last turn; processor time then, or some milliseconds before */
-    uint32_t asked_wait_ms;   /* what the node has asked the world to wait */
+    uint64_t turn_ns, cpu_ns;   /* the last turn; processor time then, or some milliseconds before */
+    uint32_t asked_wait_ms;     /* what the node has asked the world to wait */
+    struct deeds settled_deeds; /* of an unsettled node: when it was settled the last time */
     enum leave_phase leave_phase;
     uint64_t leave_until_ms;
     /* Statistics */

@@ -179,6 +179,15 @@ static void end_former(struct node *node, struct peer *peer) {
         peer->settles_us = false; /* it compares when it has called */
 }
 
+/* The peer is there, for it has called: it is called, too. A call that has found nobody so far would be tried again by the system, some
+ * seconds later: another one is made, and what becomes of that one is of no interest any more. */
+static void call_again(struct node *node, struct peer *peer) {
+    peer->next_call_ms = 0;
+    peer->failed_calls = 0;
+    if (node->monotonic_ms - peer->called_ms >= CALL_AGAIN_MS)
+        peer->call_id = 0;
+}
+
 static const char *introduced(void *context, struct link *link, const uint8_t *introduction, size_t size) {
     struct peer_link *peer_link = context;
     struct node *node = peer_link->node;
@@ -213,8 +222,7 @@ static const char *introduced(void *context, struct link *link, const uint8_t *i
         burial_greet(node, peer);
     } else {
         peer->in = peer_link;
-        peer->next_call_ms = 0; /* it is there: call it, too */
-        peer->failed_calls = 0;
+        call_again(node, peer);
     }
     cluster->has_calls = true;
     return NULL;
@@ -507,6 +515,7 @@ bool node_next_call(struct node *node, struct node_call *call) {
             continue;
         const struct member_entry *entry = &membership_member(cluster->membership, peer->member)->entry;
         peer->call_id = ++cluster->next_call_id;
+        peer->called_ms = node->monotonic_ms;
         *call = (struct node_call){peer->call_id, entry->host, entry->peer_port};
         return true;
     }

@@ -326,6 +326,103 @@ Test(failover, a_node_that_one_other_cannot_reach_serves_all_the_rest) {
     ring_stage_end(stage);
 }
 
+/* Cuts a node off from all the others, until it is down for them. */
+static void isolate(struct ring_stage *stage, unsigned number) {
+    ring_isolate(stage, number, true);
+    for (unsigned other = 0; other < stage->count; other++)
+        if (other != number)
+            ring_expect_down(stage, other, number);
+}
+
+/* Time goes by until all is well again. Returns a bit for each node that was unsettled meanwhile. */
+static unsigned heal(struct ring_stage *stage, unsigned number) {
+    unsigned unsettled = 0, steps = 0;
+    bool is_whole = false;
+    ring_isolate(stage, number, false);
+    while (!is_whole) {
+        cr_assert_lt(++steps, 10000);
+        ring_wait(stage, RING_STEP_MS);
+        is_whole = true;
+        for (unsigned i = 0; i < stage->count; i++) {
+            const struct cluster *cluster = cluster_at(stage, i);
+            unsettled |= (unsigned)!cluster->is_settled << i;
+            is_whole = is_whole && cluster->is_settled &&
+                       membership_live_count(cluster->membership) == stage->count &&
+                       cluster->failover.passed_count == 0 && cluster->failover.unproved_count == 0;
+        }
+    }
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    return unsettled;
+}
+
+Test(failover, who_was_passed_over_for_nothing_that_was_written_stays_settled) {
+    struct ring_stage *stage = ring_stage_begin(5, NULL);
+    isolate(stage, 4);
+    ring_wait(stage, 1000);
+    cr_assert_eq(failover_at(stage, 4)->passed_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert(is_passed_over(stage, i, 4));
+    cr_assert_eq(heal(stage, 4), 0);
+    ring_stage_end(stage);
+}
+
+/* Clients write on both sides. calls_first: when the nodes come together, it is the one that calls. */
+static void expect_one_gives_way(bool calls_first) {
+    struct ring_stage *stage = ring_stage_begin(5, NULL);
+    struct ring_client *client = ring_connect(stage, 0), *there = ring_connect(stage, 4);
+    struct ring_key key = ring_key_of(stage, 0, 4, 0), other = ring_key_of(stage, 4, 0, 0);
+    isolate(stage, 4);
+    for (unsigned i = 0; i < 4; i++)
+        ring_expect_down(stage, 4, i);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s here", key.text), "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(there, "SET %s there", other.text), "+OK\r\n");
+    ring_wait(stage, 500);
+    for (unsigned i = 0; i < 4 && calls_first; i++)
+        ring_lose_calls(stage, i);
+    cr_assert_eq(heal(stage, 4), 1u << 4);
+    cr_assert_str_eq(ring_ask_format(there, "GET %s", key.text), "$4\r\nhere\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", other.text), "$5\r\nthere\r\n");
+    ring_stage_end(stage);
+}
+
+Test(failover, a_node_that_was_cut_off_from_all_others_unsettles_none_of_them) {
+    expect_one_gives_way(false);
+}
+
+Test(failover, a_node_that_has_written_alone_hears_the_others_before_it_tells_them) {
+    expect_one_gives_way(true);
+}
+
+/* Its links end only when it is down, and are there again before anybody has missed them for failover-timeout. */
+Test(failover, who_was_down_for_a_moment_is_told_what_was_written_meanwhile) {
+    struct ring_stage *stage = ring_stage_begin(5, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 4, 0);
+    for (unsigned i = 0; i < 4; i++)
+        ring_hold_pair(stage, i, 4, true);
+    for (unsigned i = 0, steps = 0; i < 4; i++)
+        for (; membership_live_count(cluster_at(stage, i)->membership) == 5; steps++) {
+            cr_assert_lt(steps, 1000);
+            ring_wait(stage, RING_STEP_MS);
+        }
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    cr_assert_eq(heal(stage, 4), 1u << 4);
+    ring_stage_end(stage);
+}
+
+Test(failover, who_was_called_by_a_node_that_it_calls_in_vain_calls_it_anew) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    ring_hold_pair(stage, 0, 1, true);
+    ring_cut(stage, 0, 1, false);
+    ring_wait(stage, 300);
+    ring_lose_calls(stage, 0);
+    ring_hold_pair(stage, 0, 1, false);
+    ring_wait(stage, 20);
+    cr_assert(peer_is_linked(ring_peer(stage, 0, 1)) && peer_is_linked(ring_peer(stage, 1, 0)));
+    ring_stage_end(stage);
+}
+
 /* ---- Pauses ---- */
 
 Test(failover, a_node_that_stood_still_answers_its_own_clients_with_what_others_have_written_meanwhile) {

@@ -120,7 +120,8 @@ static bool end_call(struct ring_node *of, struct ring_pipe *pipe) {
     struct ring_pipe_end *end = &pipe->ends[0];
     struct ring_node *to = pipe->ends[1].owner;
     uint64_t call_id = pipe->call_id;
-    if (to != NULL && (stage->is_held[of->number][to->number] || stage->is_held[to->number][of->number]))
+    if (pipe->is_lost ||
+        (to != NULL && (stage->is_held[of->number][to->number] || stage->is_held[to->number][of->number])))
         return false;
     pipe->call_id = 0;
     if (to == NULL || to->node == NULL || stage->is_unreachable[to->number]) {
@@ -228,6 +229,11 @@ static bool settle_peers(struct ring_node *of) {
 
 void ring_hold(struct ring_stage *stage, unsigned from, unsigned to, bool is_held) {
     stage->is_held[from][to] = is_held;
+}
+
+void ring_lose_calls(struct ring_stage *stage, unsigned from) {
+    for (struct ring_pipe *pipe = stage->pipes; pipe != NULL; pipe = pipe->next)
+        pipe->is_lost = pipe->is_lost || (pipe->call_id != 0 && pipe->ends[0].owner->number == from);
 }
 
 void ring_cut(struct ring_stage *stage, unsigned one, unsigned other, bool was_reset) {

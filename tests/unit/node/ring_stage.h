@@ -41,6 +41,7 @@ struct ring_pipe {
     struct ring_stage *stage;
     struct ring_pipe_end ends[2];
     bool was_reset; /* a process at one end was killed */
+    bool is_lost;   /* the call never ends */
     uint64_t call_id;
 };
 
@@ -124,6 +125,8 @@ bool ring_copies_are_equal(struct ring_stage *stage);
 
 /* Holds, or lets go, what is sent from one node to another. */
 void ring_hold(struct ring_stage *stage, unsigned from, unsigned to, bool is_held);
+/* What is under way of a node's calls is lost: nobody hears of them again. */
+void ring_lose_calls(struct ring_stage *stage, unsigned from);
 /* All connections between two nodes end; they may be made again. */
 void ring_cut(struct ring_stage *stage, unsigned one, unsigned other, bool was_reset);
 
