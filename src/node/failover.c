@@ -98,7 +98,8 @@ static void mark_passed(struct node *node, struct peer *peer, const char *why) {
     struct failover *failover = &node->cluster->failover;
     struct reach *reach = &peer->reach;
     log_peer(node, peer, "Commands go around", why);
-    reach->deeds = deeds_of(node);
+    if (!reach->must_prove)
+        reach->deeds = deeds_of(node); /* else what it has to prove is from before */
     reach->records_then = peer->records_out;
     reach->is_passed_over = true;
     reach->was_told = false;

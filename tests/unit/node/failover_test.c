@@ -411,6 +411,32 @@ Test(failover, who_was_down_for_a_moment_is_told_what_was_written_meanwhile) {
     ring_stage_end(stage);
 }
 
+Test(failover, who_is_passed_over_again_still_has_to_prove_itself) {
+    struct ring_stage *stage = ring_stage_begin(5, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    const struct reach *reach = &ring_peer(stage, 0, 1)->reach;
+    struct ring_key key = ring_key_of(stage, 0, 1, 0);
+    ring_hold_pair(stage, 0, 1, true);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert(reach->is_passed_over && reach->must_prove);
+        ring_hold_pair(stage, 0, 1, false);
+        for (unsigned steps = 0; reach->is_passed_over; steps++) {
+            cr_assert_lt(steps, 1000);
+            ring_step(stage);
+            stage->now_ns += 1000000;
+        }
+        cr_assert(reach->must_prove);
+        ring_part(stage, 0, 1, true);
+        ring_wait(stage, 300);
+    }
+    ring_part(stage, 0, 1, false);
+    ring_settle(stage);
+    cr_assert_not(reach->must_prove);
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
 Test(failover, who_was_called_by_a_node_that_it_calls_in_vain_calls_it_anew) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     ring_hold_pair(stage, 0, 1, true);
