@@ -2,7 +2,7 @@
  *
  * A question names keys, and the digest of what this node has of each (0: nothing). The answer: a byte, 1 if this copy is in agreement
  * (then it counts); for each key the digest of what the other has; and as entries (cluster/entries.h), with actors of their own, the
- * records of those keys whose digests differ.
+ * records of those keys whose digests differ, and the flushes of their slots.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -327,9 +327,11 @@ void quorum_answer_fetch(struct node *node, struct peer_link *link, uint64_t num
         uint64_t digest = record == NULL ? 0 : ledger_record_digest(node->keyspace, argv[i].hash, record);
         encode_fixed(answer.data + 1 + (size_t)(i - 2) * DIGEST_SIZE, digest, DIGEST_SIZE);
         is_vote = is_vote && slot_set_has(&cluster->held, argv[i].slot);
-        if (record != NULL && digest != load_u64(argv[1].data + (size_t)(i - 2) * DIGEST_SIZE))
-            is_good = entries_tell_flush(&writer, node->keyspace->ledger, &records, argv[i].slot) &&
-                      entries_add_record(&writer, &node->keyspace->actors, &records, record);
+        /* What it has and is not here was flushed, perhaps. */
+        if (digest != load_u64(argv[1].data + (size_t)(i - 2) * DIGEST_SIZE))
+            is_good =
+                entries_tell_flush(&writer, node->keyspace->ledger, &records, argv[i].slot) &&
+                (record == NULL || entries_add_record(&writer, &node->keyspace->actors, &records, record));
     }
     if (is_good) {
         answer.data[0] = is_vote;

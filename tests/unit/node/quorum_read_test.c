@@ -139,6 +139,27 @@ Test(quorum_read, absent_and_deleted_keys_are_looked_for_elsewhere_too) {
     ring_stage_end(stage);
 }
 
+Test(quorum_read, a_flush_that_the_coordinator_has_missed_is_seen) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 0);
+    struct ring_key key = ring_key_of(stage, 0, 0, 0);
+    cr_assert_str_eq(ring_ask_format(client, "SET %s v", key.text), "+OK\r\n");
+    ring_turn(stage);
+    for (unsigned i = 1; i < 3; i++) {
+        struct keyspace *keyspace = stage->nodes[i].node->keyspace;
+        struct slot_set all = {{0}};
+        slot_set_add_range(&all, 0, SLOT_COUNT);
+        cr_assert_neq(keyspace_flush_slots(keyspace, &all, keyspace_stamp(keyspace)), 0);
+        ledger_clear_effects(keyspace->ledger);
+    }
+    EXPECT_ASKED(client, "KV.QUORUM 2 1", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$-1\r\n");
+    EXPECT_ASKED(client, "KV.QUORUM 1 1", "+OK\r\n");
+    cr_assert_str_eq(ring_ask_format(client, "GET %s", key.text), "$-1\r\n");
+    ring_expect_equal_copies(stage);
+    ring_stage_end(stage);
+}
+
 Test(quorum_read, several_keys_are_asked_for_at_once_and_by_each_coordinator) {
     struct ring_stage *stage = ring_stage_begin(3, "consistency fast-write\n");
     struct ring_client *client = ring_connect(stage, 0);
