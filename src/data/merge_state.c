@@ -473,14 +473,9 @@ static uint8_t *view_write(uint8_t *at, const struct view *view) {
     return at;
 }
 
-/* Adds the part with the lowest dot to the base, whose text is then in `text`. A base that is no number takes none: the part is
- * hidden, and dropped. */
-static void fold_lowest_part(struct view *view, char text[NUMBER_LONG_DOUBLE_SIZE]) {
-    uint32_t lowest = 0;
-    for (uint32_t i = 1; i < view->part_count; i++)
-        if (view->parts[i].dot.counter < view->parts[lowest].dot.counter)
-            lowest = i;
-    struct sum sum = {0}, part = read_sum(view->parts[lowest].sum);
+/* Adds a part to the base, whose text is then in `text`. A base that is no number takes none: the part is hidden, and dropped. */
+static void fold_part(struct view *view, uint32_t at, char text[NUMBER_LONG_DOUBLE_SIZE]) {
+    struct sum sum = {0}, part = read_sum(view->parts[at].sum);
     struct base *base = &view->base;
     if (base->kind == BASE_NOTHING || sum_of_text(base->text, base->size, &sum)) {
         sum_add(&sum, &part);
@@ -489,8 +484,56 @@ static void fold_lowest_part(struct view *view, char text[NUMBER_LONG_DOUBLE_SIZ
         base->kind = BASE_NUMBER;
     }
     view->part_count--;
-    memmove(&view->parts[lowest], &view->parts[lowest + 1],
-            (view->part_count - lowest) * sizeof view->parts[0]);
+    memmove(&view->parts[at], &view->parts[at + 1], (view->part_count - at) * sizeof view->parts[0]);
+}
+
+static void fold_lowest_part(struct view *view, char text[NUMBER_LONG_DOUBLE_SIZE]) {
+    uint32_t lowest = 0;
+    for (uint32_t i = 1; i < view->part_count; i++)
+        if (view->parts[i].dot.counter < view->parts[lowest].dot.counter)
+            lowest = i;
+    fold_part(view, lowest, text);
+}
+
+static bool covers(const struct version *version, struct dot dot) {
+    for (uint32_t i = 0; i < version->count; i++)
+        if (version->dots[i].actor == dot.actor)
+            return version->dots[i].counter >= dot.counter;
+    return false;
+}
+
+/* See merge_state_cover(). */
+static void cover(struct view *view, const struct version *version, struct dot dot,
+                  char text[NUMBER_LONG_DOUBLE_SIZE]) {
+    bool is_covered = view->base.dot.counter == 0 || covers(version, view->base.dot);
+    for (uint32_t i = view->part_count; i-- > 0;)
+        if (!covers(version, view->parts[i].dot)) {
+            fold_part(view, i, text);
+            is_covered = false;
+        }
+    if (!is_covered)
+        view->base.dot = dot;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < view->sibling_count; i++)
+        if (covers(version, view->siblings[i].dot))
+            view->siblings[kept++] = view->siblings[i];
+    view->sibling_count = kept;
+}
+
+static bool append_view(struct buffer *out, const struct view *view) {
+    if (!buffer_reserve(out, view_size_max(view)))
+        return false;
+    out->size = (size_t)(view_write(out->data + out->size, view) - out->data);
+    return true;
+}
+
+bool merge_state_cover(struct buffer *out, const uint8_t *state, size_t size, const struct version *version,
+                       struct dot dot) {
+    struct view view;
+    char text[NUMBER_LONG_DOUBLE_SIZE];
+    view_of_state(&view, state, size);
+    cover(&view, version, dot, text);
+    return append_view(out, &view);
 }
 
 /* ---- Adding -------------------------------------------------------------------------------------------------------------- */
@@ -560,7 +603,8 @@ static void gather_past(struct view *view, const struct merge_past *past, struct
 }
 
 bool merge_state_add(struct buffer *state, const struct record_parts *old, bool is_gone, struct dot dot,
-                     const struct amount *amount, const struct merge_past *past) {
+                     const struct amount *amount, const struct merge_past *past,
+                     const struct version *version) {
     struct view view;
     struct sum sum = sum_of_amount(amount);
     uint8_t bytes[1 + 16];
@@ -582,14 +626,9 @@ bool merge_state_add(struct buffer *state, const struct record_parts *old, bool 
     }
     write_sum(bytes, &sum);
     view.parts[at] = (struct part){.dot = dot, .sum = bytes};
-    if (view.part_count > VERSION_DOTS_MAX) {
-        fold_lowest_part(&view, text);
-        view.base.dot = dot;
-    }
-    if (!buffer_reserve(state, view_size_max(&view)))
-        return false;
-    state->size = (size_t)(view_write(state->data + state->size, &view) - state->data);
-    return true;
+    if (version != NULL)
+        cover(&view, version, dot, text);
+    return append_view(state, &view);
 }
 
 /* ---- Merging ------------------------------------------------------------------------------------------------------------- */
@@ -600,13 +639,6 @@ static int compare_dots(const struct merge_context *context, struct dot one, str
     return one.actor == other.actor || one.counter == 0
                ? 0
                : context->compare_actors(context->context, one.actor, other.actor);
-}
-
-static bool covers(const struct version *version, struct dot dot) {
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].actor == dot.actor)
-            return version->dots[i].counter >= dot.counter;
-    return false;
 }
 
 /* One dot has one content; where it has not (two clocks saw a key expire differently), the same one is chosen everywhere. */

@@ -92,10 +92,18 @@ struct merge_past {
 bool merge_state_has_past(const uint8_t *state, size_t size, const struct merge_past *past);
 
 /* The state after `amount` was added by `dot` to what `old` holds (NULL: an absent key; a tombstone or an expired record: is_gone), where the
- * value is a number. Appended to `state`, into which `old` must not point; false: no memory. A counter with more actors than
- * VERSION_DOTS_MAX has the part with the lowest dot added to its base. Siblings stay; of an expired record nothing does. past: NULL: none. */
+ * value is a number. Appended to `state`, into which `old` must not point; false: no memory. Siblings stay; of an expired record nothing
+ * does. past: NULL: none. version: of the record that it is for; what that does not cover becomes what merge_state_cover() makes
+ * of it. NULL: it covers all. */
 bool merge_state_add(struct buffer *state, const struct record_parts *old, bool is_gone, struct dot dot,
-                     const struct amount *amount, const struct merge_past *past);
+                     const struct amount *amount, const struct merge_past *past,
+                     const struct version *version);
+
+/* The state where the record's version has become `version`, with `dot` as the newest, and had no room for all dots: parts that it does not
+ * cover are added to the base, which is by `dot` then; siblings that it does not cover go. Appended to `out`, into which `state`
+ * must not point. false: no memory. */
+bool merge_state_cover(struct buffer *out, const uint8_t *state, size_t size, const struct version *version,
+                       struct dot dot);
 
 /* The same in place, if that needs no other size: the part of this actor is there, of the same kind. false: nothing was changed. */
 bool merge_state_add_in_place(uint8_t *state, size_t size, struct dot dot, const struct amount *amount);

@@ -69,7 +69,8 @@ struct merge_past content_merge_past(const struct content_past *past);
 void content_settle_past(const struct content_past *past, const struct record_parts *old,
                          struct record_parts *parts, struct dot *others);
 
-/* The least version that covers what the record holds. */
-void content_version(const struct actors *actors, const struct record_parts *parts, struct version *version);
+/* The least version that covers what the record holds. false: none does, it holds more than there are dots in one (nothing here makes such
+ * a record, but one may come from elsewhere). */
+bool content_version(const struct actors *actors, const struct record_parts *parts, struct version *version);
 
 #endif

@@ -37,24 +37,29 @@ static inline uint64_t next_stamp(struct keyspace *keyspace, const struct ledger
     return keyspace->counter = version_next_counter(last, (uint64_t)keyspace->now_ms);
 }
 
-/* Takes out the dot with the lowest counter (ties: the lowest actor) of those that the old record does not hold, if there are any. */
-static void forget_oldest(const struct keyspace *keyspace, const struct record_parts *old,
-                          struct version *version) {
-    uint32_t oldest = 0;
-    bool is_held = content_holds(&keyspace->actors, old, version->dots[0]);
+/* What a dot is worth where not all can be kept: least if the old record does not hold it, most if it is somebody else's. */
+static unsigned worth_of(const struct keyspace *keyspace, const struct record_parts *old, struct dot dot) {
+    if (!content_holds(&keyspace->actors, old, dot))
+        return 0;
+    return actors_is_past(&keyspace->actors, dot.actor, keyspace->actor) ? 1 : 2;
+}
+
+/* Takes out the dot with the lowest counter (ties: the lowest actor) of those that are worth least. */
+static void forget_one(const struct keyspace *keyspace, const struct record_parts *old,
+                       struct version *version) {
+    uint32_t chosen = 0;
+    unsigned least = worth_of(keyspace, old, version->dots[0]);
     for (uint32_t i = 1; i < version->count; i++) {
-        bool is_older = version->dots[i].counter < version->dots[oldest].counter;
-        if (!is_held && !is_older)
+        unsigned worth = worth_of(keyspace, old, version->dots[i]);
+        bool is_older = version->dots[i].counter < version->dots[chosen].counter;
+        if (worth > least || (worth == least && !is_older))
             continue;
-        bool holds = content_holds(&keyspace->actors, old, version->dots[i]);
-        if (holds == is_held ? is_older : is_held) {
-            oldest = i;
-            is_held = holds;
-        }
+        chosen = i;
+        least = worth;
     }
     version->count--;
-    memmove(version->dots + oldest, version->dots + oldest + 1,
-            (version->count - oldest) * sizeof *version->dots);
+    memmove(version->dots + chosen, version->dots + chosen + 1,
+            (version->count - chosen) * sizeof *version->dots);
 }
 
 /* The other dots of a write over `old`, which others have written, too. false: some that old had are left out. */
@@ -63,14 +68,13 @@ static RARELY bool keep_others(const struct keyspace *keyspace, uint32_t slot, c
     struct record_parts old_parts;
     struct version version;
     record_parts(old, &old_parts, others);
-    bool is_folded = keyspace->ledger != NULL && old->counter <= keyspace->ledger->folds[slot];
-    if (is_folded)
-        content_version(&keyspace->actors, &old_parts, &version);
-    else
+    bool is_folded = keyspace->ledger != NULL && old->counter <= keyspace->ledger->folds[slot] &&
+                     content_version(&keyspace->actors, &old_parts, &version);
+    if (!is_folded)
         record_parts_version(&old_parts, &version);
     bool fits = version_raise(&version, parts->newest);
     if (!fits)
-        forget_oldest(keyspace, &old_parts, &version);
+        forget_one(keyspace, &old_parts, &version);
     uint32_t count = 0;
     for (uint32_t i = 0; i < version.count; i++)
         if (version.dots[i].actor != keyspace->actor)
@@ -433,6 +437,17 @@ RARELY uint64_t funnel_own_counter(const struct keyspace *keyspace, const struct
     return 0;
 }
 
+/* The merge state of parts whose version had no room for all dots, in `state`. false: no memory. */
+static bool fit_state(struct record_parts *parts, struct buffer *state) {
+    struct version version;
+    record_parts_version(parts, &version);
+    if (!merge_state_cover(state, parts->state, parts->state_size, &version, parts->newest))
+        return false;
+    parts->state = state->data;
+    parts->state_size = (uint32_t)state->size;
+    return true;
+}
+
 /* Replaces the record at entry by one with the parts' layout and merge state; its value begins with the old bytes. */
 static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct argument *key,
                     struct entry *entry, struct record_parts *parts) {
@@ -444,7 +459,11 @@ static bool rebuild(struct keyspace *keyspace, uint32_t database_index, struct a
     uint64_t base_counter = funnel_shared(keyspace, database) == NULL ? 0 : funnel_own_counter(keyspace, old);
     bool is_exact = stamp(keyspace, database, key->slot, old, parts, others);
     parts->value = NULL;
-    struct record *fresh = record_new(keyspace->mem, parts);
+    struct buffer state;
+    buffer_init(&state, keyspace->mem);
+    bool fits = LIKELY(is_exact || parts->state_size == 0) || fit_state(parts, &state);
+    struct record *fresh = fits ? record_new(keyspace->mem, parts) : NULL;
+    buffer_release(&state);
     if (fresh == NULL)
         return false;
     uint8_t *value = record_value(fresh);
@@ -583,9 +602,11 @@ static bool add_anew(struct keyspace *keyspace, struct argument *key, struct ent
     struct record *fresh = NULL;
     struct content_past past = past_of(keyspace, key->slot);
     struct merge_past merge_past = content_merge_past(&past);
+    struct version version;
+    record_parts_version(&parts, &version);
     buffer_init(&state, keyspace->mem);
     if (merge_state_add(&state, old == NULL ? NULL : &old_parts, entry->record == NULL, parts.newest, amount,
-                        &merge_past)) {
+                        &merge_past, &version)) {
         parts.state = state.data;
         parts.state_size = (uint32_t)state.size;
         content_settle_past(&past, old == NULL ? NULL : &old_parts, &parts, others);

@@ -260,8 +260,10 @@ void inspector_losing(struct inspector *inspector, struct station *station) {
             if (there == NULL)
                 continue;
             inspector_version(inspector, other, there, &theirs);
+            /* Of a counter each dot has its own part. */
             is_alike = inspector_descends(theirs.dots, theirs.count, ours.dots, ours.count) ||
-                       inspector_same_write(inspector, &theirs, &ours);
+                       (inspector->history->keys[key].kind != KEY_COUNTER &&
+                        inspector_same_write(inspector, &theirs, &ours));
             if (!is_alike)
                 break;
         }

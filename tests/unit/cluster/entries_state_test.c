@@ -46,12 +46,12 @@ static struct record_parts counter_of(struct buffer *state, uint16_t first, uint
                                  .newest = {.counter = now, .actor = first}};
     struct buffer before;
     buffer_init(&before, state->mem);
-    cr_assert(merge_state_add(&before, NULL, true, parts.newest, &amount, NULL));
+    cr_assert(merge_state_add(&before, NULL, true, parts.newest, &amount, NULL, NULL));
     parts.state = before.data;
     parts.state_size = (uint32_t)before.size;
     struct record_parts old = parts;
     parts.newest = (struct dot){.counter = now + 1, .actor = second};
-    cr_assert(merge_state_add(state, &old, false, parts.newest, &amount, NULL));
+    cr_assert(merge_state_add(state, &old, false, parts.newest, &amount, NULL, NULL));
     buffer_release(&before);
     parts.value = (const uint8_t *)"8";
     parts.state = state->data;

@@ -346,7 +346,8 @@ static void use_state(const uint8_t *state, size_t size, unsigned type) {
     cr_assert(merged.state_size == 0 || merge_state_is_valid(merged.state, merged.state_size, merged.type));
     struct amount amount = {.integer = INT64_MAX};
     buffer_clear(&any.bytes);
-    cr_assert(merge_state_add(&any.bytes, &parts, type != RECORD_STRING, dot_of(77, 1001), &amount, NULL));
+    cr_assert(
+        merge_state_add(&any.bytes, &parts, type != RECORD_STRING, dot_of(77, 1001), &amount, NULL, NULL));
     cr_assert(merge_state_is_valid(any.bytes.data, any.bytes.size, RECORD_STRING));
     (void)merge_state_add_in_place(copy, size, dot_of(1, 1001), &amount);
     merge_state_touch(copy, size, dot_of(1, 1001));

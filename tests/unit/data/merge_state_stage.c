@@ -174,7 +174,7 @@ bool add(struct world *world, struct copy *copy, struct dot dot, const struct am
         copy->expiry_ms = RECORD_NO_EXPIRY;
     copy->type = RECORD_STRING;
     buffer_clear(&world->bytes);
-    cr_assert(merge_state_add(&world->bytes, copy->exists ? &old : NULL, is_gone, dot, amount, NULL));
+    cr_assert(merge_state_add(&world->bytes, copy->exists ? &old : NULL, is_gone, dot, amount, NULL, NULL));
     cr_assert_leq(world->bytes.size, COPY_STATE_MAX);
     if (!is_gone && copy->state_size != 0 &&
         merge_state_add_in_place(copy->state, copy->state_size, dot, amount)) {

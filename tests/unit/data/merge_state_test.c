@@ -185,7 +185,7 @@ Test(merge_state, floats_of_any_size_come_back_as_they_were) {
         struct buffer one, two;
         buffer_init(&one, &nodes.mem);
         buffer_init(&two, &nodes.mem);
-        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &amount, NULL));
+        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &amount, NULL, NULL));
         cr_assert(merge_state_is_valid(one.data, one.size, RECORD_STRING));
         cr_assert(buffer_append(&two, one.data, one.size));
         cr_assert(merge_state_add_in_place(two.data, two.size, dot_of(1, 1), &none));
@@ -193,7 +193,7 @@ Test(merge_state, floats_of_any_size_come_back_as_they_were) {
         amount.real = -reals[i];
         cr_assert(merge_state_add_in_place(two.data, two.size, dot_of(1, 1), &amount));
         buffer_clear(&one);
-        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &none, NULL));
+        cr_assert(merge_state_add(&one, NULL, true, dot_of(1, 1), &none, NULL, NULL));
         cr_assert_eq(memcmp(one.data, two.data, one.size), 0, "%Lg", reals[i]);
         buffer_release(&one);
         buffer_release(&two);
@@ -240,16 +240,24 @@ Test(merge_state, floats_stop_at_the_greatest_numbers) {
     cr_assert(value == LDBL_MAX);
 }
 
-Test(merge_state, the_lowest_part_of_too_many_goes_into_the_base) {
+Test(merge_state, the_part_that_the_version_has_no_room_for_goes_into_the_base) {
     uint8_t value[] = "7";
     struct buffer one, two;
+    struct version version = {.count = 0};
+    cr_assert(version_raise(&version, dot_of(99, 5)));
     struct amount amount = {.integer = 1};
     buffer_init(&one, &nodes.mem);
     buffer_init(&two, &nodes.mem);
     struct record_parts old = {.value = value, .value_size = 1, .newest = dot_of(99, 5)};
     for (uint16_t i = 0; i <= VERSION_DOTS_MAX; i++, amount.integer++) {
+        struct dot dot = dot_of((uint16_t)(50 - i), 100 + i);
         buffer_clear(&two);
-        cr_assert(merge_state_add(&two, &old, false, dot_of((uint16_t)(50 - i), 100 + i), &amount, NULL));
+        if (!version_raise(&version, dot)) {
+            /* The base's dot goes first, as the oldest; then that of the first part, which is the last in the order of actors. */
+            version.count--;
+            cr_assert(version_raise(&version, dot));
+        }
+        cr_assert(merge_state_add(&two, &old, false, dot, &amount, NULL, &version));
         cr_assert(merge_state_is_valid(two.data, two.size, RECORD_STRING));
         struct buffer swap = one;
         one = two;
@@ -376,7 +384,7 @@ Test(merge_state, without_memory_nothing_is_made) {
     buffer_init(&none, &mem);
     struct record_parts ours = parts_of(&a), theirs = parts_of(&b), merged;
     struct amount amount = {.integer = 1};
-    cr_assert_not(merge_state_add(&none, &ours, false, dot_of(2, 3), &amount, NULL));
+    cr_assert_not(merge_state_add(&none, &ours, false, dot_of(2, 3), &amount, NULL, NULL));
     cr_assert_eq(none.size, 0);
     struct merge_context context = {.compare_actors = compare_actors, .context = &nodes};
     struct merge_side winner = {.parts = &theirs, .version = &b.version};

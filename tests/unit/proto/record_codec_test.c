@@ -153,7 +153,8 @@ Test(record_codec, the_layout_is_the_documented_one) {
 /* A counter: 5 was added by actor 3, with counter 7, to what was not there. */
 static void make_counter(struct buffer *state) {
     struct amount amount = {.integer = 5};
-    cr_assert(merge_state_add(state, NULL, true, (struct dot){.counter = 7, .actor = 3}, &amount, NULL));
+    cr_assert(
+        merge_state_add(state, NULL, true, (struct dot){.counter = 7, .actor = 3}, &amount, NULL, NULL));
 }
 
 static struct record_parts counter_parts(const struct buffer *state) {

@@ -443,7 +443,8 @@ Test(checkpoint_format, a_merge_state_stands_in_a_short_record_and_beside_a_long
     struct buffer state;
     struct amount amount = {.integer = 5};
     buffer_init(&state, &mem);
-    cr_assert(merge_state_add(&state, NULL, true, (struct dot){.counter = 7000, .actor = 2}, &amount, NULL));
+    cr_assert(
+        merge_state_add(&state, NULL, true, (struct dot){.counter = 7000, .actor = 2}, &amount, NULL, NULL));
     struct record_parts parts = parts_of("key", "5");
     parts.state = state.data;
     parts.state_size = (uint32_t)state.size;

@@ -391,6 +391,48 @@ Test(content, without_fold_points_counts_of_too_many_starts_are_gathered_all_the
     all_hold("a", sum);
 }
 
+/* What the copy writes from now on is another node's. */
+static void become(struct copy *copy, unsigned node) {
+    struct actor_identity identity = {.node_id = {0xee, (uint8_t)node}, .incarnation = 1};
+    uint16_t actor = actors_intern(&copy->keyspace->actors, &identity);
+    cr_assert_neq(actor, ACTORS_NONE);
+    keyspace_set_actor(copy->keyspace, actor);
+}
+
+static void expect_covered(struct copy *copy, const char *name) {
+    struct record_parts parts;
+    struct dot others[VERSION_DOTS_MAX];
+    struct version version;
+    record_parts(copy_find(copy, name), &parts, others);
+    record_version(copy_find(copy, name), &version);
+    cr_assert(content_is_covered(&copy->keyspace->actors, &parts, &version));
+}
+
+/* Else it would be something new to itself, and could not be folded. */
+Test(content, a_counter_holds_nothing_that_its_version_has_no_room_for) {
+    char digits[32];
+    int64_t sum = 7;
+    cr_assert(copy_put(&here, "a", "7", EXPIRY_NONE));
+    for (unsigned node = 0; node < 100; node++) {
+        become(&here, node);
+        if (node % 5 == 4) {
+            cr_assert(copy_expire(&here, "a", 4000000000000 + node));
+        } else {
+            cr_assert(copy_add(&here, "a", 1 + node));
+            sum += 1 + node;
+        }
+        expect_covered(&here, "a");
+        snprintf(digits, sizeof digits, "%lld", (long long)sum);
+        copy_holds(&here, "a", digits);
+        cr_assert(bring(&here, &there, "a"));
+        cr_assert_not(bring(&here, &there, "a"));
+        copies_agree(&here, &there);
+    }
+    fold(&here, "a");
+    cr_assert(copy_add(&here, "a", 1));
+    expect_covered(&here, "a");
+}
+
 /* A plain write of one copy, which another one does not hear of yet. */
 static void reset_count(struct copy *copy, const struct copy *deaf) {
     cr_assert(copy_put(copy, "a", "7", EXPIRY_NONE));
