@@ -800,8 +800,10 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t database_index, struct 
         watch_touch_expired(keyspace->watch, database_index, key);
     else
         watch_touch(keyspace->watch, database_index, key);
-    bool is_stub =
-        UNLIKELY(shared != NULL) && reason == REMOVE_EXPIRED && ledger_keeps_stubs(shared, key->slot);
+    /* At or below the floor everybody else has dropped it: a stub would be left alone for ever. */
+    bool is_stub = UNLIKELY(shared != NULL) && reason == REMOVE_EXPIRED &&
+                   ledger_keeps_stubs(shared, key->slot) &&
+                   record->counter > shared->floors.counters[key->slot];
     if (UNLIKELY(shared != NULL) && (reason != REMOVE_EXPIRED || is_stub)) {
         bool is_own_key =
             key->data == record_key(record); /* of the active expiry: the bytes go with the record */

@@ -5,6 +5,7 @@
 #include "checkpoint_stage.h"
 #include "company.h"
 #include "store/expire.h"
+#include "store/floors.h"
 #include "store/watch.h"
 
 static struct copy here, there;
@@ -786,4 +787,25 @@ Test(ledger, a_stub_of_the_very_version_takes_the_place_of_the_value_that_is_sti
     struct record *record = keyspace_find_record(keyspace, &key);
     cr_assert(record != NULL && record_type(record) == RECORD_TOMBSTONE);
     cr_assert(keyspace_merge(keyspace, 0, &key, &parts, &has_changed) && !has_changed);
+}
+
+/* Another node's, which a copy that had missed its stub takes for expired in the end, long after the others. */
+Test(ledger, a_key_that_expires_below_its_floor_leaves_no_stub) {
+    struct keyspace *keyspace = here.keyspace;
+    for (unsigned is_below = 0; is_below < 2; is_below++) {
+        struct argument key = {
+            .data = (const uint8_t *)(is_below ? "b" : "a"), .size = 1, .slot = ARGUMENT_NOT_PLACED};
+        struct value value = {.data = (const uint8_t *)"v", .size = 1, .expiry_ms = keyspace->now_ms + 10};
+        struct entry entry;
+        cr_assert(keyspace_put(keyspace, 0, &key, &value));
+        uint64_t digest = keyspace->ledger->digests[key.slot];
+        slot_set_add(&keyspace->ledger->stubs, key.slot);
+        if (is_below)
+            cr_assert(floors_raise(keyspace, key.slot, key.slot, keyspace->counter + FLOOR_STEP));
+        keyspace_set_time(keyspace, keyspace->now_ms + 20);
+        (void)keyspace_lookup(keyspace, 0, &key, LOOKUP_PEEK, &entry);
+        const struct record *record = keyspace_find_record(keyspace, &key);
+        cr_assert_eq(record != NULL && record_type(record) == RECORD_TOMBSTONE, !is_below);
+        cr_assert_eq(keyspace->ledger->digests[key.slot] == digest, !is_below);
+    }
 }
