@@ -318,6 +318,25 @@ Test(cluster, a_node_that_starts_again_knows_the_members_from_its_file) {
     ring_stage_end(stage);
 }
 
+/* Those who come behind its slots' holders on the ring of the others have nothing of them. */
+Test(cluster, who_starts_again_is_taken_for_a_holder_of_its_slots_before_it_is_settled) {
+    struct ring_stage *stage = ring_stage_begin(4, NULL);
+    const struct cluster *cluster = stage->nodes[0].node->cluster;
+    unsigned seen = 0;
+    ring_wait(stage, 3000);
+    ring_kill(stage, 1);
+    ring_start(stage, 1);
+    for (unsigned i = 0; i < 1000 && (seen == 0 || !stage->nodes[1].node->cluster->is_settled); i++) {
+        ring_wait(stage, RING_STEP_MS);
+        const struct member_entry *entry =
+            &membership_member(cluster->membership, ring_member(stage, 0, 1))->entry;
+        seen += entry->incarnation == 2 && !entry->is_settled;
+        cr_assert_null(cluster->settled_ring);
+    }
+    cr_assert_gt(seen, 0);
+    ring_stage_end(stage);
+}
+
 Test(cluster, all_nodes_may_start_again_at_once_by_their_files) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     ring_wait(stage, 3000);
