@@ -104,7 +104,7 @@ bool cluster_make_rings(struct node *node) {
 
 bool cluster_is_newcomer(const struct cluster *cluster, uint16_t member) {
     const struct member_entry *entry = &membership_member(cluster->membership, member)->entry;
-    return entry->incarnation <= 1 && !entry->was_settled;
+    return !entry->was_settled;
 }
 
 bool cluster_may_replace(const struct node *node) {

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "node/ring_stage.h"
+#include "node/ring_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -334,6 +334,30 @@ Test(cluster, who_starts_again_is_taken_for_a_holder_of_its_slots_before_it_is_s
         cr_assert_null(cluster->settled_ring);
     }
     cr_assert_gt(seen, 0);
+    ring_stage_end(stage);
+}
+
+Test(cluster, a_newcomer_that_starts_again_before_it_was_settled_is_still_one) {
+    struct ring_stage *stage = ring_stage_new(4, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        ring_start(stage, i);
+    ring_settle(stage);
+    const struct cluster *cluster = stage->nodes[0].node->cluster;
+    ring_hold_pair(stage, 1, 3, true); /* one that it is to be compared with */
+    ring_start(stage, 3);
+    ring_wait(stage, 500);
+    ring_kill(stage, 3);
+    ring_start(stage, 3);
+    ring_wait(stage, 500);
+    uint16_t member = ring_member(stage, 0, 3);
+    const struct member_entry *entry = &membership_member(cluster->membership, member)->entry;
+    cr_assert_geq(entry->incarnation, 2);
+    cr_assert_not(entry->is_settled);
+    cr_assert(cluster_is_newcomer(cluster, member));
+    cr_assert_not(cluster_is_newcomer(cluster, ring_member(stage, 0, 1)));
+    ring_hold_pair(stage, 1, 3, false);
+    ring_settle(stage);
+    cr_assert_not(cluster_is_newcomer(cluster, member));
     ring_stage_end(stage);
 }
 
