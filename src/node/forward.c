@@ -402,7 +402,9 @@ static bool accepts(const struct node *node, const struct command *command, unsi
     if (command == NULL || cluster->is_joining || node->persistence.is_loading)
         return false;
     if (flags & FORWARD_PART)
-        return command->flags & COMMAND_SPREAD && (cluster->spoken == NULL || may_speak(cluster, flags));
+        return command->flags & COMMAND_SPREAD &&
+               (cluster->spoken != NULL ? may_speak(cluster, flags)
+                                        : cluster_is_able(cluster, ROUTE_SELF) && gather_is_sure(node));
     if (command->first_key <= 0)
         return false;
     int last = command_last_key(command, argc);

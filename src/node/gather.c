@@ -491,9 +491,16 @@ static void ask(struct node *node, struct gather *gather, uint32_t part, struct 
     cluster->spoken = NULL;
 }
 
+bool gather_is_sure(const struct node *node) {
+    const struct cluster *cluster = node->cluster;
+    return !cluster->has_detours && node->monotonic_ms - cluster->rerouted_ms >= UNSURE_MS;
+}
+
+/* before: the same command, of which a part was lost; NULL: it begins. */
 static void spread_until(struct node *node, const struct command *command, unsigned flags,
                          const struct argument *argv, uint32_t argc, struct sink sink, uint64_t deadline_ms,
-                         bool has_run) {
+                         const struct gather *before) {
+    bool has_run = before != NULL && before->has_run;
     struct cluster *cluster = node->cluster;
     struct gather *gather = gather_new(node, command, sink, membership_count(cluster->membership), 0);
     struct spread *spread = mem_alloc(node->mem, sizeof *spread);
@@ -514,7 +521,7 @@ static void spread_until(struct node *node, const struct command *command, unsig
     spread->argv = copy;
     spread->argc = argc;
     memcpy(copy, argv, argc * sizeof *copy);
-    spread->has_sets = cluster->has_detours || node->monotonic_ms - cluster->rerouted_ms < UNSURE_MS;
+    spread->has_sets = before != NULL || !gather_is_sure(node);
     if (!choose_members(node, gather, spread->has_sets))
         take_error(node, gather, ERROR_NOBODY);
     if (command->id == COMMAND_ID_SCAN)
@@ -530,7 +537,7 @@ static void spread_until(struct node *node, const struct command *command, unsig
 
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
                    uint32_t argc, struct sink sink) {
-    spread_until(node, command, flags, argv, argc, sink, node->monotonic_ms + ROUTE_PATIENCE_MS, false);
+    spread_until(node, command, flags, argv, argc, sink, node->monotonic_ms + ROUTE_PATIENCE_MS, NULL);
 }
 
 /* The client's command once more, with the nodes that are there now. */
@@ -541,7 +548,7 @@ static void begin_anew(struct node *node, struct gather *gather) {
         give_text(node, gather->sink, out_of_memory(gather->is_write && gather->has_run));
     } else {
         spread_until(node, gather->command, gather->flags, argv, argc, gather->sink, gather->deadline_ms,
-                     gather->has_run);
+                     gather);
         mem_free(node->mem, argv, argc * sizeof *argv);
     }
     gather_free(gather);

@@ -326,9 +326,9 @@ static void answered(struct node *node, struct awaited *awaited, enum forward_ou
     case FORWARD_LATE: forwarded->is_patient = true; break;
     case FORWARD_NOT_SENT: break;
     }
-    /* A part that speaks for certain slots is of no use where the other node does not see them as its own. */
+    /* A part of a command on all slots is of no use where the other node does not see them as its own, or is not sure. */
     if (forwarded->at_member != ROUTE_NOBODY &&
-        (is_lost(node, forwarded) || (outcome == FORWARD_REFUSED && forwarded->flags & FORWARD_SECOND_HOP)))
+        (is_lost(node, forwarded) || (outcome == FORWARD_REFUSED && forwarded->flags & FORWARD_PART)))
         give_up_for_nobody(node, forwarded);
     else
         try_elsewhere(node, forwarded);

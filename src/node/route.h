@@ -105,6 +105,10 @@ void gather_split(struct node *node, const struct command *command, unsigned fla
 void gather_spread(struct node *node, const struct command *command, unsigned flags, struct argument *argv,
                    uint32_t argc, struct sink sink);
 
+/* Whether all nodes can be supposed to see the routes as this one does: they have not changed here for a while. Else whoever asks the others for
+ * their parts says which slots each is to speak for; and whoever is asked without that refuses, and is asked again with it. */
+bool gather_is_sure(const struct node *node);
+
 /* Begins those anew that have lost a node. Returns the milliseconds until the next. */
 uint32_t gather_work(struct node *node);
 void gather_release(struct node *node);

@@ -241,6 +241,27 @@ Test(gather, flushall_empties_all_nodes) {
     ring_stage_end(stage);
 }
 
+/* It coordinates nothing any more when it gets to what it was asked before it stood still. */
+Test(gather, a_node_that_has_stood_still_does_not_speak_for_slots_that_it_has_lost) {
+    struct ring_stage *stage = ring_stage_begin(3, NULL);
+    struct ring_client *client = ring_connect(stage, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        ring_fill(client, 100);
+        ring_wait(stage, 5000); /* nobody is in doubt any more */
+        ring_stop(stage, 0);
+        ring_wait(stage, 150);
+        ring_say(client, i == 0 ? "DBSIZE" : "FLUSHALL");
+        ring_wait(stage, 40);
+        ring_go_on(stage, 0, false);
+        EXPECT_HEARD(client, i == 0 ? ":100\r\n" : "+OK\r\n");
+    }
+    EXPECT_ASKED(client, "DBSIZE", ":0\r\n");
+    ring_settle(stage);
+    ring_expect_equal_copies(stage);
+    EXPECT_ASKED(client, "DBSIZE", ":0\r\n");
+    ring_stage_end(stage);
+}
+
 Test(gather, a_cluster_client_gets_the_share_of_its_node_alone) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     struct ring_client *client = ring_connect(stage, 0);
