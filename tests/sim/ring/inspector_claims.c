@@ -179,7 +179,7 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
         history_excuse(inspector->history, operation->keys[0]);
     inspector->was_alone = inspector->was_alone || somebody_is_alone(inspector);
     /* Executed where its user is connected, it is told before the turn is over; the next look may be at what it was merged with. */
-    if (operation->kind == OPERATION_RESET || operation->kind == OPERATION_DEL)
+    if (operation_writes(operation))
         for (uint32_t i = 0; i < operation->key_count; i++)
             inspector_look_everywhere(inspector, operation->keys[i]);
     if (!operation_sets(operation) || operation->key_count != 1 || somebody_is_alone(inspector))
@@ -187,8 +187,6 @@ void inspector_told(struct inspector *inspector, struct operation *operation) {
     uint32_t key = operation->keys[0];
     if (inspector->history->keys[key].kind == KEY_VOLATILE)
         return;
-    /* Executed where its user is connected, it is acknowledged before the turn is over. */
-    inspector_look_everywhere(inspector, key);
     if (operation->dot_actor == 0) {
         inspector->statistics.unseen++;
         return;
