@@ -267,7 +267,7 @@ static uint32_t sort_slots(struct node *node, const struct session_cluster *of,
                            uint16_t members[WRITTEN_SLOTS_MAX], struct slot_set sets[WRITTEN_SLOTS_MAX]) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < of->written_count; i++) {
-        uint16_t member = node->routes[of->written[i]];
+        uint16_t member = node->cluster->routes[of->written[i]]; /* there also when it is alone by now */
         uint32_t j = 0;
         while (j < count && members[j] != member)
             j++;
