@@ -244,6 +244,23 @@ Test(wait, copies_are_counted_in_rings_of_two_and_of_one) {
     ring_stage_end(stage);
 }
 
+/* A transaction waits for its node to have met others, and is executed when it has given up its seeds. */
+Test(wait, a_node_that_is_alone_by_then_answers_for_itself) {
+    struct ring_stage *stage = ring_stage_new(2, NULL);
+    stage->is_unreachable[0] = true;
+    ring_start(stage, 1);
+    struct ring_client *client = ring_connect(stage, 1);
+    ring_wait(stage, 13000);
+    EXPECT_ASKED(client, "MULTI", "+OK\r\n");
+    EXPECT_ASKED(client, "SET a v", "+QUEUED\r\n");
+    ring_say(client, "EXEC");
+    ring_say(client, "WAIT 1 50");
+    EXPECT_HEARD(client, "*1\r\n+OK\r\n");
+    EXPECT_HEARD(client, ":0\r\n");
+    cr_assert_null(stage->nodes[1].node->routes);
+    ring_stage_end(stage);
+}
+
 Test(wait, a_wait_inside_a_transaction_does_not_wait) {
     struct ring_stage *stage = ring_stage_begin(3, NULL);
     for (unsigned i = 0; i < 2; i++) {
