@@ -46,10 +46,9 @@ struct member_entry {
     uint16_t port, cluster_port, peer_port;
     char zone[MEMBER_ZONE_SIZE];
     uint32_t weight;
-    bool is_settled; /* all slots that it holds are in agreement: it may coordinate */
-    bool
-        was_settled; /* once, in this start or one before: it holds its slots, though it may lack something now */
-    bool is_leaving; /* its end is planned: it hands over what it coordinates */
+    bool is_settled;  /* all slots that it holds are in agreement: it may coordinate */
+    bool was_settled; /* once, in whichever start: it holds its slots, though it may lack something now */
+    bool is_leaving;  /* its end is planned: it hands over what it coordinates */
 };
 
 enum member_state {

@@ -110,9 +110,8 @@ bool membership_load(struct membership *membership, const uint8_t *data, size_t 
         struct rumour rumour;
         gossip_read_entry(&fields.entries.cursor, &rumour);
         roster_hear(membership, &rumour, 0);
-        struct member_entry *self = &roster_self(membership)->entry;
-        if (memcmp(rumour.entry.id, self->id, NODE_ID_SIZE) == 0)
-            self->was_settled |= rumour.entry.was_settled;
+        if (membership_find(membership, rumour.entry.id) == 0)
+            roster_self(membership)->entry.was_settled |= rumour.entry.was_settled;
     }
     roster_free_spares(membership);
     membership->forming_until_ms = 0;

@@ -495,19 +495,12 @@ static void fold_lowest_part(struct view *view, char text[NUMBER_LONG_DOUBLE_SIZ
     fold_part(view, lowest, text);
 }
 
-static bool covers(const struct version *version, struct dot dot) {
-    for (uint32_t i = 0; i < version->count; i++)
-        if (version->dots[i].actor == dot.actor)
-            return version->dots[i].counter >= dot.counter;
-    return false;
-}
-
 /* See merge_state_cover(). */
 static void cover(struct view *view, const struct version *version, struct dot dot,
                   char text[NUMBER_LONG_DOUBLE_SIZE]) {
-    bool is_covered = view->base.dot.counter == 0 || covers(version, view->base.dot);
+    bool is_covered = view->base.dot.counter == 0 || version_covers(version, view->base.dot);
     for (uint32_t i = view->part_count; i-- > 0;)
-        if (!covers(version, view->parts[i].dot)) {
+        if (!version_covers(version, view->parts[i].dot)) {
             fold_part(view, i, text);
             is_covered = false;
         }
@@ -515,7 +508,7 @@ static void cover(struct view *view, const struct version *version, struct dot d
         view->base.dot = dot;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < view->sibling_count; i++)
-        if (covers(version, view->siblings[i].dot))
+        if (version_covers(version, view->siblings[i].dot))
             view->siblings[kept++] = view->siblings[i];
     view->sibling_count = kept;
 }
@@ -664,10 +657,10 @@ static void join_parts(struct view *joined, const struct view *ours, const struc
         const struct part *their = j < theirs->part_count ? &theirs->parts[j] : NULL;
         const struct part *kept;
         if (their == NULL || (our != NULL && our->dot.actor < their->dot.actor)) {
-            kept = covers(their_version, our->dot) ? NULL : our;
+            kept = version_covers(their_version, our->dot) ? NULL : our;
             i++;
         } else if (our == NULL || their->dot.actor < our->dot.actor) {
-            kept = covers(our_version, their->dot) ? NULL : their;
+            kept = version_covers(our_version, their->dot) ? NULL : their;
             j++;
         } else {
             kept = part_is_greater(our, their) ? our : their;
@@ -721,11 +714,11 @@ static void join_siblings(const struct merge_context *context, struct view *join
                           const struct view *other, const struct version *other_version) {
     for (uint32_t i = 0; i < side->sibling_count; i++) {
         const struct sibling *sibling = &side->siblings[i];
-        if (has_dot(other, sibling->dot) || !covers(other_version, sibling->dot))
+        if (has_dot(other, sibling->dot) || !version_covers(other_version, sibling->dot))
             insert_sibling(context, joined, sibling);
     }
     const struct base *base = &side->base;
-    if (!context->keeps_siblings || base->kind == BASE_NOTHING || covers(other_version, base->dot))
+    if (!context->keeps_siblings || base->kind == BASE_NOTHING || version_covers(other_version, base->dot))
         return;
     struct sibling lost = {
         .dot = base->dot, .value = base->text, .size = base->size, .encoding = base->encoding};

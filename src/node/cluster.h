@@ -172,9 +172,8 @@ struct stand_in_set {
 struct cluster {
     struct node *node;
     struct membership *membership;
-    struct ring *ring; /* of all members */
-    struct ring *
-        settled_ring; /* of those that were settled once, in whichever start; NULL where all were, or none was */
+    struct ring *ring;         /* of all members */
+    struct ring *settled_ring; /* of those that were settled once (in any start); NULL: all were, or none */
     uint16_t ring_indexes[RING_MEMBERS_MAX],
         settled_indexes[RING_MEMBERS_MAX]; /* ring member -> index in the membership */
     uint32_t ring_count;

@@ -85,7 +85,7 @@ static RARELY bool keep_others(const struct keyspace *keyspace, uint32_t slot, c
 }
 
 /* Fills in the version of a write over `old`: our new dot on top of all that old's version has seen. Where that is as many
- * others as a version holds, the oldest dot makes room (keyspace.h says what that means; then false is returned). Alone, nobody
+ * others as a version holds, one dot makes room (keyspace.h says what that means; then false is returned). Alone, nobody
  * will ever compare: our dot is enough, and keys of an earlier start do not pay for two. */
 static inline bool stamp(struct keyspace *keyspace, const struct database *database, uint32_t slot,
                          const struct record *old, struct record_parts *parts,

@@ -9,9 +9,9 @@
  * Invariants: keys/expiring of a database equal what its slots hold; every stamped counter is greater than
  * all this node stamped before and than the one the key had.
  * A write descends from the version that it replaces, with one exception: over a version of VERSION_DOTS_MAX other actors
- * it forgets the dot with the lowest counter (of those that the record does not hold, if there are any). The two then compare as
- * concurrent, and the write wins by its counter wherever they meet: no write is lost, but who keeps concurrent values would see
- * one that was overwritten.
+ * it forgets one of their dots: one that the record does not hold, else one of an earlier start of this node, else any; the lowest of
+ * these. What the record held under it becomes the write's own (merge_state_cover). The two then compare as concurrent, and the
+ * write wins by its counter wherever they meet: no write is lost, but who keeps concurrent values would see one that was overwritten.
  * Tests: tests/unit/store/keyspace_test.c, expire_test.c.
  *
  * SPDX-License-Identifier: BSD-3-Clause
